@@ -1,0 +1,1 @@
+//! rplay runs Ansible playbooks from one static binary.
