@@ -1,1 +1,14 @@
+//! All the code of rplay that ever runs on a managed host.
+//!
+//! [`serve()`] reads requests from standard input and answers on standard output. A request names a module of
+//! [`modules`]; a module is a struct of arguments ([`args`]) with a `run` that asks [`host::Host`] for everything it reads
+//! and everything it changes.
 
+pub mod args;
+pub mod facts;
+pub mod host;
+pub mod module;
+pub mod modules;
+pub mod serve;
+
+pub use module::{Failure, Module, Outcome};

@@ -1,0 +1,496 @@
+//! The deserializer behind [`super::parse`].
+
+use std::fmt;
+
+use rplay_protocol::Object;
+use serde::de::{self, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde_json::Value;
+
+use super::is_opaque;
+
+/// Why a module's arguments were not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArgError {
+    /// The module has no arguments of these names.
+    Unknown {
+        /// The names given.
+        names: Vec<String>,
+        /// The names it has.
+        known: Vec<&'static str>,
+        /// The argument whose sub-options these are; empty at the top.
+        within: String,
+    },
+    /// A required argument is not there.
+    Missing(String),
+    /// A value does not fit.
+    Invalid(String),
+}
+
+impl ArgError {
+    /// The nearest argument the module has to the first one it has not.
+    #[must_use]
+    pub fn suggestion(&self) -> Option<&'static str> {
+        let Self::Unknown { names, known, .. } = self else { return None };
+        let name = names.first()?;
+        known
+            .iter()
+            .map(|k| (distance(name, k), *k))
+            .filter(|(d, k)| *d <= 1 + k.len().min(name.len()) / 4)
+            .min()
+            .map(|(_, k)| k)
+    }
+}
+
+/// Edits (insertions, deletions, replacements, swaps of neighbours) between two names.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let cost = usize::from(a[i - 1] != b[j - 1]);
+            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + cost);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+impl fmt::Display for ArgError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { names, known, within } => {
+                write!(f, "Unsupported parameters: {}", names.join(", "))?;
+                if !within.is_empty() {
+                    write!(f, " found in {within}")?;
+                }
+                let mut known = known.clone();
+                known.sort_unstable();
+                write!(f, ". Supported parameters include: {}.", known.join(", "))
+            }
+            Self::Missing(name) => write!(f, "missing required arguments: {name}"),
+            Self::Invalid(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for ArgError {}
+
+impl de::Error for ArgError {
+    fn custom<T: fmt::Display>(msg: T) -> Self {
+        Self::Invalid(msg.to_string())
+    }
+    fn missing_field(field: &'static str) -> Self {
+        Self::Missing(field.to_owned())
+    }
+}
+
+/// A value on its way into a module's type, with the name of the argument it came from.
+pub(super) struct Coerce<'a> {
+    value: std::borrow::Cow<'a, Value>,
+    object: Option<&'a Object>,
+    name: String,
+}
+
+impl<'a> Coerce<'a> {
+    pub(super) fn root(object: &'a Object) -> Self {
+        Self { value: std::borrow::Cow::Owned(Value::Null), object: Some(object), name: String::new() }
+    }
+
+    fn sub(&self, value: std::borrow::Cow<'a, Value>, name: &str) -> Coerce<'a> {
+        let name = if self.name.is_empty() { name.to_owned() } else { format!("{}.{name}", self.name) };
+        Coerce { value, object: None, name }
+    }
+
+    fn opaque(&self) -> bool {
+        self.object.is_none() && is_opaque(&self.value)
+    }
+
+    fn invalid(&self, wanted: &str) -> ArgError {
+        let got = match &*self.value {
+            Value::String(s) => format!("string '{s}'"),
+            Value::Null => "null".to_owned(),
+            Value::Bool(b) => format!("boolean {b}"),
+            Value::Number(n) => format!("number {n}"),
+            Value::Array(_) => "a list".to_owned(),
+            Value::Object(_) => "a dictionary".to_owned(),
+        };
+        ArgError::Invalid(format!("argument '{}' cannot be read as {wanted}: got {got}", self.name))
+    }
+
+    fn bool(&self) -> Result<bool, ArgError> {
+        if self.opaque() {
+            return Ok(false);
+        }
+        match &*self.value {
+            Value::Bool(b) => Ok(*b),
+            Value::Number(n) if n.as_f64() == Some(1.0) => Ok(true),
+            Value::Number(n) if n.as_f64() == Some(0.0) => Ok(false),
+            Value::String(s) => match s.to_lowercase().trim() {
+                "y" | "yes" | "on" | "1" | "true" | "t" | "1.0" => Ok(true),
+                "n" | "no" | "off" | "0" | "false" | "f" | "0.0" => Ok(false),
+                _ => Err(self.invalid("a boolean")),
+            },
+            _ => Err(self.invalid("a boolean")),
+        }
+    }
+
+    fn int(&self) -> Result<i64, ArgError> {
+        if self.opaque() {
+            return Ok(0);
+        }
+        match &*self.value {
+            Value::Number(n) => n
+                .as_i64()
+                .or_else(|| n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15).map(|f| f as i64))
+                .ok_or_else(|| self.invalid("a whole number")),
+            Value::Bool(b) => Ok(i64::from(*b)),
+            Value::String(s) => s
+                .trim()
+                .parse()
+                .or_else(|_| match s.trim().parse::<f64>() {
+                    Ok(f) if f.fract() == 0.0 && f.abs() < 9e15 => Ok(f as i64),
+                    _ => Err(()),
+                })
+                .map_err(|()| self.invalid("a whole number")),
+            _ => Err(self.invalid("a whole number")),
+        }
+    }
+
+    fn float(&self) -> Result<f64, ArgError> {
+        if self.opaque() {
+            return Ok(0.0);
+        }
+        match &*self.value {
+            Value::Number(n) => n.as_f64().ok_or_else(|| self.invalid("a number")),
+            Value::String(s) => s.trim().parse().map_err(|_| self.invalid("a number")),
+            Value::Bool(b) => Ok(f64::from(u8::from(*b))),
+            _ => Err(self.invalid("a number")),
+        }
+    }
+
+    fn string(&self) -> Result<String, ArgError> {
+        if self.opaque() {
+            return Ok(String::new());
+        }
+        match &*self.value {
+            Value::String(s) => Ok(s.clone()),
+            Value::Bool(b) => Ok(python_bool(*b).to_owned()),
+            Value::Number(n) => Ok(n.to_string()),
+            Value::Null => Ok(String::new()),
+            // The reference writes a container as Python would; for those in JSON's common ground this is the same text.
+            other => Ok(other.to_string()),
+        }
+    }
+
+    /// The items of a list: a list's own, a string's parts between commas, or the one scalar.
+    fn items(self) -> Result<Vec<Value>, ArgError> {
+        if self.opaque() {
+            return Ok(Vec::new());
+        }
+        match self.value.into_owned() {
+            Value::Array(items) => Ok(items),
+            Value::String(s) => Ok(s.split(',').map(|part| Value::String(part.trim().to_owned())).collect()),
+            other @ (Value::Number(_) | Value::Bool(_)) => Ok(vec![other]),
+            other => {
+                Err(Coerce { value: std::borrow::Cow::Owned(other), object: None, name: self.name }.invalid("a list"))
+            }
+        }
+    }
+
+    /// A dictionary: a dictionary's own entries, JSON text, or `k=v` pairs between commas or spaces.
+    fn entries(&self) -> Result<Object, ArgError> {
+        if let Some(object) = self.object {
+            return Ok(object.clone());
+        }
+        if self.opaque() {
+            return Ok(Object::new());
+        }
+        match &*self.value {
+            Value::Object(map) => Ok(map.clone()),
+            Value::String(s) if s.trim_start().starts_with('{') => {
+                serde_json::from_str(s).map_err(|_| self.invalid("a dictionary"))
+            }
+            Value::String(s) if s.contains('=') => {
+                let separators: &[char] = if s.contains(',') { &[','] } else { &[' '] };
+                s.split(separators)
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty())
+                    .map(|part| match part.split_once('=') {
+                        Some((k, v)) => Ok((k.trim().to_owned(), Value::String(v.trim().to_owned()))),
+                        None => Err(self.invalid("a dictionary")),
+                    })
+                    .collect()
+            }
+            _ => Err(self.invalid("a dictionary")),
+        }
+    }
+}
+
+/// How Python writes a truth value, which is what the reference puts where a string is wanted.
+fn python_bool(value: bool) -> &'static str {
+    if value { "True" } else { "False" }
+}
+
+macro_rules! coerced {
+    ($($method:ident => $from:ident, $visit:ident;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ArgError> {
+            let value = self.$from()?;
+            visitor.$visit(value).map_err(|e| named(e, &self.name))
+        }
+    )*};
+}
+
+/// Puts the argument's name into a message of serde's own that lacks it.
+fn named(error: ArgError, name: &str) -> ArgError {
+    match error {
+        ArgError::Invalid(text) if !text.contains("argument '") => {
+            ArgError::Invalid(format!("argument '{name}': {text}"))
+        }
+        other => other,
+    }
+}
+
+impl<'de> de::Deserializer<'de> for Coerce<'_> {
+    type Error = ArgError;
+
+    coerced! {
+        deserialize_bool => bool, visit_bool;
+        deserialize_i8 => int, visit_i64; deserialize_i16 => int, visit_i64; deserialize_i32 => int, visit_i64;
+        deserialize_i64 => int, visit_i64; deserialize_u8 => int, visit_i64; deserialize_u16 => int, visit_i64;
+        deserialize_u32 => int, visit_i64; deserialize_u64 => int, visit_i64;
+        deserialize_f32 => float, visit_f64; deserialize_f64 => float, visit_f64;
+        deserialize_str => string, visit_string; deserialize_string => string, visit_string;
+        deserialize_char => string, visit_string; deserialize_identifier => string, visit_string;
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ArgError> {
+        let value = match self.object {
+            Some(object) => Value::Object(object.clone()),
+            None => self.value.into_owned(),
+        };
+        de::Deserializer::deserialize_any(value, visitor)
+            .map_err(|e: serde_json::Error| named(ArgError::Invalid(e.to_string()), &self.name))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ArgError> {
+        if self.object.is_none() && self.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ArgError> {
+        visitor.visit_unit()
+    }
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ArgError> {
+        visitor.visit_unit()
+    }
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ArgError> {
+        visitor.visit_newtype_struct(self)
+    }
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ArgError> {
+        visitor.visit_byte_buf(self.string()?.into_bytes())
+    }
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ArgError> {
+        self.deserialize_bytes(visitor)
+    }
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ArgError> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ArgError> {
+        let name = self.name.clone();
+        visitor.visit_seq(Items { name: name.clone(), items: self.items()?.into_iter() }).map_err(|e| named(e, &name))
+    }
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ArgError> {
+        self.deserialize_seq(visitor)
+    }
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, ArgError> {
+        self.deserialize_seq(visitor)
+    }
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ArgError> {
+        let entries = self.entries()?;
+        visitor.visit_map(Entries { parent: self, entries: entries.into_iter(), value: None })
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ArgError> {
+        let entries = self.entries()?;
+        let unknown: Vec<String> = entries.keys().filter(|k| !fields.contains(&k.as_str())).cloned().collect();
+        if !unknown.is_empty() {
+            return Err(ArgError::Unknown { names: unknown, known: fields.to_vec(), within: self.name });
+        }
+        visitor.visit_map(Entries { parent: self, entries: entries.into_iter(), value: None })
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ArgError> {
+        let text = self.string()?;
+        let pick = if self.opaque() {
+            variants.first().copied()
+        } else {
+            variants.iter().copied().find(|v| *v == text).or_else(|| match &*self.value {
+                // YAML 1.1 made a bool of a choice such as `yes` or `off`.
+                Value::Bool(b) => {
+                    let words: &[&str] =
+                        if *b { &["yes", "true", "on", "True"] } else { &["no", "false", "off", "False"] };
+                    variants.iter().copied().find(|v| words.contains(v))
+                }
+                _ => None,
+            })
+        };
+        match pick {
+            Some(variant) => visitor.visit_enum(Choice(variant)),
+            None => Err(ArgError::Invalid(format!(
+                "value of {} must be one of: {}, got: {text}",
+                self.name,
+                variants.join(", ")
+            ))),
+        }
+    }
+}
+
+struct Items {
+    name: String,
+    items: std::vec::IntoIter<Value>,
+}
+
+impl<'de> SeqAccess<'de> for Items {
+    type Error = ArgError;
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ArgError> {
+        let Some(value) = self.items.next() else { return Ok(None) };
+        let item = Coerce { value: std::borrow::Cow::Owned(value), object: None, name: self.name.clone() };
+        seed.deserialize(item).map(Some)
+    }
+}
+
+struct Entries<'a> {
+    parent: Coerce<'a>,
+    entries: serde_json::map::IntoIter,
+    value: Option<(String, Value)>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = ArgError;
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ArgError> {
+        let Some((key, value)) = self.entries.next() else { return Ok(None) };
+        let name: de::value::StringDeserializer<ArgError> = key.clone().into_deserializer();
+        self.value = Some((key, value));
+        seed.deserialize(name).map(Some)
+    }
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ArgError> {
+        let Some((key, value)) = self.value.take() else {
+            return Err(ArgError::Invalid("a value was asked for before its name".to_owned()));
+        };
+        seed.deserialize(self.parent.sub(std::borrow::Cow::Owned(value), &key))
+    }
+}
+
+struct Choice(&'static str);
+
+impl<'de> EnumAccess<'de> for Choice {
+    type Error = ArgError;
+    type Variant = Self;
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), ArgError> {
+        let name: de::value::StrDeserializer<'_, ArgError> = self.0.into_deserializer();
+        Ok((seed.deserialize(name)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Choice {
+    type Error = ArgError;
+    fn unit_variant(self) -> Result<(), ArgError> {
+        Ok(())
+    }
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, ArgError> {
+        Err(de::Error::custom("a choice holds no value"))
+    }
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, ArgError> {
+        Err(de::Error::custom("a choice holds no value"))
+    }
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, ArgError> {
+        Err(de::Error::custom("a choice holds no value"))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::{opaque, parse};
+    use super::*;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename_all = "lowercase")]
+    enum State {
+        Present,
+        Absent,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Args {
+        #[serde(alias = "dest")]
+        path: String,
+        #[serde(default)]
+        force: bool,
+        #[serde(default)]
+        items: Vec<String>,
+        count: Option<u32>,
+        state: Option<State>,
+    }
+
+    fn args(value: serde_json::Value) -> Result<Args, ArgError> {
+        parse(value.as_object().unwrap())
+    }
+
+    #[test]
+    fn coerces_as_the_reference_does() {
+        let got = args(json!({"dest": 12, "force": "yes", "items": "a, b", "count": "3", "state": "absent"})).unwrap();
+        let want = Args {
+            path: "12".into(),
+            force: true,
+            items: vec!["a".into(), "b".into()],
+            count: Some(3),
+            state: Some(State::Absent),
+        };
+        assert_eq!(got, want);
+        assert_eq!(args(json!({"path": true, "items": 5})).unwrap().items, ["5"]);
+        assert_eq!(args(json!({"path": true})).unwrap().path, "True");
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let error = args(json!({"path": "x", "forse": true})).unwrap_err();
+        assert_eq!(error.suggestion(), Some("force"));
+        assert!(error.to_string().contains("dest"), "aliases are known names: {error}");
+        assert_eq!(args(json!({})).unwrap_err(), ArgError::Missing("path".into()));
+        let text = args(json!({"path": "x", "force": "perhaps"})).unwrap_err().to_string();
+        assert!(text.contains("'force'") && text.contains("perhaps"), "{text}");
+        let text = args(json!({"path": "x", "state": "gone"})).unwrap_err().to_string();
+        assert_eq!(text, "value of state must be one of: present, absent, got: gone");
+        let text = args(json!({"path": "x", "count": -1})).unwrap_err().to_string();
+        assert!(text.contains("'count'"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_known_yet_fits_everywhere() {
+        args(json!({"path": opaque(), "force": opaque(), "items": opaque(), "count": opaque(), "state": opaque()}))
+            .unwrap();
+    }
+}

@@ -1,0 +1,38 @@
+//! Module arguments: from what a playbook says to a module's own types.
+//!
+//! One deserializer does the reference's coercions (`"yes"` to a bool, `"a,b"` to a list, numbers to strings), so that a
+//! module's arguments are a plain struct. The same struct checks a task before any host is contacted: values that are
+//! still templates are passed as [`opaque`] and accepted for every type.
+
+mod coerce;
+mod types;
+
+use rplay_protocol::Object;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub use coerce::ArgError;
+pub(crate) use types::file_arguments;
+pub use types::{Bytes, Mode, Octal, PathArg};
+
+const OPAQUE: &str = "\u{0}opaque";
+
+/// A stand-in for a value that is not known yet; every type accepts it.
+#[must_use]
+pub fn opaque() -> Value {
+    Value::String(OPAQUE.to_owned())
+}
+
+/// Whether `value` is the stand-in made by [`opaque`].
+#[must_use]
+pub fn is_opaque(value: &Value) -> bool {
+    value.as_str() == Some(OPAQUE)
+}
+
+/// Turns a task's arguments into a module's own, doing the reference's coercions.
+///
+/// Fails on an argument the module does not have (with the nearest one it has), a missing one, and a value that does not
+/// fit its type or choices; the message names the argument.
+pub fn parse<T: DeserializeOwned>(args: &Object) -> Result<T, ArgError> {
+    T::deserialize(coerce::Coerce::root(args))
+}

@@ -1,0 +1,329 @@
+//! Running commands: those that only read, and those that change the host.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rplay_protocol::Stream;
+
+use super::{Host, OutputSink};
+use crate::module::{Context, Failure};
+
+/// A command to run; always an argument vector, never a line for a shell, unless the program is one.
+#[derive(Debug, Clone)]
+pub struct Command {
+    program: OsString,
+    args: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    directory: Option<PathBuf>,
+    stdin: Vec<u8>,
+    umask: Option<u32>,
+    timeout: Option<Duration>,
+    streamed: bool,
+}
+
+/// What a command left behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Exit status; the negative signal number when a signal ended it, as Python has it.
+    pub rc: i32,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+    /// Whether it was ended because its time was up.
+    pub timed_out: bool,
+}
+
+impl Output {
+    /// Standard output as text; bytes that are not UTF-8 are replaced.
+    #[must_use]
+    pub fn stdout_text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Standard error as text; bytes that are not UTF-8 are replaced.
+    #[must_use]
+    pub fn stderr_text(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+
+    /// The command's own words about what went wrong: its standard error, or else its output.
+    #[must_use]
+    pub fn complaint(&self) -> String {
+        let stderr = self.stderr_text();
+        let text = if stderr.trim().is_empty() { self.stdout_text() } else { stderr };
+        text.trim().to_owned()
+    }
+}
+
+impl Command {
+    /// A command found on `PATH`, or by its path when that holds a slash.
+    pub fn new(program: impl Into<OsString>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            environment: Vec::new(),
+            directory: None,
+            stdin: Vec::new(),
+            umask: None,
+            timeout: None,
+            streamed: false,
+        }
+    }
+
+    /// `/bin/sh -c` with a line.
+    pub fn shell(line: impl Into<OsString>) -> Self {
+        Self::new("/bin/sh").arg("-c").arg(line)
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<I: IntoIterator<Item = S>, S: Into<OsString>>(mut self, args: I) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets an environment variable, over the task's and the worker's.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// The C locale, for output that is going to be parsed.
+    #[must_use]
+    pub fn c_locale(self) -> Self {
+        ["LANG", "LC_ALL", "LC_MESSAGES", "LC_CTYPE"].iter().fold(self, |c, name| c.env(*name, "C.UTF-8"))
+    }
+
+    /// The directory to run in.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self
+    }
+
+    /// What to feed to standard input; nothing by default.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// The umask to run with.
+    #[must_use]
+    pub fn umask(mut self, umask: u32) -> Self {
+        self.umask = Some(umask);
+        self
+    }
+
+    /// Ends the command, with everything it started, when this time is up.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sends output to the controller as it comes, when the task asked for that.
+    #[must_use]
+    pub fn streamed(mut self) -> Self {
+        self.streamed = true;
+        self
+    }
+
+    /// The argument vector, as text for messages and `cmd` return values.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        std::iter::once(&self.program).chain(&self.args).map(|w| w.to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Host {
+    /// Runs a command that only reads; it runs in check mode too.
+    ///
+    /// A status other than 0 is not an error here: see [`Output::rc`]. A program that cannot be started is one.
+    pub fn query(&self, command: &Command) -> Result<Output, Failure> {
+        self.spawn_and_wait(command)
+    }
+
+    /// Runs a command that changes the host; `None` in check mode, in which it does not run.
+    pub fn run(&self, command: &Command) -> Result<Option<Output>, Failure> {
+        self.change(|| self.spawn_and_wait(command))
+    }
+
+    /// Like [`Host::run`], and a status other than 0 is an error that tells the command and its words.
+    pub fn run_ok(&self, command: &Command) -> Result<Option<Output>, Failure> {
+        let output = self.run(command)?;
+        match &output {
+            Some(out) if out.rc != 0 => Err(command_failure(command, out)),
+            _ => Ok(output),
+        }
+    }
+
+    /// Like [`Host::query`], and a status other than 0 is an error that tells the command and its words.
+    pub fn query_ok(&self, command: &Command) -> Result<Output, Failure> {
+        let output = self.query(command)?;
+        if output.rc == 0 { Ok(output) } else { Err(command_failure(command, &output)) }
+    }
+
+    /// A program's path: on `PATH`, then in the places for system programs.
+    #[must_use]
+    pub fn find_program(&self, name: &str) -> Option<PathBuf> {
+        if name.contains('/') {
+            return self.may(Path::new(name), "x").then(|| PathBuf::from(name));
+        }
+        let path = self.env("PATH").unwrap_or_default();
+        let places =
+            path.split(':').chain(["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]);
+        places
+            .filter(|p| !p.is_empty())
+            .map(|p| Path::new(p).join(name))
+            .find(|p| self.may(p, "x") && self.stat(p).ok().flatten().is_some_and(|meta| meta.is_file()))
+    }
+
+    /// A program's path, or a failure that names what is missing.
+    pub fn require_program(&self, name: &str) -> Result<PathBuf, Failure> {
+        self.find_program(name)
+            .ok_or_else(|| Failure::new(format!("Failed to find required executable \"{name}\" in PATH of the host")))
+    }
+
+    fn spawn_and_wait(&self, command: &Command) -> Result<Output, Failure> {
+        let mut process = self.prepare(command);
+        let shown = || format!("cannot run {}", command.program.to_string_lossy());
+        let mut child = process.spawn().map_err(|e| {
+            let rc = e.raw_os_error().unwrap_or(1);
+            Failure::new(format!("{}: {e}", shown())).with("rc", rc).with("cmd", command.words().join(" "))
+        })?;
+        let group = i32::try_from(child.id()).unwrap_or(0);
+        self.cancel.groups().push(group);
+        if self.is_cancelled() {
+            end_group(group);
+        }
+        let result = self.communicate(&mut child, command, group);
+        self.cancel.groups().retain(|g| *g != group);
+        result.context(shown)
+    }
+
+    fn prepare(&self, command: &Command) -> std::process::Command {
+        // Found by the places for system programs too: a login without a full PATH still has useradd.
+        let found = command.program.to_str().filter(|p| !p.contains('/')).and_then(|name| self.find_program(name));
+        let program = found.map_or_else(|| command.program.clone(), PathBuf::into_os_string);
+        let mut process = std::process::Command::new(program);
+        process.args(&command.args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        process.envs(self.environment.iter().map(|(k, v)| (OsStr::new(k), OsStr::new(v))));
+        process.envs(command.environment.iter().map(|(k, v)| (k, v)));
+        process.process_group(0);
+        if let Some(directory) = &command.directory {
+            process.current_dir(directory);
+        }
+        if let Some(umask) = command.umask {
+            set_umask_in_child(&mut process, umask);
+        }
+        process
+    }
+
+    fn communicate(&self, child: &mut Child, command: &Command, group: i32) -> std::io::Result<Output> {
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let sink = if command.streamed { self.sink.clone() } else { None };
+        let deadline = command.timeout.map(|t| Instant::now() + t);
+        std::thread::scope(|scope| {
+            let input = &command.stdin;
+            scope.spawn(move || {
+                if let Some(mut pipe) = stdin {
+                    // A command that does not read all of it is free not to.
+                    let _ = pipe.write_all(input);
+                }
+            });
+            let err_sink = sink.clone();
+            let err = scope.spawn(move || drain(stderr, Stream::Stderr, err_sink.as_ref()));
+            let out = scope.spawn(move || drain(stdout, Stream::Stdout, sink.as_ref()));
+            let (status, timed_out) = wait(child, deadline, group)?;
+            let collect = |thread: std::thread::ScopedJoinHandle<'_, Vec<u8>>| thread.join().unwrap_or_default();
+            Ok(Output {
+                rc: status.code().unwrap_or_else(|| -status.signal().unwrap_or(1)),
+                stdout: collect(out),
+                stderr: collect(err),
+                timed_out,
+            })
+        })
+    }
+}
+
+/// The failure of a command that ended with a status other than 0.
+fn command_failure(command: &Command, output: &Output) -> Failure {
+    Failure::new(format!("{} failed: {}", command.words().join(" "), output.complaint()))
+        .with("rc", output.rc)
+        .with("stdout", output.stdout_text())
+        .with("stderr", output.stderr_text())
+}
+
+fn drain(pipe: Option<impl Read>, stream: Stream, sink: Option<&OutputSink>) -> Vec<u8> {
+    let Some(mut pipe) = pipe else { return Vec::new() };
+    let mut all = Vec::new();
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        match pipe.read(&mut piece) {
+            Ok(0) => return all,
+            Ok(n) => {
+                all.extend_from_slice(&piece[..n]);
+                if let Some(sink) = sink {
+                    sink(stream, &piece[..n]);
+                }
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return all,
+        }
+    }
+}
+
+fn wait(child: &mut Child, deadline: Option<Instant>, group: i32) -> std::io::Result<(std::process::ExitStatus, bool)> {
+    let Some(deadline) = deadline else { return Ok((child.wait()?, false)) };
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok((status, false));
+        }
+        if Instant::now() >= deadline {
+            end_group(group);
+            std::thread::sleep(Duration::from_millis(50));
+            kill_group(group, rustix::process::Signal::KILL);
+            return Ok((child.wait()?, true));
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Asks a process group to end.
+pub(super) fn end_group(group: i32) {
+    kill_group(group, rustix::process::Signal::TERM);
+}
+
+fn kill_group(group: i32, signal: rustix::process::Signal) {
+    if let Some(pid) = rustix::process::Pid::from_raw(group).filter(|_| group > 1) {
+        // It may have ended by itself in the meantime.
+        let _ = rustix::process::kill_process_group(pid, signal);
+    }
+}
+
+#[allow(unsafe_code)]
+fn set_umask_in_child(process: &mut std::process::Command, umask: u32) {
+    // SAFETY: umask(2) is async-signal-safe and touches nothing but the child's own attribute.
+    unsafe {
+        process.pre_exec(move || {
+            rustix::process::umask(rustix::fs::Mode::from_bits_truncate(umask));
+            Ok(())
+        });
+    }
+}

@@ -1,0 +1,72 @@
+//! What a change makes different.
+
+use serde_json::{Map, Value};
+
+/// Before and after of one thing, as the reference puts it under `diff`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Diff {
+    before: Value,
+    after: Value,
+    before_header: Option<String>,
+    after_header: Option<String>,
+    prepared: Option<String>,
+}
+
+impl Diff {
+    /// Two texts.
+    #[must_use]
+    pub fn text(before: impl Into<String>, after: impl Into<String>) -> Self {
+        Self::values(Value::String(before.into()), Value::String(after.into()))
+    }
+
+    /// Two structures, shown as such.
+    #[must_use]
+    pub fn values(before: Value, after: Value) -> Self {
+        Self { before, after, before_header: None, after_header: None, prepared: None }
+    }
+
+    /// Text that is a diff already.
+    #[must_use]
+    pub fn prepared(text: impl Into<String>) -> Self {
+        let mut diff = Self::values(Value::Null, Value::Null);
+        diff.prepared = Some(text.into());
+        diff
+    }
+
+    /// Two contents of a file; those that are not text are only said to differ.
+    #[must_use]
+    pub fn contents(before: &[u8], after: &[u8], header: &str) -> Self {
+        let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => text.to_owned(),
+            _ => format!("(binary, {} bytes)\n", bytes.len()),
+        };
+        Self::text(text(before), text(after)).headers(header, header)
+    }
+
+    /// The names shown above the two sides.
+    #[must_use]
+    pub fn headers(mut self, before: impl Into<String>, after: impl Into<String>) -> Self {
+        self.before_header = Some(before.into());
+        self.after_header = Some(after.into());
+        self
+    }
+
+    /// The dictionary that stands under `diff` in a result.
+    #[must_use]
+    pub fn into_value(self) -> Value {
+        let mut map = Map::new();
+        if let Some(text) = self.prepared {
+            map.insert("prepared".into(), Value::String(text));
+            return Value::Object(map);
+        }
+        map.insert("before".into(), self.before);
+        map.insert("after".into(), self.after);
+        if let Some(header) = self.before_header {
+            map.insert("before_header".into(), Value::String(header));
+        }
+        if let Some(header) = self.after_header {
+            map.insert("after_header".into(), Value::String(header));
+        }
+        Value::Object(map)
+    }
+}

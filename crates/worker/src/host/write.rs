@@ -1,0 +1,418 @@
+//! Changing files: atomic writes, directories, links, removal.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::{Command, Content, Diff, Host};
+use crate::module::{Context, Failure};
+
+/// How a file is written.
+#[derive(Debug, Clone, Default)]
+pub struct WriteOptions {
+    /// Keep the old content beside it, with the time in its name.
+    pub backup: bool,
+    /// A command that must accept the new content before it takes effect; `%s` stands for its path.
+    pub validate: Option<String>,
+    /// Write in place when a rename is not possible (a bind mount, say).
+    pub unsafe_writes: bool,
+    /// Permissions of a file that was not there before; the umask's by default.
+    pub mode_if_new: Option<u32>,
+}
+
+/// What writing a file came to.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Whether the content is other than before.
+    pub changed: bool,
+    /// Where the old content was kept.
+    pub backup_file: Option<PathBuf>,
+    /// What differs, when it does.
+    pub diff: Option<Diff>,
+}
+
+/// Files longer than this are compared, but not shown as a diff: the reference's limit, `MAX_FILE_SIZE_FOR_DIFF`.
+const MAX_DIFF: u64 = 104_448;
+
+impl Content {
+    /// A reader from the start.
+    pub fn open(&self) -> io::Result<Box<dyn io::Read + '_>> {
+        match self {
+            Self::Bytes(bytes) => Ok(Box::new(&bytes[..])),
+            Self::File(file) => Ok(Box::new(file.reopen()?)),
+        }
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> io::Result<u64> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes.len() as u64),
+            Self::File(file) => Ok(file.as_file().metadata()?.len()),
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(std::sync::Arc::new(bytes))
+    }
+}
+
+impl Host {
+    /// Makes a file's content what is wanted, atomically: a crash leaves the old file or the new one.
+    ///
+    /// An existing file keeps its owner, permissions and extended attributes. The new content is validated, when that is
+    /// asked for, in check mode too. A symbolic link at `path` is replaced, not followed: resolve it first to write through.
+    pub fn write_file(&self, path: &Path, content: &Content, options: &WriteOptions) -> Result<Written, Failure> {
+        let old = self.stat(path)?;
+        if old.as_ref().is_some_and(fs::Metadata::is_dir) {
+            return Err(Failure::new(format!("cannot write {}: it is a directory", path.display())));
+        }
+        let same = match &old {
+            Some(meta) => self.same_content(path, meta.len(), content)?,
+            None => false,
+        };
+        if same {
+            return Ok(Written::default());
+        }
+        let diff = self.content_diff(path, old.as_ref(), content)?;
+        if let Some(command) = &options.validate {
+            self.validate(path, content, command)?;
+        }
+        let backup_file = if options.backup && old.is_some() { self.backup(path)? } else { None };
+        self.change(|| self.replace(path, content, old.as_ref(), options))?;
+        Ok(Written { changed: true, backup_file, diff })
+    }
+
+    fn same_content(&self, path: &Path, len: u64, content: &Content) -> Result<bool, Failure> {
+        let attempted = || format!("cannot compare with {}", path.display());
+        if content.len().context(attempted)? != len {
+            return Ok(false);
+        }
+        let mut ours = io::BufReader::new(content.open().context(attempted)?);
+        let mut theirs = io::BufReader::new(self.open(path)?);
+        same_bytes(&mut ours, &mut theirs).context(attempted)
+    }
+
+    fn content_diff(&self, path: &Path, old: Option<&fs::Metadata>, new: &Content) -> Result<Option<Diff>, Failure> {
+        if !self.diff_mode() {
+            return Ok(None);
+        }
+        let attempted = || format!("cannot read {}", path.display());
+        let header = path.to_string_lossy();
+        if old.is_some_and(|m| m.len() > MAX_DIFF) || new.len().context(attempted)? > MAX_DIFF {
+            let text = format!("(content of {header} is longer than {MAX_DIFF} bytes: not shown)\n");
+            return Ok(Some(Diff::text("", text).headers(&*header, &*header)));
+        }
+        let before = if old.is_some() { self.read(path)? } else { Vec::new() };
+        let mut after = Vec::new();
+        new.open().and_then(|mut r| r.read_to_end(&mut after)).context(attempted)?;
+        Ok(Some(Diff::contents(&before, &after, &header)))
+    }
+
+    /// Runs a validation command on content that is not in place yet; it may not change the host.
+    pub fn validate(&self, path: &Path, content: &Content, command: &str) -> Result<(), Failure> {
+        if !command.contains("%s") {
+            return Err(Failure::new(format!("validate must contain %s: {command}")));
+        }
+        let mut file =
+            NamedTempFile::with_prefix("rplay-validate-").context(|| "cannot make a temporary file".into())?;
+        io::copy(&mut content.open().context(|| "cannot read the new content".into())?, &mut file)
+            .context(|| "cannot write a temporary file".into())?;
+        let shown = shell_words::quote(&file.path().to_string_lossy()).into_owned();
+        let words = shell_words::split(&command.replace("%s", &shown))
+            .context(|| format!("cannot read the validate command {command}"))?;
+        let Some((program, args)) = words.split_first() else {
+            return Err(Failure::new("the validate command is empty"));
+        };
+        let output = self.query(&Command::new(program).args(args))?;
+        if output.rc == 0 {
+            return Ok(());
+        }
+        Err(Failure::new(format!("failed to validate: rc:{} error:{}", output.rc, output.complaint()))
+            .with("exit_status", output.rc)
+            .with("stdout", output.stdout_text())
+            .with("stderr", output.stderr_text())
+            .with("path", path.to_string_lossy()))
+    }
+
+    /// Copies a file to one beside it that carries the time in its name; gives that name.
+    pub fn backup(&self, path: &Path) -> Result<Option<PathBuf>, Failure> {
+        let stamp = jiff::Zoned::now().strftime("%Y-%m-%d@%H:%M:%S~").to_string();
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}.{stamp}", std::process::id()));
+        let target = PathBuf::from(name);
+        self.change(|| {
+            let attempted = || format!("Could not make backup of {} to {}", path.display(), target.display());
+            let meta = fs::metadata(self.real(path)).context(attempted)?;
+            let mut file = tempfile_beside(&self.real(&target)).context(attempted)?;
+            io::copy(&mut self.open(path)?, &mut file).context(attempted)?;
+            keep_identity(&file, &meta, &self.real(path)).context(attempted)?;
+            persist(file, &self.real(&target)).context(attempted)
+        })?;
+        Ok((!self.check_mode()).then_some(target))
+    }
+
+    fn replace(
+        &self,
+        path: &Path,
+        content: &Content,
+        old: Option<&fs::Metadata>,
+        options: &WriteOptions,
+    ) -> Result<(), Failure> {
+        let attempted = || format!("cannot write {}", path.display());
+        let real = self.real(path);
+        let outcome = self.replace_atomically(&real, content, old, options);
+        match outcome {
+            Err(e) if options.unsafe_writes && allows_unsafe(&e) => {
+                let mut file = File::create(&real).context(attempted)?;
+                io::copy(&mut content.open().context(attempted)?, &mut file).context(attempted)?;
+                file.sync_all().context(attempted)
+            }
+            other => other.context(attempted),
+        }
+    }
+
+    fn replace_atomically(
+        &self,
+        real: &Path,
+        content: &Content,
+        old: Option<&fs::Metadata>,
+        options: &WriteOptions,
+    ) -> io::Result<()> {
+        let mut file = tempfile_beside(real)?;
+        io::copy(&mut content.open()?, &mut file)?;
+        match old {
+            Some(meta) => keep_identity(&file, meta, real)?,
+            None => {
+                let mode = options.mode_if_new.unwrap_or_else(|| 0o666 & !current_umask());
+                file.as_file().set_permissions(Permissions::from_mode(mode))?;
+            }
+        }
+        persist(file, real)
+    }
+
+    /// Makes a directory; its parents must be there.
+    pub fn make_directory(&self, path: &Path, mode: Option<u32>) -> Result<(), Failure> {
+        self.change(|| {
+            let attempted = || format!("cannot make the directory {}", path.display());
+            fs::create_dir(self.real(path)).context(attempted)?;
+            match mode {
+                Some(mode) => fs::set_permissions(self.real(path), Permissions::from_mode(mode)).context(attempted),
+                None => Ok(()),
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Makes a symbolic link, atomically replacing a file or link that is there.
+    pub fn make_symlink(&self, path: &Path, target: &Path) -> Result<(), Failure> {
+        self.change(|| {
+            let made = beside(&self.real(path), |name| std::os::unix::fs::symlink(target, name));
+            made.context(|| format!("cannot make the link {}", path.display()))
+        })?;
+        Ok(())
+    }
+
+    /// Makes a hard link, atomically replacing a file or link that is there.
+    pub fn make_hardlink(&self, path: &Path, target: &Path) -> Result<(), Failure> {
+        let target = self.real(target);
+        self.change(|| {
+            let made = beside(&self.real(path), |name| fs::hard_link(&target, name));
+            made.context(|| format!("cannot make the hard link {}", path.display()))
+        })?;
+        Ok(())
+    }
+
+    /// Removes a file or link, or a directory with all it holds; one that is not there is fine.
+    pub fn remove(&self, path: &Path) -> Result<(), Failure> {
+        self.change(|| {
+            let real = self.real(path);
+            let outcome = match fs::symlink_metadata(&real) {
+                Ok(meta) if meta.is_dir() => fs::remove_dir_all(&real),
+                Ok(_) => fs::remove_file(&real),
+                Err(e) => Err(e),
+            };
+            match outcome {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    Err(Failure::new(format!("cannot remove {}: {e}", path.display())))
+                }
+                _ => Ok(()),
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Renames a file within its file system.
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<(), Failure> {
+        self.change(|| {
+            fs::rename(self.real(from), self.real(to))
+                .context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+        })?;
+        Ok(())
+    }
+
+    /// Sets access and modification times; `None` leaves one alone.
+    pub fn set_times(
+        &self,
+        path: &Path,
+        access: Option<std::time::SystemTime>,
+        modification: Option<std::time::SystemTime>,
+    ) -> Result<(), Failure> {
+        self.change(|| {
+            let spec = |time: Option<std::time::SystemTime>| match time.map(|t| t.duration_since(std::time::UNIX_EPOCH))
+            {
+                Some(Ok(since)) => rustix::fs::Timespec {
+                    tv_sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+                    tv_nsec: i64::from(since.subsec_nanos()),
+                },
+                Some(Err(before)) => rustix::fs::Timespec {
+                    tv_sec: -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
+                    tv_nsec: 0,
+                },
+                None => rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
+            };
+            let times = rustix::fs::Timestamps { last_access: spec(access), last_modification: spec(modification) };
+            rustix::fs::utimensat(rustix::fs::CWD, self.real(path), &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+                .context(|| format!("cannot set the times of {}", path.display()))
+        })?;
+        Ok(())
+    }
+}
+
+fn same_bytes(a: &mut impl io::BufRead, b: &mut impl io::BufRead) -> io::Result<bool> {
+    loop {
+        let (x, y) = (a.fill_buf()?, b.fill_buf()?);
+        let n = x.len().min(y.len());
+        if n == 0 {
+            return Ok(x.len() == y.len());
+        }
+        if x[..n] != y[..n] {
+            return Ok(false);
+        }
+        a.consume(n);
+        b.consume(n);
+    }
+}
+
+/// The umask, read without setting it: setting is process-wide and other calls may be under way.
+fn current_umask() -> u32 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    line.and_then(|text| u32::from_str_radix(text.trim(), 8).ok()).unwrap_or(0o022)
+}
+
+/// A new file in the directory of `path`, under a name that no `*.conf` pattern matches.
+fn tempfile_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::Builder::new().prefix(".rplay-").rand_bytes(10).tempfile_in(directory)
+}
+
+/// Gives a new file the owner, permissions and extended attributes of the one it is going to replace.
+fn keep_identity(file: &NamedTempFile, old: &fs::Metadata, old_path: &Path) -> io::Result<()> {
+    let own = file.as_file().metadata()?;
+    if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
+        std::os::unix::fs::fchown(file.as_file(), Some(old.uid()), Some(old.gid()))?;
+    }
+    file.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
+    for name in xattr::list(old_path).into_iter().flatten() {
+        if let Ok(Some(value)) = xattr::get(old_path, &name) {
+            // Some attributes belong to the kernel or the file system and cannot be set; the file is right without them.
+            let _ = xattr::set(file.path(), &name, &value);
+        }
+    }
+    Ok(())
+}
+
+/// Puts a finished temporary file in place so that it survives a crash.
+fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    if let Some(directory) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        // Not every file system can sync a directory; the rename itself is done.
+        let _ = File::open(directory).and_then(|d| d.sync_all());
+    }
+    Ok(())
+}
+
+/// Makes something under a name beside `path`, then renames it there.
+fn beside(path: &Path, make: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+    if fs::symlink_metadata(path).is_err() {
+        return make(path);
+    }
+    let directory = path.parent().unwrap_or(Path::new("."));
+    for attempt in 0..100 {
+        let name = directory.join(format!(".rplay-{}-{attempt}", std::process::id()));
+        match make(&name) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+            Ok(()) => return fs::rename(&name, path).inspect_err(|_| drop(fs::remove_file(&name))),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Whether an error is one that writing in place can get around.
+fn allows_unsafe(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::BUSY, Errno::XDEV, Errno::PERM, Errno::ACCESS, Errno::TXTBSY, Errno::ROFS]
+        .iter()
+        .any(|e| error.raw_os_error() == Some(e.raw_os_error()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn host() -> (tempfile::TempDir, Host) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("etc")).unwrap();
+        let host = Host::at(dir.path());
+        (dir, host)
+    }
+
+    #[test]
+    fn writes_once_and_keeps_permissions() {
+        let (dir, host) = host();
+        let path = Path::new("/etc/motd");
+        let options = WriteOptions { backup: true, ..WriteOptions::default() };
+        let one = Content::from(b"one\n".to_vec());
+        assert!(host.write_file(path, &one, &options).unwrap().changed);
+        assert!(!host.write_file(path, &one, &options).unwrap().changed);
+        fs::set_permissions(dir.path().join("etc/motd"), Permissions::from_mode(0o600)).unwrap();
+        let written = host.write_file(path, &b"two\n".to_vec().into(), &options).unwrap();
+        assert_eq!(host.read(path).unwrap(), b"two\n");
+        assert_eq!(host.read(&written.backup_file.unwrap()).unwrap(), b"one\n");
+        assert_eq!(host.stat(path).unwrap().unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path().join("etc")).unwrap().count(), 2, "nothing else is left");
+    }
+
+    #[test]
+    fn check_mode_predicts_and_leaves_alone() {
+        let (dir, host) = host();
+        let host = host.checking(true);
+        let written = host.write_file(Path::new("/etc/motd"), &b"x".to_vec().into(), &WriteOptions::default()).unwrap();
+        assert!(written.changed && written.diff.is_some());
+        assert_eq!(fs::read_dir(dir.path().join("etc")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_does_not_validate_does_not_take_effect() {
+        let (_dir, host) = host();
+        let path = Path::new("/etc/motd");
+        host.write_file(path, &b"good".to_vec().into(), &WriteOptions::default()).unwrap();
+        let options = WriteOptions { validate: Some("grep -q good %s".into()), ..WriteOptions::default() };
+        let error = host.write_file(path, &b"bad".to_vec().into(), &options).unwrap_err();
+        assert!(error.msg.starts_with("failed to validate"), "{}", error.msg);
+        assert_eq!(host.read(path).unwrap(), b"good");
+    }
+}
