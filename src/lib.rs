@@ -1,1 +1,8 @@
 //! rplay runs Ansible playbooks from one static binary.
+//!
+//! The rooms, in the order in which data flows through them, are described in the project's design page: source →
+//! inventory and playbook → vars and template → engine → action → remote → connection, with events going to report.
+
+pub mod diagnostic;
+pub mod source;
+pub mod value;

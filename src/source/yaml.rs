@@ -1,0 +1,339 @@
+//! YAML documents to nodes.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput, Tag};
+
+use super::{Node, NodeKind, Span, register, resolve_plain};
+use crate::diagnostic::Diagnostic;
+
+/// How deep nodes may be nested.
+const MAX_DEPTH: usize = 200;
+
+/// How many nodes aliases may add up to in one file, so that an alias bomb ends early.
+const MAX_NODES: usize = 2_000_000;
+
+/// Why a file could not be read as YAML.
+pub type YamlError = Diagnostic;
+
+/// Reads a file; `None` for one with no document in it.
+pub fn load(path: &Path) -> Result<Option<Node>, YamlError> {
+    let bytes = std::fs::read(path)
+        .map_err(|e| Diagnostic::error("yaml::read", format!("cannot read `{}`: {e}", path.display())))?;
+    let name = path.display().to_string();
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Diagnostic::error("yaml::encoding", format!("`{name}` is not UTF-8: byte {at} is not part of a character"))
+    })?;
+    load_text(&name, Some(path), text)
+}
+
+/// Reads text under a name; `None` when it holds no document.
+pub fn load_text(name: &str, path: Option<&Path>, text: String) -> Result<Option<Node>, YamlError> {
+    if text.starts_with("$ANSIBLE_VAULT;") {
+        return Err(Diagnostic::error("vault::unsupported", format!("`{name}` is encrypted with Ansible Vault"))
+            .help("decrypt it with `ansible-vault decrypt`: reading vault files is not built in yet"));
+    }
+    let whole = register(name, path, text);
+    let source = whole.source();
+    let mut loader = Loader {
+        parser: Parser::new_from_str(&source.text),
+        whole,
+        offsets: Offsets::new(&source.text),
+        anchors: HashMap::new(),
+        nodes: 0,
+    };
+    loader.document()
+}
+
+/// From the scanner's character index to a byte offset.
+struct Offsets(Option<Vec<u32>>);
+
+impl Offsets {
+    fn new(text: &str) -> Self {
+        if text.is_ascii() {
+            return Self(None);
+        }
+        let table = text.char_indices().map(|(at, _)| u32::try_from(at).unwrap_or(u32::MAX)).collect();
+        Self(Some(table))
+    }
+
+    fn byte(&self, marker: &Marker, whole: &Span) -> usize {
+        let end = whole.end as usize;
+        match &self.0 {
+            None => marker.index().min(end),
+            Some(table) => table.get(marker.index()).map_or(end, |at| *at as usize),
+        }
+    }
+}
+
+struct Loader<'a> {
+    parser: Parser<'a, StrInput<'a>>,
+    whole: Span,
+    offsets: Offsets,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+}
+
+type Step<'a> = (Event<'a>, saphyr_parser::Span);
+
+impl<'a> Loader<'a> {
+    fn document(&mut self) -> Result<Option<Node>, YamlError> {
+        let mut found = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(found),
+                Event::StreamStart | Event::DocumentEnd | Event::Nothing => {}
+                Event::DocumentStart(_) if found.is_some() => {
+                    return Err(self
+                        .error("yaml::documents", "expected a single document in this file", span.start)
+                        .help("remove the second `---`, or put what follows into a file of its own"));
+                }
+                Event::DocumentStart(_) => {}
+                other => {
+                    let node = self.node((other, span), 0)?;
+                    found = (!node.is_null()).then_some(node);
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Step<'a>, YamlError> {
+        match self.parser.next_event() {
+            Some(Ok(step)) => Ok(step),
+            Some(Err(e)) => Err(self.scan_error(&e)),
+            None => Ok((Event::StreamEnd, saphyr_parser::Span::empty(Marker::new(0, 1, 0)))),
+        }
+    }
+
+    fn scan_error(&self, e: &ScanError) -> YamlError {
+        let error = self.error("yaml::syntax", format!("this is not YAML: {}", e.info()), *e.marker());
+        match self.hint(e) {
+            Some(hint) => error.help(hint),
+            None => error,
+        }
+    }
+
+    /// The usual ways to break YAML in a playbook.
+    fn hint(&self, e: &ScanError) -> Option<&'static str> {
+        let source = self.whole.source();
+        let lines: Vec<&str> = source.text.lines().collect();
+        let at = e.marker().line().saturating_sub(1).min(lines.len().saturating_sub(1));
+        let near = lines.get(at.saturating_sub(1)..=at)?;
+        if near.iter().any(|line| line.starts_with('\t') || line.trim_start_matches(' ').starts_with('\t')) {
+            return Some("indent with spaces: YAML does not allow tabs");
+        }
+        let templated = |line: &&str| line.split_once(": ").is_some_and(|(_, v)| v.trim_start().starts_with("{{"));
+        if near.iter().any(|line| templated(line)) {
+            return Some("a value that begins with a template must be quoted: `key: \"{{ value }}\"`");
+        }
+        if near.iter().any(|line| line.matches(": ").count() > 1) {
+            return Some("a value that holds `: ` must be quoted");
+        }
+        None
+    }
+
+    fn error(&self, code: &'static str, message: impl Into<String>, at: Marker) -> YamlError {
+        let start = self.offsets.byte(&at, &self.whole);
+        Diagnostic::error(code, message.into()).at(self.whole.part(start, start))
+    }
+
+    fn span(&self, span: &saphyr_parser::Span) -> Span {
+        self.whole.part(self.offsets.byte(&span.start, &self.whole), self.offsets.byte(&span.end, &self.whole))
+    }
+
+    fn node(&mut self, (event, span): Step<'a>, depth: usize) -> Result<Node, YamlError> {
+        self.nodes += 1;
+        if depth > MAX_DEPTH || self.nodes > MAX_NODES {
+            let what = if depth > MAX_DEPTH { "nested too deeply" } else { "too large when its aliases are followed" };
+            return Err(self.error("yaml::limit", format!("this YAML is {what}"), span.start));
+        }
+        let (anchor, node) = match event {
+            Event::Scalar(text, style, anchor, tag) => (anchor, self.scalar(text, style, tag.as_deref(), &span)?),
+            Event::SequenceStart(anchor, tag) => (anchor, self.sequence(tag.as_deref(), &span, depth)?),
+            Event::MappingStart(anchor, tag) => (anchor, self.mapping(tag.as_deref(), &span, depth)?),
+            Event::Alias(id) => {
+                let Some(node) = self.anchors.get(&id).cloned() else {
+                    return Err(self.error("yaml::alias", "this alias stands inside the value it names", span.start));
+                };
+                self.nodes += count(&node);
+                return Ok(node);
+            }
+            _ => return Err(self.error("yaml::syntax", "a value was expected here", span.start)),
+        };
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn scalar(
+        &self,
+        text: Cow<'a, str>,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        span: &saphyr_parser::Span,
+    ) -> Result<Node, YamlError> {
+        let name = tag.map(tag_name);
+        let kind = match name.as_deref() {
+            None if style == ScalarStyle::Plain => resolve_plain(&text),
+            None | Some("!" | "!!str" | "!!binary" | "!!timestamp" | "!unsafe") => NodeKind::Str(text.into_owned()),
+            Some("!!int" | "!!float" | "!!bool" | "!!null") => resolve_plain(&text),
+            Some("!vault" | "!vault-encrypted") => {
+                return Err(self
+                    .error("vault::unsupported", "this value is encrypted with Ansible Vault", span.start)
+                    .help("reading vault values is not built in yet"));
+            }
+            Some(other) => {
+                let message = format!("could not determine what the tag `{other}` means");
+                return Err(self.error("yaml::tag", message, span.start).help("known tags are `!unsafe` and `!vault`"));
+            }
+        };
+        Ok(Node { kind, span: self.span(span), tag: name })
+    }
+
+    fn sequence(&mut self, tag: Option<&Tag>, start: &saphyr_parser::Span, depth: usize) -> Result<Node, YamlError> {
+        let mut items = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::SequenceEnd) {
+                let span = self.container_span(start, items.last().map(|n: &Node| n.span), &span);
+                return Ok(Node { kind: NodeKind::List(items), span, tag: tag.map(tag_name) });
+            }
+            items.push(self.node((event, span), depth + 1)?);
+        }
+    }
+
+    fn mapping(&mut self, tag: Option<&Tag>, start: &saphyr_parser::Span, depth: usize) -> Result<Node, YamlError> {
+        let mut entries: Vec<(Node, Node)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut merged = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::MappingEnd) {
+                let span = self.container_span(start, entries.last().map(|(_, v)| v.span), &span);
+                merge(&mut entries, &mut places, merged);
+                return Ok(Node { kind: NodeKind::Map(entries), span, tag: tag.map(tag_name) });
+            }
+            let key = self.node((event, span), depth + 1)?;
+            if matches!(key.kind, NodeKind::List(_) | NodeKind::Map(_)) {
+                return Err(self
+                    .error("yaml::key", "a list or dictionary cannot be a key", span.start)
+                    .help("a value that begins with a template must be quoted: `key: \"{{ value }}\"`"));
+            }
+            let step = self.next()?;
+            let value = self.node(step, depth + 1)?;
+            if key.as_str() == Some("<<") && key.tag.is_none() {
+                merged.push(value);
+                continue;
+            }
+            match places.get(&key_text(&key)) {
+                // As in the reference, the last one counts.
+                Some(at) => entries[*at] = (key, value),
+                None => {
+                    places.insert(key_text(&key), entries.len());
+                    entries.push((key, value));
+                }
+            }
+        }
+    }
+
+    /// From a container's start to the end of its last entry (the scanner's own end is on a later line).
+    fn container_span(&self, start: &saphyr_parser::Span, last: Option<Span>, end: &saphyr_parser::Span) -> Span {
+        let start = self.offsets.byte(&start.start, &self.whole);
+        let stop = match last {
+            Some(last) if last.same_source(&self.whole) && last.end as usize >= start => last.end as usize,
+            _ => self.offsets.byte(&end.end, &self.whole),
+        };
+        self.whole.part(start, stop)
+    }
+}
+
+/// `<<`: entries of the dictionaries named, those written out taking precedence.
+fn merge(entries: &mut Vec<(Node, Node)>, places: &mut HashMap<String, usize>, merged: Vec<Node>) {
+    let sources = merged.into_iter().flat_map(|node| match node.kind {
+        NodeKind::List(items) => items,
+        _ => vec![node],
+    });
+    for source in sources {
+        let NodeKind::Map(more) = source.kind else { continue };
+        for (key, value) in more {
+            if let std::collections::hash_map::Entry::Vacant(place) = places.entry(key_text(&key)) {
+                place.insert(entries.len());
+                entries.push((key, value));
+            }
+        }
+    }
+}
+
+fn key_text(key: &Node) -> String {
+    match &key.kind {
+        NodeKind::Str(text) => text.clone(),
+        other => format!("\0{other:?}"),
+    }
+}
+
+fn count(node: &Node) -> usize {
+    1 + match &node.kind {
+        NodeKind::List(items) => items.iter().map(count).sum(),
+        NodeKind::Map(entries) => entries.iter().map(|(k, v)| count(k) + count(v)).sum(),
+        _ => 0,
+    }
+}
+
+fn tag_name(tag: &Tag) -> String {
+    let handle = if tag.handle == "tag:yaml.org,2002:" { "!!" } else { &tag.handle };
+    format!("{handle}{}", tag.suffix)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> serde_json::Value {
+        load_text("<test>", None, text.to_owned()).unwrap().unwrap().to_value().to_json()
+    }
+
+    #[test]
+    fn reads_documents() {
+        assert_eq!(value("a: [1, yes, 'no']\nb: {c: ~}"), serde_json::json!({"a": [1, true, "no"], "b": {"c": null}}));
+        assert_eq!(value("- &x {a: 1}\n- {<<: *x, b: 2}"), serde_json::json!([{"a": 1}, {"b": 2, "a": 1}]));
+        assert_eq!(value("a: 1\na: 2"), serde_json::json!({"a": 2}));
+        assert!(load_text("<test>", None, "---\n# nothing\n".into()).unwrap().is_none());
+    }
+
+    #[test]
+    fn knows_places() {
+        let node = load_text("site.yml", None, "- hosts: all\n  tasks:\n    - ñandú: x\n      when: y\n".into())
+            .unwrap()
+            .unwrap();
+        let task = &node.as_list().unwrap()[0].get("tasks").unwrap().as_list().unwrap()[0];
+        assert_eq!(task.get("when").unwrap().span.location().to_string(), "site.yml:4:13");
+        let (key, _) = &task.as_map().unwrap()[0];
+        assert_eq!(key.span.location().to_string(), "site.yml:3:7");
+    }
+
+    #[test]
+    fn errors_have_a_place_and_a_way_out() {
+        let error = load_text("x.yml", None, "a: {{ b }}\n".into()).unwrap_err();
+        assert!(error.help_text().unwrap().contains("quoted"), "{error:?}");
+        let error = load_text("x.yml", None, "a:\n\t- b\n".into()).unwrap_err();
+        assert!(error.help_text().unwrap().contains("tabs"), "{error:?}");
+        assert!(load_text("x.yml", None, "a: 1\n---\nb: 2\n".into()).is_err());
+    }
+
+    #[test]
+    fn alias_bombs_and_deep_nesting_end_early() {
+        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for i in 1..9 {
+            let refs = vec![format!("*a{}", i - 1); 10].join(", ");
+            bomb.push_str(&format!("a{i}: &a{i} [{refs}]\n"));
+        }
+        assert!(load_text("bomb", None, bomb).is_err());
+        assert!(load_text("deep", None, "[".repeat(100_000)).is_err());
+    }
+}

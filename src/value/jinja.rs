@@ -1,0 +1,111 @@
+//! Values to and from the template engine's, nothing evaluated on the way.
+
+use std::sync::Arc;
+
+use minijinja::Value as Jinja;
+use minijinja::value::{Object, ValueKind};
+
+use super::{Key, Map, Value};
+
+/// What `omit` is inside a template.
+#[derive(Debug)]
+struct Omit;
+
+impl Object for Omit {
+    fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<<Omit>>")
+    }
+}
+
+impl Value {
+    /// The value for the template engine, as it is.
+    #[must_use]
+    pub fn to_jinja(&self) -> Jinja {
+        match self {
+            Self::Null => Jinja::from(()),
+            Self::Bool(b) => Jinja::from(*b),
+            Self::Int(i) => Jinja::from(*i),
+            Self::Float(f) => Jinja::from(*f),
+            Self::Str(s) => Jinja::from(s.shared()),
+            Self::List(items) => Jinja::from(items.iter().map(Self::to_jinja).collect::<Vec<_>>()),
+            Self::Map(map) => Jinja::from_pairs(map.iter().map(|(k, v)| (k.to_value().to_jinja(), v.to_jinja()))),
+            Self::Omit => Jinja::from_object(Omit),
+        }
+    }
+
+    /// A value from the template engine: data, however it was made. Fails on what is undefined, or is not a value (a
+    /// function), anywhere inside.
+    pub fn from_jinja(value: &Jinja) -> Result<Self, minijinja::Error> {
+        Ok(match value.kind() {
+            ValueKind::Undefined => {
+                let message = "the result holds something that is not defined";
+                return Err(minijinja::Error::new(minijinja::ErrorKind::UndefinedError, message));
+            }
+            ValueKind::None => Self::Null,
+            ValueKind::Bool => Self::Bool(value.is_true()),
+            ValueKind::Number => number(value),
+            ValueKind::String => Self::data(value.to_str().unwrap_or_else(|| Arc::from(value.to_string()))),
+            ValueKind::Bytes => Self::data(String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned()),
+            ValueKind::Seq | ValueKind::Iterable => {
+                Self::list(value.try_iter()?.map(|item| Self::from_jinja(&item)).collect::<Result<_, _>>()?)
+            }
+            ValueKind::Map => Self::map(map(value)?),
+            ValueKind::Invalid => return Err(value.clone().validated_error()),
+            _ if value.downcast_object_ref::<Omit>().is_some() => Self::Omit,
+            _ => Self::data(value.to_string()),
+        })
+    }
+}
+
+/// Takes the error out of a value that carries one.
+trait Validated {
+    fn validated_error(self) -> minijinja::Error;
+}
+
+impl Validated for Jinja {
+    fn validated_error(self) -> minijinja::Error {
+        match self.get_attr("") {
+            Err(error) => error,
+            Ok(_) => minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, self.to_string()),
+        }
+    }
+}
+
+fn number(value: &Jinja) -> Value {
+    if value.is_integer()
+        && let Some(int) = value.as_i64()
+    {
+        return Value::Int(int);
+    }
+    Value::Float(f64::try_from(value.clone()).unwrap_or(f64::NAN))
+}
+
+fn map(value: &Jinja) -> Result<Map, minijinja::Error> {
+    let mut out = Map::new();
+    for key in value.try_iter()? {
+        let item = value.get_item(&key)?;
+        let key = Value::from_jinja(&key)?;
+        let Some(key) = Key::from_value(&key) else {
+            let message = format!("{} cannot be a key", key.kind());
+            return Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message));
+        };
+        out.insert(key, Value::from_jinja(&item)?);
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_survive_the_engine() {
+        let json = serde_json::json!({"a": [1, 2.5, null, true, "x"], "b": {"c": []}});
+        let value = Value::from_json(&json);
+        assert_eq!(Value::from_jinja(&value.to_jinja()).unwrap().to_json(), json);
+        assert!(matches!(Value::from_jinja(&Value::Omit.to_jinja()).unwrap(), Value::Omit));
+        assert!(Value::from_jinja(&Jinja::UNDEFINED).is_err());
+        assert_eq!(value.get("a").unwrap().to_text(), "[1, 2.5, None, True, 'x']");
+    }
+}
