@@ -5,4 +5,5 @@
 
 pub mod diagnostic;
 pub mod source;
+pub mod template;
 pub mod value;

@@ -12,6 +12,9 @@ use super::{Key, Map, Value};
 struct Omit;
 
 impl Object for Omit {
+    fn repr(self: &Arc<Self>) -> minijinja::value::ObjectRepr {
+        minijinja::value::ObjectRepr::Plain
+    }
     fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("<<Omit>>")
     }
@@ -37,6 +40,7 @@ impl Value {
     /// function), anywhere inside.
     pub fn from_jinja(value: &Jinja) -> Result<Self, minijinja::Error> {
         Ok(match value.kind() {
+            _ if value.downcast_object_ref::<Omit>().is_some() => Self::Omit,
             ValueKind::Undefined => {
                 let message = "the result holds something that is not defined";
                 return Err(minijinja::Error::new(minijinja::ErrorKind::UndefinedError, message));
@@ -50,24 +54,18 @@ impl Value {
                 Self::list(value.try_iter()?.map(|item| Self::from_jinja(&item)).collect::<Result<_, _>>()?)
             }
             ValueKind::Map => Self::map(map(value)?),
-            ValueKind::Invalid => return Err(value.clone().validated_error()),
-            _ if value.downcast_object_ref::<Omit>().is_some() => Self::Omit,
+            ValueKind::Invalid => return Err(carried_error(value)),
             _ => Self::data(value.to_string()),
         })
     }
 }
 
-/// Takes the error out of a value that carries one.
-trait Validated {
-    fn validated_error(self) -> minijinja::Error;
-}
-
-impl Validated for Jinja {
-    fn validated_error(self) -> minijinja::Error {
-        match self.get_attr("") {
-            Err(error) => error,
-            Ok(_) => minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, self.to_string()),
-        }
+/// The error that a value carries.
+fn carried_error(value: &Jinja) -> minijinja::Error {
+    let wrapped = Jinja::from(vec![value.clone()]);
+    match wrapped.try_iter().map(|items| items.checked().find_map(Result::err)) {
+        Ok(Some(error)) | Err(error) => error,
+        Ok(None) => minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, value.to_string()),
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 pub use key::Key;
-pub use text::Str;
+pub use text::{Str, holds_jinja};
 
 /// A dictionary in the order it was written.
 pub type Map = IndexMap<Key, Value>;

@@ -1,0 +1,127 @@
+//! The engine: one environment for strings in playbooks, compiled templates kept by their text.
+
+use std::cell::RefCell;
+use std::sync::{Arc, LazyLock};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::ValueKind;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja};
+
+use super::lazy::Root;
+use super::{TemplateError, chain, filters, lookups, tests};
+use crate::value::Str;
+
+thread_local! {
+    /// The last value that each template under way printed, with the text it came to.
+    static PRINTED: RefCell<Vec<Option<(Jinja, String)>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Strings in playbooks: blocks eat the newline after them, as in the reference.
+static INLINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let syntax = SyntaxConfig::builder().trim_blocks(true).build().unwrap_or_default();
+    let mut env = environment(syntax.clone());
+    // A template's name is its text, so that the engine's own cache finds it again. Only strings of the user's files are
+    // templates, so there are no more of these than the user wrote.
+    env.set_loader(move |name| Ok(Some(chain::soften(name, &syntax))));
+    env
+});
+
+/// An environment with everything that Ansible adds to Jinja.
+pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
+    let mut env = Environment::new();
+    env.set_syntax(syntax);
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_auto_escape_callback(|_| AutoEscape::None);
+    env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    env.set_debug(true);
+    env.set_recursion_limit(200);
+    env.set_formatter(|out, state, value| {
+        let text = match value.kind() {
+            ValueKind::None => String::new(),
+            ValueKind::String => value.to_str().map(|s| s.to_string()).unwrap_or_default(),
+            ValueKind::Undefined | ValueKind::Invalid => return minijinja::escape_formatter(out, state, value),
+            _ => deep_text(value)?,
+        };
+        out.write_str(&text).map_err(|_| minijinja::Error::from(minijinja::ErrorKind::WriteFailure))?;
+        PRINTED.with_borrow_mut(|stack| {
+            if let Some(top) = stack.last_mut() {
+                *top = Some((value.clone(), text));
+            }
+        });
+        Ok(())
+    });
+    chain::add_to(&mut env);
+    filters::add_to(&mut env);
+    tests::add_to(&mut env);
+    lookups::add_to(&mut env);
+    env
+}
+
+/// A container as text; what is wrong or undefined inside it is an error, not a word in the text.
+fn deep_text(value: &Jinja) -> Result<String, minijinja::Error> {
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Map => Ok(crate::value::Value::from_jinja(value)?.to_text()),
+        _ => Ok(value.to_string()),
+    }
+}
+
+/// Evaluates a string that is a template; one that is a single expression keeps the expression's type.
+pub(super) fn render_inline(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
+    native(root, text.as_str()).map_err(|e| TemplateError::new(&e, Some(text)))
+}
+
+/// Evaluates an expression without braces.
+pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
+    let template = format!("{{{{ {} }}}}", text.as_str());
+    native(root, &template).map_err(|e| {
+        let mut error = TemplateError::new(&e, None);
+        if error.span.is_none() {
+            // Three bytes stand before the expression.
+            let range = e.range().map(|r| r.start.saturating_sub(3)..r.end.saturating_sub(3));
+            error.span = super::place_within(text, e.line(), range).or(text.origin());
+        }
+        error
+    })
+}
+
+fn native(root: &Arc<Root>, source: &str) -> Result<Jinja, minijinja::Error> {
+    let template = INLINE.get_template(source)?;
+    PRINTED.with_borrow_mut(|stack| stack.push(None));
+    let output = template.render(Jinja::from_dyn_object(root.clone()));
+    let printed = PRINTED.with_borrow_mut(Vec::pop).flatten();
+    let output = output?;
+    if let Some((value, text)) = printed
+        && text == output
+    {
+        return Ok(restore_newline(value, source));
+    }
+    if output.is_empty() {
+        return Ok(Jinja::from(()));
+    }
+    Ok(restore_newline(Jinja::from(output), source))
+}
+
+/// The engine drops a template's last newline; a result that is text gets it back, as in the reference.
+fn restore_newline(value: Jinja, source: &str) -> Jinja {
+    match value.as_str() {
+        Some(text) if source.ends_with('\n') => Jinja::from(format!("{text}\n")),
+        _ => value,
+    }
+}
+
+/// Whether a template (or, with `expression`, an expression without braces) can be read, without evaluating it.
+pub fn check_syntax(text: &Str, expression: bool) -> Result<(), TemplateError> {
+    if expression && !crate::value::holds_jinja(text.as_str()) {
+        let template = format!("{{{{ {} }}}}", text.as_str());
+        return INLINE.get_template(&template).map(drop).map_err(|e| {
+            let mut error = TemplateError::new(&e, None);
+            let range = e.range().map(|r| r.start.saturating_sub(3)..r.end.saturating_sub(3));
+            error.span = super::place_within(text, e.line(), range).or(text.origin());
+            error
+        });
+    }
+    if !text.is_template() {
+        return Ok(());
+    }
+    INLINE.get_template(text.as_str()).map(drop).map_err(|e| TemplateError::new(&e, Some(text)))
+}

@@ -1,0 +1,146 @@
+//! What went wrong in a template, in the reference's words where users know them.
+
+use minijinja::ErrorKind;
+
+use crate::diagnostic::Diagnostic;
+use crate::source::Span;
+use crate::value::Str;
+
+/// An error of evaluating a template.
+#[derive(Debug, Clone)]
+pub struct TemplateError {
+    /// One sentence.
+    pub message: String,
+    /// Where the template is written.
+    pub span: Option<Span>,
+    /// The top-level name that is not defined, when that is what went wrong.
+    pub undefined: Option<String>,
+    /// The nearest name that is.
+    pub nearest: Option<String>,
+    /// Whether something undefined is what went wrong.
+    pub is_undefined: bool,
+    /// File and line in a template file, when the error is in one.
+    pub file: Option<(String, usize)>,
+    /// Whether the template could not even be read.
+    pub is_syntax: bool,
+}
+
+impl TemplateError {
+    /// An error that says `message`.
+    #[must_use]
+    pub fn message(message: impl Into<String>, span: Option<Span>) -> Self {
+        Self {
+            message: message.into(),
+            span,
+            undefined: None,
+            nearest: None,
+            is_undefined: false,
+            file: None,
+            is_syntax: false,
+        }
+    }
+
+    /// The engine's error, about the template `text`.
+    #[must_use]
+    pub fn new(error: &minijinja::Error, text: Option<&Str>) -> Self {
+        // An error of ours that went through the engine comes out as it went in.
+        let mut source = std::error::Error::source(error);
+        while let Some(inner) = source {
+            if let Some(ours) = inner.downcast_ref::<Self>() {
+                return ours.clone();
+            }
+            source = inner.source();
+        }
+        let detail = error.detail().map_or_else(|| error.kind().to_string(), ToOwned::to_owned);
+        let mut out = Self::message(detail.clone(), None);
+        match error.kind() {
+            ErrorKind::UndefinedError => {
+                out.is_undefined = true;
+                let name = detail.strip_prefix('`').and_then(|rest| rest.split('`').next()).unwrap_or_default();
+                (out.message, out.undefined) = undefined(name, &detail);
+            }
+            ErrorKind::SyntaxError => {
+                out.is_syntax = true;
+                out.message = format!("Syntax error in template: {detail}");
+            }
+            ErrorKind::UnknownFilter => {
+                out.is_syntax = true;
+                out.message = format!("Syntax error in template: No filter named '{}'.", word(&detail));
+            }
+            ErrorKind::UnknownTest => {
+                out.is_syntax = true;
+                out.message = format!("Syntax error in template: No test named '{}'.", word(&detail));
+            }
+            ErrorKind::UnknownFunction => {
+                let name = detail.split(' ').next().unwrap_or_default().to_owned();
+                out.is_undefined = true;
+                out.message = format!("'{name}' is undefined");
+                out.undefined = Some(name);
+            }
+            _ => {}
+        }
+        if let Some(text) = text {
+            out.span = super::place_within(text, error.line(), error.range()).or(text.origin());
+        }
+        out
+    }
+
+    /// The error as a diagnostic.
+    #[must_use]
+    pub fn to_diagnostic(&self) -> Diagnostic {
+        let code = if self.is_syntax { "template::syntax" } else { "template::error" };
+        let mut message = self.message.clone();
+        if let Some((file, line)) = &self.file
+            && self.span.is_none()
+        {
+            message = format!("{message} ({file}:{line})");
+        }
+        let diagnostic = Diagnostic::error(code, message);
+        let diagnostic = match self.span {
+            Some(span) => diagnostic.at(span),
+            None => diagnostic,
+        };
+        match &self.nearest {
+            Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
+            None => diagnostic,
+        }
+    }
+
+    /// The error for the engine, to pass through it.
+    #[must_use]
+    pub fn into_engine(self) -> minijinja::Error {
+        let kind = if self.is_undefined { ErrorKind::UndefinedError } else { ErrorKind::InvalidOperation };
+        minijinja::Error::new(kind, self.message.clone()).with_source(self)
+    }
+}
+
+/// The reference's sentence for something undefined, and the top-level name when it is one.
+fn undefined(name: &str, detail: &str) -> (String, Option<String>) {
+    if name.is_empty() {
+        return (detail.to_owned(), None);
+    }
+    match name.rsplit_once(['.', '[']) {
+        Some((_, attribute)) => {
+            let attribute = attribute.trim_end_matches(']').trim_matches(['\'', '"']);
+            (format!("object of type 'dict' has no attribute '{attribute}'"), None)
+        }
+        None => (format!("'{name}' is undefined"), Some(name.to_owned())),
+    }
+}
+
+/// The name in the engine's "filter x is unknown".
+fn word(detail: &str) -> &str {
+    detail.split(' ').nth(1).unwrap_or(detail)
+}
+
+impl std::fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some((file, line)) = &self.file {
+            write!(f, " ({file}:{line})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for TemplateError {}

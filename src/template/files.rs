@@ -1,0 +1,236 @@
+//! Template files: their own options, includes and imports along the search path.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Value as Jinja};
+
+use super::lazy::Root;
+use super::{TemplateError, chain, engine};
+use crate::source;
+
+/// How a template file is read: the options of the `template` module and its `#jinja2:` header.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FileOptions {
+    /// What opens and closes a block.
+    pub block: (String, String),
+    /// What opens and closes an expression.
+    pub variable: (String, String),
+    /// What opens and closes a comment.
+    pub comment: (String, String),
+    /// Whether a block eats the newline behind it.
+    pub trim_blocks: bool,
+    /// Whether a block eats the white space before it on its line.
+    pub lstrip_blocks: bool,
+    /// Whether the file's last newline is kept.
+    pub keep_trailing_newline: bool,
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        Self {
+            block: pair("{%", "%}"),
+            variable: pair("{{", "}}"),
+            comment: pair("{#", "#}"),
+            trim_blocks: true,
+            lstrip_blocks: false,
+            keep_trailing_newline: true,
+        }
+    }
+}
+
+impl FileOptions {
+    /// The options that a `#jinja2: name:value, …` first line changes, and the text behind that line.
+    fn with_header<'t>(&self, text: &'t str) -> Result<(Self, &'t str), String> {
+        let Some(rest) = text.strip_prefix("#jinja2:") else { return Ok((self.clone(), text)) };
+        let (header, body) = rest.split_once('\n').unwrap_or((rest, ""));
+        let mut options = self.clone();
+        for part in header.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+            let (name, value) =
+                part.split_once(':').ok_or_else(|| format!("cannot read `{part}` in the #jinja2 header"))?;
+            let value = value.trim().trim_matches(['\'', '"']);
+            let flag = || match value.to_lowercase().as_str() {
+                "true" | "yes" | "1" => Ok(true),
+                "false" | "no" | "0" => Ok(false),
+                _ => Err(format!("`{}` in the #jinja2 header must be True or False", name.trim())),
+            };
+            match name.trim() {
+                "trim_blocks" => options.trim_blocks = flag()?,
+                "lstrip_blocks" => options.lstrip_blocks = flag()?,
+                "keep_trailing_newline" => options.keep_trailing_newline = flag()?,
+                "block_start_string" => options.block.0 = value.to_owned(),
+                "block_end_string" => options.block.1 = value.to_owned(),
+                "variable_start_string" => options.variable.0 = value.to_owned(),
+                "variable_end_string" => options.variable.1 = value.to_owned(),
+                "comment_start_string" => options.comment.0 = value.to_owned(),
+                "comment_end_string" => options.comment.1 = value.to_owned(),
+                other => return Err(format!("`{other}` is not an option of the #jinja2 header")),
+            }
+        }
+        Ok((options, body))
+    }
+
+    fn syntax(&self) -> Result<SyntaxConfig, minijinja::Error> {
+        SyntaxConfig::builder()
+            .block_delimiters(self.block.0.clone(), self.block.1.clone())
+            .variable_delimiters(self.variable.0.clone(), self.variable.1.clone())
+            .comment_delimiters(self.comment.0.clone(), self.comment.1.clone())
+            .trim_blocks(self.trim_blocks)
+            .lstrip_blocks(self.lstrip_blocks)
+            .keep_trailing_newline(self.keep_trailing_newline)
+            .build()
+    }
+}
+
+/// A template's name in the engine: search path, path, and what tells two versions of the file apart.
+///
+/// Names hold everything the loader needs, so that one environment with one cache serves every host and role.
+const SEPARATOR: char = '\u{1}';
+
+fn name(search: &str, path: &Path) -> String {
+    let version = std::fs::metadata(path)
+        .map(|m| {
+            use std::os::unix::fs::MetadataExt;
+            format!("{}.{}.{}", m.mtime(), m.mtime_nsec(), m.len())
+        })
+        .unwrap_or_default();
+    format!("{search}{SEPARATOR}{version}{SEPARATOR}{}", path.display())
+}
+
+fn path_of(name: &str) -> &str {
+    name.rsplit(SEPARATOR).next().unwrap_or(name)
+}
+
+type Environments = Mutex<HashMap<FileOptions, Arc<Environment<'static>>>>;
+static ENVIRONMENTS: LazyLock<Environments> = LazyLock::new(Environments::default);
+
+fn environment(options: &FileOptions) -> Result<Arc<Environment<'static>>, minijinja::Error> {
+    let mut environments = ENVIRONMENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(env) = environments.get(options) {
+        return Ok(env.clone());
+    }
+    let syntax = options.syntax()?;
+    let mut env = engine::environment(syntax.clone());
+    let own = options.clone();
+    env.set_loader(move |name| match std::fs::read_to_string(path_of(name)) {
+        Ok(text) => {
+            let (_, body) = own.with_header(&text).unwrap_or((own.clone(), &text));
+            Ok(Some(chain::soften(body, &syntax)))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => {
+            let message = format!("cannot read the template `{}`: {e}", path_of(name));
+            Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message))
+        }
+    });
+    env.set_path_join_callback(|wanted, parent| {
+        let search = parent.split(SEPARATOR).next().unwrap_or_default();
+        let beside = Path::new(path_of(parent)).parent().map(Path::to_path_buf);
+        let places = search.split('\n').filter(|p| !p.is_empty()).map(PathBuf::from);
+        let found = places.chain(beside).map(|place| place.join(wanted)).find(|path| path.is_file());
+        name(search, &found.unwrap_or_else(|| PathBuf::from(wanted))).into()
+    });
+    let env = Arc::new(env);
+    environments.insert(options.clone(), env.clone());
+    Ok(env)
+}
+
+/// Where a template's includes are looked for: `templates` below each directory of the search path, then itself.
+fn search(root: &Root) -> String {
+    let mut places = Vec::new();
+    for directory in root.search_path() {
+        places.push(directory.join("templates").display().to_string());
+        places.push(directory.display().to_string());
+    }
+    places.join("\n")
+}
+
+/// Renders a file.
+pub(super) fn render(root: &Arc<Root>, path: &Path, options: &FileOptions) -> Result<String, TemplateError> {
+    let fail = |message: String| TemplateError::message(message, None);
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| fail(format!("cannot read the template `{}`: {e}", path.display())))?;
+    let (options, body) = options.with_header(&text).map_err(|e| fail(format!("{}: {e}", path.display())))?;
+    let skipped = text.len() - body.len();
+    let error = |e: minijinja::Error| place(&e, path, &text, skipped);
+    let env = environment(&options).map_err(error)?;
+    let template = env.get_template(&name(&search(root), path)).map_err(error)?;
+    template.render(Jinja::from_dyn_object(root.clone())).map_err(error)
+}
+
+/// An error's place in the file it is in, which may be one that was included.
+fn place(error: &minijinja::Error, path: &Path, text: &str, skipped: usize) -> TemplateError {
+    // The engine wraps the error of an included template.
+    let mut inner = error;
+    while let Some(next) = std::error::Error::source(inner).and_then(|s| s.downcast_ref::<minijinja::Error>()) {
+        inner = next;
+    }
+    let mut out = TemplateError::new(inner, None);
+    if out.span.is_some() {
+        return out;
+    }
+    let file = inner.name().map_or(path, |n| Path::new(path_of(n)));
+    let (text, skipped) =
+        if file == path { (text.to_owned(), skipped) } else { (std::fs::read_to_string(file).unwrap_or_default(), 0) };
+    let Some(line) = inner.line() else { return out };
+    let line = line + text[..skipped].matches('\n').count();
+    out.file = Some((file.display().to_string(), line));
+    let whole = source::register(file.display().to_string(), Some(file), text.clone());
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let content = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let indent = content.len() - content.trim_start().len();
+    out.span = Some(whole.part(start + indent, start + content.trim_end().len()));
+    out
+}
+
+impl FileOptions {
+    /// Whether a template file can be read, without evaluating it.
+    pub fn check(&self, path: &Path) -> Result<(), TemplateError> {
+        let fail = |message: String| TemplateError::message(message, None);
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| fail(format!("cannot read the template `{}`: {e}", path.display())))?;
+        let (options, body) = self.with_header(&text).map_err(|e| fail(format!("{}: {e}", path.display())))?;
+        let skipped = text.len() - body.len();
+        let env = environment(&options).map_err(|e| place(&e, path, &text, skipped))?;
+        env.get_template(&name("", path)).map(drop).map_err(|e| place(&e, path, &text, skipped))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod unit {
+    use super::super::{Fixed, Templar};
+    use super::*;
+    use crate::value::{Map, Value};
+
+    #[test]
+    fn renders_with_includes_headers_and_places() {
+        let dir = tempfile::tempdir().unwrap();
+        let templates = dir.path().join("templates");
+        std::fs::create_dir(&templates).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(templates.join(name), text).unwrap();
+        write("a.j2", "{% for i in l %}\n- {{ i }}\n{% endfor %}\n{% include 'b.j2' %}\nend\n");
+        write("b.j2", "b={{ l | length }}");
+        write(
+            "h.j2",
+            "#jinja2: trim_blocks: False, variable_start_string: '[['\n{% if true %}\n[[ l[0] }}\n{% endif %}\n",
+        );
+        write("bad.j2", "one\n  {{ nope }}\n");
+        write("syntax.j2", "one\n{% if %}\n");
+        let map = Map::from_iter([("l".into(), Value::list(vec![1i64.into(), 2i64.into()]))]);
+        let templar = Templar::new(Arc::new(Fixed { map, search: vec![dir.path().to_path_buf()] }));
+        let render = |name: &str| templar.file(&templates.join(name), &FileOptions::default());
+        assert_eq!(render("a.j2").unwrap(), "- 1\n- 2\nb=2end\n");
+        assert_eq!(render("h.j2").unwrap(), "\n1\n\n");
+        let error = render("bad.j2").unwrap_err();
+        assert_eq!(error.message, "'nope' is undefined");
+        let at = error.span.unwrap().location();
+        assert_eq!((at.line, at.column), (2, 3));
+        assert_eq!(render("syntax.j2").unwrap_err().span.unwrap().location().line, 2);
+        assert!(FileOptions::default().check(&templates.join("syntax.j2")).is_err());
+        FileOptions::default().check(&templates.join("bad.j2")).unwrap();
+    }
+}

@@ -1,0 +1,192 @@
+//! Variables inside the engine: containers that evaluate their entries when they are asked for.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use minijinja::value::{Enumerator, Object, ObjectRepr};
+use minijinja::{State, Value as Jinja};
+
+use super::{TemplateError, Variable, Variables, engine};
+use crate::source::Span;
+use crate::value::{Key, Map, Value};
+
+/// How deep templates may use each other.
+const MAX_DEPTH: usize = 64;
+
+/// A name no variable can have, under which a template's functions find the root.
+const ROOT_NAME: &str = "\u{0}root";
+
+/// The engine's view of a scope: what a template looks names up in.
+#[derive(Debug)]
+pub struct Root {
+    variables: Arc<dyn Variables>,
+    evaluated: Mutex<HashMap<String, Jinja>>,
+    /// Why a variable that exists counts as undefined: it uses something that is.
+    reasons: Mutex<HashMap<String, (String, Option<Span>)>>,
+}
+
+thread_local! {
+    /// The variables being evaluated on this thread, outermost first.
+    static UNDER_WAY: std::cell::RefCell<Vec<(usize, String)>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+impl Root {
+    pub(super) fn new(variables: Arc<dyn Variables>) -> Self {
+        Self { variables, evaluated: Mutex::default(), reasons: Mutex::default() }
+    }
+
+    /// The variables behind it.
+    #[must_use]
+    pub fn variables(&self) -> &Arc<dyn Variables> {
+        &self.variables
+    }
+
+    /// Where relative paths are looked for.
+    #[must_use]
+    pub fn search_path(&self) -> Vec<PathBuf> {
+        self.variables.search_path()
+    }
+
+    pub(super) fn reason(&self, name: &str) -> Option<(String, Option<Span>)> {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    fn lookup(self: &Arc<Self>, name: &str) -> Option<Jinja> {
+        if name == ROOT_NAME {
+            return Some(Jinja::from_dyn_object(self.clone()));
+        }
+        if let Some(value) = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Some(value.clone());
+        }
+        let value = match self.variables.get(name)? {
+            Variable::Dynamic(value) => return Some(value),
+            Variable::Value(value) => value,
+        };
+        let guard = match Guard::enter(Arc::as_ptr(self) as usize, name) {
+            Ok(guard) => guard,
+            Err(error) => return Some(Jinja::from(error.into_engine())),
+        };
+        let result = self.evaluate(&value);
+        drop(guard);
+        match result {
+            Ok(value) => {
+                let mut evaluated = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner);
+                evaluated.insert(name.to_owned(), value.clone());
+                Some(value)
+            }
+            Err(error) if error.is_undefined => {
+                let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+                let reason = match error.undefined.as_ref().and_then(|inner| reasons.get(inner)) {
+                    Some(inner) => inner.clone(),
+                    None => (error.message, error.span),
+                };
+                reasons.insert(name.to_owned(), reason);
+                None
+            }
+            Err(error) => Some(Jinja::from(error.into_engine())),
+        }
+    }
+
+    /// A value inside the engine: scalars evaluated, containers lazy.
+    pub(super) fn evaluate(self: &Arc<Self>, value: &Value) -> Result<Jinja, TemplateError> {
+        Ok(match value {
+            Value::Str(text) if text.is_template() => engine::render_inline(self, text)?,
+            Value::List(items) => Jinja::from_object(LazyList { items: items.clone(), root: self.clone() }),
+            Value::Map(map) => Jinja::from_object(LazyMap { map: map.clone(), root: self.clone() }),
+            other => other.to_jinja(),
+        })
+    }
+
+    fn entry(self: &Arc<Self>, value: &Value) -> Jinja {
+        match self.evaluate(value) {
+            Ok(value) => value,
+            Err(error) if error.is_undefined => {
+                // `is defined` and `default` must see it as undefined, so it cannot be an error value here.
+                Jinja::UNDEFINED
+            }
+            Err(error) => Jinja::from(error.into_engine()),
+        }
+    }
+}
+
+struct Guard;
+
+impl Guard {
+    fn enter(root: usize, name: &str) -> Result<Self, TemplateError> {
+        UNDER_WAY.with_borrow_mut(|under_way| {
+            let key = (root, name.to_owned());
+            if under_way.contains(&key) || under_way.len() > MAX_DEPTH {
+                let message = format!("recursive loop detected in the template of '{name}'");
+                return Err(TemplateError::message(message, None));
+            }
+            under_way.push(key);
+            Ok(Self)
+        })
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        UNDER_WAY.with_borrow_mut(|under_way| drop(under_way.pop()));
+    }
+}
+
+/// The root of the template being evaluated, for functions and filters that need the scope.
+#[must_use]
+pub fn root_of(state: &State<'_, '_>) -> Option<Arc<Root>> {
+    state.lookup(ROOT_NAME)?.downcast_object::<Root>()
+}
+
+impl Object for Root {
+    fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
+        self.lookup(key.as_str()?)
+    }
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Jinja> {
+        self.lookup(key)
+    }
+}
+
+#[derive(Debug)]
+struct LazyList {
+    items: Arc<Vec<Value>>,
+    root: Arc<Root>,
+}
+
+impl Object for LazyList {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+    fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
+        Some(self.root.entry(self.items.get(key.as_usize()?)?))
+    }
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.items.len())
+    }
+}
+
+#[derive(Debug)]
+struct LazyMap {
+    map: Arc<Map>,
+    root: Arc<Root>,
+}
+
+impl Object for LazyMap {
+    fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
+        let value = match key.as_str() {
+            Some(text) => self.map.get(text),
+            None => self.map.get(&Key::from_value(&Value::from_jinja(key).ok()?)?),
+        };
+        value.map(|value| self.root.entry(value))
+    }
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Jinja> {
+        self.map.get(key).map(|value| self.root.entry(value))
+    }
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let keys = self.map.keys().map(|key| match key {
+            Key::Str(text) if text.is_template() => self.root.entry(&Value::Str(text.clone())),
+            other => other.to_value().to_jinja(),
+        });
+        Enumerator::Values(keys.collect())
+    }
+}

@@ -1,0 +1,341 @@
+//! Templates: Jinja expressions over variables, evaluated lazily and natively.
+//!
+//! A [`Templar`] evaluates on behalf of one host at one point of a play; what it sees of that point is its [`Variables`].
+//! A variable that is itself a template is evaluated when it is used, and a template that is one expression keeps the
+//! expression's type. The engine is minijinja; `filters`, `tests` and `lookups` hold what Ansible adds.
+
+mod chain;
+mod engine;
+mod error;
+mod files;
+pub mod filters;
+mod lazy;
+pub mod lookups;
+pub mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use minijinja::Value as Jinja;
+
+use crate::source::Span;
+use crate::value::{Key, Map, Str, Value};
+
+pub use engine::check_syntax;
+pub use error::TemplateError;
+pub use files::FileOptions;
+pub use lazy::root_of;
+
+/// A variable as a scope holds it.
+#[derive(Debug, Clone)]
+pub enum Variable {
+    /// A value whose strings may be templates.
+    Value(Value),
+    /// Something that makes its entries when they are asked for (`hostvars`).
+    Dynamic(Jinja),
+}
+
+/// What a template sees: the variables of one host at one point of a play.
+pub trait Variables: std::fmt::Debug + Send + Sync {
+    /// The variable of this name.
+    fn get(&self, name: &str) -> Option<Variable>;
+    /// Every name there is, for `vars`, `varnames` and "did you mean".
+    fn names(&self) -> Vec<Arc<str>>;
+    /// Directories in which lookups and templates look for a relative path, nearest first.
+    fn search_path(&self) -> Vec<PathBuf>;
+}
+
+/// Evaluates templates against variables.
+#[derive(Debug, Clone)]
+pub struct Templar {
+    root: Arc<lazy::Root>,
+}
+
+impl Templar {
+    /// A templar that sees `variables`. Make a new one whenever they change: what was evaluated is remembered.
+    #[must_use]
+    pub fn new(variables: Arc<dyn Variables>) -> Self {
+        Self { root: Arc::new(lazy::Root::new(variables)) }
+    }
+
+    /// The variables it sees.
+    #[must_use]
+    pub fn variables(&self) -> &Arc<dyn Variables> {
+        self.root.variables()
+    }
+
+    /// The variable `name`, evaluated; `None` when there is none.
+    pub fn variable(&self, name: &str) -> Result<Option<Value>, TemplateError> {
+        match self.root.variables().get(name) {
+            None => Ok(None),
+            Some(Variable::Value(value)) => self.value(&value).map(Some),
+            Some(Variable::Dynamic(value)) => {
+                Value::from_jinja(&value).map(Some).map_err(|e| TemplateError::new(&e, None))
+            }
+        }
+    }
+
+    /// A value with every template in it evaluated; what is not a template stays the same, shared.
+    pub fn value(&self, value: &Value) -> Result<Value, TemplateError> {
+        if !value.has_templates() {
+            return Ok(value.clone());
+        }
+        match value {
+            Value::Str(text) => self.string(text),
+            Value::List(items) => {
+                let mut out = Vec::with_capacity(items.len());
+                for item in items.iter() {
+                    match self.value(item)? {
+                        // As in the reference: an omitted item is not there.
+                        Value::Omit if !matches!(item, Value::Omit) => {}
+                        item => out.push(item),
+                    }
+                }
+                Ok(Value::list(out))
+            }
+            Value::Map(map) => {
+                let mut out = Map::with_capacity(map.len());
+                for (key, value) in map.iter() {
+                    let key = self.key(key)?;
+                    match self.value(value)? {
+                        Value::Omit => {}
+                        value => {
+                            out.insert(key, value);
+                        }
+                    }
+                }
+                Ok(Value::map(out))
+            }
+            other => Ok(other.clone()),
+        }
+    }
+
+    fn key(&self, key: &Key) -> Result<Key, TemplateError> {
+        let Key::Str(text) = key else { return Ok(key.clone()) };
+        if !text.is_template() {
+            return Ok(key.clone());
+        }
+        let value = self.string(text)?;
+        Key::from_value(&value).ok_or_else(|| {
+            TemplateError::message(format!("the key `{}` comes to {}", text.as_str(), value.kind()), text.origin())
+        })
+    }
+
+    /// A string, evaluated when it is a template.
+    pub fn string(&self, text: &Str) -> Result<Value, TemplateError> {
+        if !text.is_template() {
+            return Ok(Value::Str(text.clone()));
+        }
+        let value = engine::render_inline(&self.root, text).map_err(|e| self.explain(e))?;
+        Value::from_jinja(&value).map_err(|e| self.explain(TemplateError::new(&e, Some(text))))
+    }
+
+    /// An expression without braces, as `when` and `until` hold it.
+    pub fn expression(&self, text: &Str) -> Result<Value, TemplateError> {
+        let value = engine::evaluate(&self.root, text).map_err(|e| self.explain(e))?;
+        Value::from_jinja(&value).map_err(|e| self.explain(TemplateError::new(&e, Some(text))))
+    }
+
+    /// A condition: a truth value, or an expression that comes to one. Anything else is an error, as in ansible-core 2.19.
+    pub fn condition(&self, condition: &Value) -> Result<bool, TemplateError> {
+        let (result, origin) = match condition {
+            Value::Str(text) if text.is_template() => (self.string(text)?, text.origin()),
+            Value::Str(text) => (self.expression(text)?, text.origin()),
+            other => (other.clone(), None),
+        };
+        match result {
+            Value::Bool(verdict) => Ok(verdict),
+            other => {
+                let truth = if truthy(&other) { "True" } else { "False" };
+                let message = format!(
+                    "Conditional result ({truth}) was derived from value of type '{}'. Conditionals must have a boolean result.",
+                    python_type(&other)
+                );
+                Err(TemplateError::message(message, origin))
+            }
+        }
+    }
+
+    /// A whole template file's text.
+    pub fn file(&self, path: &std::path::Path, options: &FileOptions) -> Result<String, TemplateError> {
+        files::render(&self.root, path, options).map_err(|e| self.explain(e))
+    }
+
+    /// Adds to an error about something undefined the nearest name that is defined.
+    fn explain(&self, mut error: TemplateError) -> TemplateError {
+        if let Some(name) = &error.undefined {
+            if let Some((message, origin)) = self.root.reason(name) {
+                error.message = message;
+                error.span = origin.or(error.span);
+            } else {
+                let names = self.root.variables().names();
+                error.nearest =
+                    crate::diagnostic::nearest(name, names.iter().map(AsRef::as_ref)).map(ToOwned::to_owned);
+            }
+        }
+        error
+    }
+}
+
+/// Python's idea of truth.
+#[must_use]
+pub fn truthy(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Omit => false,
+        Value::Bool(b) => *b,
+        Value::Int(i) => *i != 0,
+        Value::Float(f) => *f != 0.0,
+        Value::Str(s) => !s.as_str().is_empty(),
+        Value::List(items) => !items.is_empty(),
+        Value::Map(map) => !map.is_empty(),
+    }
+}
+
+/// What Python calls a value's type.
+#[must_use]
+pub fn python_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Omit => "Omit",
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int",
+        Value::Float(_) => "float",
+        Value::Str(_) => "str",
+        Value::List(_) => "list",
+        Value::Map(_) => "dict",
+    }
+}
+
+/// Variables in one map, for tests and for the few places that have no host.
+#[derive(Debug, Default)]
+pub struct Fixed {
+    /// The variables.
+    pub map: Map,
+    /// Where relative paths are looked for.
+    pub search: Vec<PathBuf>,
+}
+
+impl Variables for Fixed {
+    fn get(&self, name: &str) -> Option<Variable> {
+        self.map.get(name).cloned().map(Variable::Value)
+    }
+    fn names(&self) -> Vec<Arc<str>> {
+        self.map.keys().filter_map(Key::as_str).map(Arc::from).collect()
+    }
+    fn search_path(&self) -> Vec<PathBuf> {
+        self.search.clone()
+    }
+}
+
+/// The place in a string's source that an error inside it points to.
+fn place_within(text: &Str, line: Option<usize>, range: Option<std::ops::Range<usize>>) -> Option<Span> {
+    let origin = text.origin()?;
+    let source = origin.source();
+    let written = source.text.get(origin.start as usize..origin.end as usize)?;
+    // A flow scalar stands there as it is, perhaps in quotes; anything else is found by its line.
+    if let Some(range) = &range
+        && let Some(at) = written.find(text.as_str())
+    {
+        let start = origin.start as usize + at + range.start;
+        return Some(origin.part(start, start + range.len()));
+    }
+    let line_text = text.as_str().lines().nth(line?.checked_sub(1)?)?.trim();
+    if line_text.is_empty() {
+        return Some(origin);
+    }
+    let at = written.find(line_text)?;
+    let start = origin.start as usize + at;
+    Some(origin.part(start, start + line_text.len()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod unit {
+    use super::*;
+
+    fn templar(vars: &str) -> Templar {
+        let node = crate::source::load_text("vars.yml", None, vars.to_owned()).unwrap();
+        let map = node.map(|n| n.to_value().as_map().unwrap().clone()).unwrap_or_default();
+        Templar::new(Arc::new(Fixed { map, search: Vec::new() }))
+    }
+
+    fn render(templar: &Templar, text: &str) -> Result<serde_json::Value, TemplateError> {
+        templar.string(&Str::trusted(text, None)).map(|v| v.to_json())
+    }
+
+    #[test]
+    fn evaluates_natively_and_lazily() {
+        let t = templar(
+            "n: 5\nbad: '{{ nope }}'\ntwo: '{{ n * 2 }}'\nd: {k: '{{ two }}', l: ['{{ n }}', x]}\ne: {x: '{{ nope }}', y: 2}\n",
+        );
+        let cases = [
+            ("{{ two }}", serde_json::json!(10)),
+            ("{{ d }}", serde_json::json!({"k": 10, "l": [5, "x"]})),
+            ("{{ d.l[0] + 1 }}", serde_json::json!(6)),
+            ("x={{ none }}y", serde_json::json!("x=y")),
+            ("{{ none }}", serde_json::json!(null)),
+            ("{% if n == 5 %}{{ n }}{% endif %}", serde_json::json!(5)),
+            ("{% if n == 6 %}{{ n }}{% endif %}", serde_json::json!(null)),
+            ("{{ 1 }}{{ 2 }}", serde_json::json!("12")),
+            ("{{ bad is defined }}", serde_json::json!(false)),
+            ("{{ bad | default('dflt') }}", serde_json::json!("dflt")),
+            ("{{ e.x is defined }} {{ e.y }}", serde_json::json!("False 2")),
+            (
+                "{{ d.nope is defined }} {{ d.nope.foo is not defined }} {{ zz.nope.foo | default('q') }}",
+                serde_json::json!("False True q"),
+            ),
+            ("{{ zz['a'].b[n]['c'] | d(1) }} {{ d.k | default(2) }}", serde_json::json!("1 10")),
+            ("[{{ d.l }}] {{ true }}", serde_json::json!("[[5, 'x']] True")),
+            ("{{ n }}\n", serde_json::json!(5)),
+            ("{{ n }}\n\n", serde_json::json!("5\n\n")),
+            ("x {{ n }}\n", serde_json::json!("x 5\n")),
+            ("{{ d.l + ['z'] }}", serde_json::json!([5, "x", "z"])),
+            ("{{ d.items() | list }}", serde_json::json!([["k", 10], ["l", [5, "x"]]])),
+            ("{{ d == {'k': 10, 'l': [5, 'x']} }}", serde_json::json!(true)),
+            ("{% for k, v in d.items() %}{{ k }}:{{ v }};{% endfor %}", serde_json::json!("k:10;l:[5, 'x'];")),
+            (
+                "{{ d.keys() | list }} {{ 'k' in d }} {{ d.l | length }} {{ 'x' in d.l }}",
+                serde_json::json!("['k', 'l'] True 2 True"),
+            ),
+            ("{% macro m(a) %}<{{ a }}>{% endmacro %}{{ m(n) }}", serde_json::json!("<5>")),
+        ];
+        for (text, want) in cases {
+            assert_eq!(render(&t, text).unwrap_or_else(|e| panic!("{text}: {e}")), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_undefined_is_named_with_its_place() {
+        let t = templar("bad: '{{ nope }}'\nserver_name: x\nself: '{{ self2 }}'\nself2: '{{ self }}'\nd: {}\n");
+        let error = render(&t, "{{ bad }}").unwrap_err();
+        assert_eq!(error.message, "'nope' is undefined");
+        assert_eq!(error.span.unwrap().location().to_string(), "vars.yml:1:10");
+        let error = render(&t, "{{ sever_name }}").unwrap_err();
+        assert_eq!(error.nearest.as_deref(), Some("server_name"));
+        let error = render(&t, "{{ d.a }}").unwrap_err();
+        assert_eq!(error.message, "object of type 'dict' has no attribute 'a'");
+        assert!(render(&t, "{{ self }}").unwrap_err().message.contains("recursive"), "loops end");
+        assert!(render(&t, "{% if nope %}x{% endif %}").is_err());
+        assert!(render(&t, "{{ nope and true }}").is_err());
+    }
+
+    #[test]
+    fn conditions_must_be_boolean() {
+        let t = templar("n: 5\nok: true\n");
+        let check = |text: &str| t.condition(&Value::Str(Str::trusted(text, None)));
+        assert!(check("n == 5").unwrap());
+        assert!(!check("not ok").unwrap());
+        assert!(check("n").unwrap_err().message.contains("type 'int'"));
+        assert!(check("{{ n == 5 }}").unwrap());
+        assert!(t.condition(&Value::Bool(true)).unwrap());
+    }
+
+    #[test]
+    fn data_is_never_a_template() {
+        let mut map = Map::new();
+        map.insert("evil".into(), Value::data("{{ 1 + 1 }}"));
+        let t = Templar::new(Arc::new(Fixed { map, search: Vec::new() }));
+        assert_eq!(render(&t, "{{ evil }}").unwrap(), serde_json::json!("{{ 1 + 1 }}"));
+        assert_eq!(render(&t, "a {{ evil }}").unwrap(), serde_json::json!("a {{ 1 + 1 }}"));
+    }
+}
