@@ -40,7 +40,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
 
 /// The template with its optional chains softened; one that cannot be read stays as it is, for the engine to complain of.
 pub(super) fn soften(source: &str, syntax: &SyntaxConfig) -> String {
-    if !["defined", "default", "d("].iter().any(|word| source.contains(word)) {
+    if !["defined", "|d", "| d"].iter().any(|word| source.contains(word)) {
         return source.to_owned();
     }
     let Ok(tokens) = tokenize(source, false, syntax.clone()).collect::<Result<Vec<_>, _>>() else {
