@@ -1,0 +1,296 @@
+//! A task's action: which module, with which arguments.
+
+use super::free_form::{parse_free_form, piece, unquote};
+use super::{Loader, keywords};
+use crate::diagnostic::{Diagnostic, nearest};
+use crate::source::{Node, Span};
+use crate::value::{Key, Map, Str, Value};
+
+/// What a task does.
+#[derive(Debug, Clone)]
+pub struct Action {
+    /// The module's full name, as in `ansible.builtin.copy`.
+    pub module: &'static str,
+    /// The name as it is written.
+    pub written: String,
+    /// Where the name is written.
+    pub span: Span,
+    /// The arguments; a command's free form under `_raw_params`.
+    pub args: Map,
+    /// Arguments that are one template for all of them (`args: "{{ … }}"`).
+    pub args_template: Option<Str>,
+}
+
+/// What is known of a module before any host is contacted.
+#[derive(Debug, Clone, Copy)]
+pub struct ModuleInfo {
+    /// The full name.
+    pub name: &'static str,
+    /// Whether its arguments may be a line that is not `key=value`.
+    pub free_form: bool,
+    /// Checks arguments; templates in them are given as unknown.
+    pub check: fn(&serde_json::Map<String, serde_json::Value>) -> Result<(), ArgProblem>,
+}
+
+/// What is wrong with a module's arguments.
+#[derive(Debug, Clone)]
+pub struct ArgProblem {
+    /// One sentence.
+    pub message: String,
+    /// The argument it is about.
+    pub argument: Option<String>,
+    /// The nearest argument that exists.
+    pub suggestion: Option<String>,
+}
+
+/// The modules there are.
+pub trait Catalog: Send + Sync {
+    /// The module of this full name.
+    fn find(&self, name: &str) -> Option<ModuleInfo>;
+    /// Every full name.
+    fn names(&self) -> Vec<&'static str>;
+}
+
+/// A module's full name without a host's opinion: `copy` and `ansible.legacy.copy` are `ansible.builtin.copy`, modules that
+/// moved to a collection are found under their old name, and `collections` are searched for other short names.
+#[must_use]
+pub fn canonical_name(written: &str, collections: &[String], catalog: &dyn Catalog) -> Option<ModuleInfo> {
+    if written.contains('.') {
+        let name = written.replacen("ansible.legacy.", "ansible.builtin.", 1);
+        return catalog.find(moved(&name).unwrap_or(&name));
+    }
+    let searched = collections.iter().map(String::as_str).chain(["ansible.builtin"]);
+    let direct = searched.map(|collection| format!("{collection}.{written}")).find_map(|name| catalog.find(&name));
+    direct.or_else(|| catalog.find(moved(&format!("ansible.builtin.{written}"))?))
+}
+
+/// Where modules that left ansible.builtin (or have a second name there) live.
+fn moved(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "ansible.builtin.systemd_service" => "ansible.builtin.systemd",
+        "ansible.builtin.authorized_key" => "ansible.posix.authorized_key",
+        "ansible.builtin.sysctl" => "ansible.posix.sysctl",
+        "ansible.builtin.mount" => "ansible.posix.mount",
+        "ansible.builtin.synchronize" => "ansible.posix.synchronize",
+        "ansible.builtin.ufw" => "community.general.ufw",
+        "ansible.builtin.timezone" => "community.general.timezone",
+        "ansible.builtin.locale_gen" => "community.general.locale_gen",
+        "ansible.builtin.modprobe" => "community.general.modprobe",
+        "ansible.builtin.ini_file" => "community.general.ini_file",
+        _ => return None,
+    })
+}
+
+impl Loader<'_> {
+    /// Finds the one key of a task that names a module, and reads its arguments.
+    pub(super) fn action(&mut self, task: &Node, collections: &[String]) -> Option<(Action, bool)> {
+        let entries = task.as_map()?;
+        let mut found: Vec<(&Node, &Node)> = Vec::new();
+        for (key, value) in entries {
+            let name = key.as_str().unwrap_or_default();
+            let known = [keywords::SHARED, keywords::CONDITIONAL, keywords::TASK, keywords::HANDLER];
+            if known.iter().any(|set| set.contains(&name)) && !matches!(name, "action" | "local_action")
+                || name.starts_with("with_")
+            {
+                continue;
+            }
+            found.push((key, value));
+        }
+        let catalog = self.catalog();
+        let is_module = |key: &Node| {
+            let name = key.as_str().unwrap_or_default();
+            matches!(name, "action" | "local_action") || canonical_name(name, collections, catalog).is_some()
+        };
+        match found.as_slice() {
+            [] => {
+                self.report(
+                    Diagnostic::error("playbook::no-action", "this task has no module to run")
+                        .at(task.span)
+                        .help("name a module, as in `ansible.builtin.command: uptime`"),
+                );
+                None
+            }
+            [(key, value)] => self.action_entry(key, value, task, collections),
+            several => {
+                let modules: Vec<_> = several.iter().filter(|(key, _)| is_module(key)).copied().collect();
+                match modules.as_slice() {
+                    [(key, value)] => {
+                        for (other, _) in several.iter().filter(|(other, _)| !is_module(other)) {
+                            self.unknown_in_task(other);
+                        }
+                        self.action_entry(key, value, task, collections)
+                    }
+                    [] => {
+                        for (other, _) in several {
+                            self.unknown_in_task(other);
+                        }
+                        None
+                    }
+                    [(first, _), (second, _), ..] => {
+                        let text = |n: &Node| n.as_str().unwrap_or_default().to_owned();
+                        let message = format!(
+                            "conflicting action statements: this task has `{}` and `{}`",
+                            text(first),
+                            text(second)
+                        );
+                        self.report(
+                            Diagnostic::error("playbook::two-actions", message)
+                                .at(second.span)
+                                .help("make two tasks of it"),
+                        );
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    fn unknown_in_task(&mut self, key: &Node) {
+        let name = key.as_str().unwrap_or_default();
+        let catalog = self.catalog();
+        let words = [keywords::SHARED, keywords::CONDITIONAL, keywords::TASK];
+        let short = |full: &'static str| full.rsplit('.').next().unwrap_or(full);
+        let keyword = nearest(name, words.iter().flat_map(|set| set.iter().copied()));
+        let module = nearest(name, catalog.names().into_iter().flat_map(|full| [full, short(full)]));
+        let message = if name.contains('.') {
+            format!("couldn't resolve module/action '{name}'")
+        } else {
+            format!("`{name}` is neither a keyword of a task nor a module that rplay has")
+        };
+        let diagnostic = Diagnostic::error("playbook::unknown-module", message).at(key.span).label("unknown");
+        let diagnostic = match keyword.or(module) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic.help("docs/differences.md lists the modules that are built in"),
+        };
+        self.report(diagnostic);
+    }
+
+    fn action_entry(
+        &mut self,
+        key: &Node,
+        value: &Node,
+        task: &Node,
+        collections: &[String],
+    ) -> Option<(Action, bool)> {
+        let name = key.as_str().unwrap_or_default();
+        let (name_node, args_node, local) = match name {
+            "action" | "local_action" => (value, None, name == "local_action"),
+            _ => (key, Some(value), false),
+        };
+        let (written, mut args, rest) = self.module_and_args(name_node, args_node)?;
+        let Some(info) = canonical_name(written.as_str(), collections, self.catalog()) else {
+            self.unknown_in_task(&Node { kind: crate::source::NodeKind::Str(written), ..name_node.clone() });
+            return None;
+        };
+        let mut args_template = None;
+        if let Some(rest) = rest {
+            self.free_form_args(&rest, info.free_form, &mut args, &mut args_template, value.span, info.name);
+        }
+        if let Some(more) = task.get("args") {
+            self.extra_args(more, &mut args, &mut args_template);
+        }
+        let action = Action { module: info.name, written, span: key.span, args, args_template };
+        if action.args_template.is_none() {
+            self.check_args(&action, &info, value);
+        }
+        Some((action, local))
+    }
+
+    /// The module's name, the arguments given as a dictionary, and the line they are given on otherwise.
+    fn module_and_args(&mut self, name: &Node, args: Option<&Node>) -> Option<(String, Map, Option<Str>)> {
+        let text = |node: &Node| Str::trusted(node.as_str().unwrap_or_default(), Some(node.span));
+        let Some(args) = args else {
+            // `action: module key=value`, or `action: {module: …, key: value}`.
+            if let Some(line) = name.as_str() {
+                let line_text = Str::trusted(line, Some(name.span));
+                let (module, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+                return Some((module.to_owned(), Map::new(), Some(piece(rest.trim(), &line_text))));
+            }
+            let Some(module) = name.get("module").and_then(Node::as_str) else {
+                self.report(
+                    Diagnostic::error("playbook::action", "`action` must name a module")
+                        .at(name.span)
+                        .help("write `action: module_name key=value`, or a dictionary with the module under `module`"),
+                );
+                return None;
+            };
+            let mut map = name.to_value().as_map().cloned().unwrap_or_default();
+            map.shift_remove("module");
+            return Some((module.to_owned(), map, None));
+        };
+        let module = name.as_str().unwrap_or_default().to_owned();
+        if let Some(entries) = args.as_map() {
+            let _ = entries;
+            return Some((module, args.to_value().as_map().cloned().unwrap_or_default(), None));
+        }
+        if args.is_null() {
+            return Some((module, Map::new(), None));
+        }
+        if args.as_str().is_some() {
+            return Some((module, Map::new(), Some(text(args))));
+        }
+        if args.as_list().is_some() {
+            let message = format!("the arguments of `{module}` must be a dictionary or a line, not a list");
+            self.report(Diagnostic::error("playbook::arguments", message).at(args.span));
+            return None;
+        }
+        let line = Str::trusted(args.to_value().to_text(), Some(args.span));
+        Some((module, Map::new(), Some(line)))
+    }
+
+    fn free_form_args(
+        &mut self,
+        line: &Str,
+        raw: bool,
+        args: &mut Map,
+        template: &mut Option<Str>,
+        span: Span,
+        module: &str,
+    ) {
+        if !raw && line.is_template() && is_one_expression(line.as_str()) {
+            *template = Some(line.clone());
+            return;
+        }
+        let parsed = parse_free_form(line.as_str(), raw);
+        for (key, value) in parsed.pairs {
+            args.insert(Key::from(key), Value::Str(piece(&value, line)));
+        }
+        if parsed.rest.is_empty() {
+            return;
+        }
+        if raw {
+            args.insert(Key::from("_raw_params"), Value::Str(piece(&parsed.rest, line)));
+            return;
+        }
+        let message = format!("`{}` is not an argument of `{module}`: it has no `=`", unquote(&parsed.rest));
+        self.report(
+            Diagnostic::error("playbook::arguments", message)
+                .at(span)
+                .help("write arguments as a dictionary, or as `key=value` pairs"),
+        );
+    }
+
+    fn extra_args(&mut self, more: &Node, args: &mut Map, template: &mut Option<Str>) {
+        match more.to_value() {
+            Value::Map(map) => {
+                for (key, value) in map.iter() {
+                    args.entry(key.clone()).or_insert_with(|| value.clone());
+                }
+            }
+            Value::Str(text) if text.is_template() => *template = Some(text),
+            Value::Null => {}
+            Value::Str(text) => {
+                for (key, value) in parse_free_form(text.as_str(), false).pairs {
+                    args.entry(Key::from(key)).or_insert_with(|| Value::Str(piece(&value, &text)));
+                }
+            }
+            _ => self.report(Diagnostic::error("playbook::arguments", "`args` must be a dictionary").at(more.span)),
+        }
+    }
+}
+
+/// Whether text is `{{ … }}` and nothing else.
+fn is_one_expression(text: &str) -> bool {
+    let text = text.trim();
+    text.strip_prefix("{{").and_then(|t| t.strip_suffix("}}")).is_some_and(|inner| !inner.contains("}}"))
+}

@@ -1,0 +1,79 @@
+//! Lists of tasks, and blocks.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::context::{Context, unknown_keywords};
+use super::{Block, Item, Loader, keywords};
+use crate::diagnostic::Diagnostic;
+use crate::source::{Node, NodeKind};
+use crate::value::Str;
+
+impl Loader<'_> {
+    /// A list of tasks and blocks; imports are read in place.
+    pub(super) fn items(&mut self, node: &Node, context: &Context, handlers: bool, what: &str) -> Vec<Item> {
+        let list = match &node.kind {
+            NodeKind::Null => return Vec::new(),
+            NodeKind::List(items) => items,
+            _ => {
+                let message = format!("`{what}` must be a list of tasks, not {}", node.describe());
+                self.report(
+                    Diagnostic::error("playbook::not-a-list", message).at(node.span).help("each task begins with `- `"),
+                );
+                return Vec::new();
+            }
+        };
+        let mut out = Vec::new();
+        for item in list {
+            match &item.kind {
+                NodeKind::Map(_) if item.get("block").is_some() => {
+                    out.push(Item::Block(Arc::new(self.block(item, context, handlers))));
+                }
+                NodeKind::Map(_) => out.extend(self.task_or_import(item, context, handlers)),
+                NodeKind::Null => {}
+                _ => {
+                    let message = format!("a task must be a dictionary, not {}", item.describe());
+                    self.report(
+                        Diagnostic::error("playbook::not-a-task", message)
+                            .at(item.span)
+                            .help("write `- module: arguments`, with a colon behind the module's name"),
+                    );
+                }
+            }
+        }
+        out
+    }
+
+    fn block(&mut self, node: &Node, outer: &Context, handlers: bool) -> Block {
+        unknown_keywords(node, "block", &[keywords::SHARED, keywords::CONDITIONAL, keywords::BLOCK], self);
+        let context = outer.with(node, true, self);
+        let section = |loader: &mut Self, name: &str| match node.get(name) {
+            Some(items) => loader.items(items, &context, handlers, name),
+            None => Vec::new(),
+        };
+        Block {
+            name: node.get("name").and_then(Node::as_str).map(|name| Str::trusted(name, Some(node.span))),
+            span: node.span,
+            body: section(self, "block"),
+            rescue: section(self, "rescue"),
+            always: section(self, "always"),
+            role: None,
+        }
+    }
+
+    /// The tasks of a file.
+    pub(super) fn tasks_of_file(&mut self, path: &Path, context: &Context, handlers: bool) -> Vec<Item> {
+        if self.importing.iter().filter(|p| *p == path).count() > 0 {
+            let message = format!("`{}` imports itself", path.display());
+            self.report(Diagnostic::error("playbook::import-loop", message));
+            return Vec::new();
+        }
+        self.importing.push(path.to_path_buf());
+        let items = match self.yaml(path) {
+            Some(node) => self.items(&node, context, handlers, "a file of tasks"),
+            None => Vec::new(),
+        };
+        self.importing.pop();
+        items
+    }
+}

@@ -1,0 +1,99 @@
+//! Checks of arguments and handlers that need no host.
+
+use super::action::{Action, ModuleInfo};
+use super::{Item, Loader, Play};
+use crate::diagnostic::Diagnostic;
+use crate::source::Node;
+use crate::value::Value;
+
+impl Loader<'_> {
+    /// Checks a task's arguments against its module; values that are templates are taken as unknown.
+    pub(super) fn check_args(&mut self, action: &Action, info: &ModuleInfo, node: &Node) {
+        self.check_templates(node);
+        let mut args = serde_json::Map::new();
+        for (key, value) in &action.args {
+            if key.is_template() {
+                return;
+            }
+            let value = if value.has_templates() || matches!(value, Value::Omit) {
+                rplay_worker::args::opaque()
+            } else {
+                value.to_json()
+            };
+            args.insert(key.to_string(), value);
+        }
+        let Err(problem) = (info.check)(&args) else { return };
+        let place = problem.argument.as_deref().and_then(|name| {
+            let entries = node.as_map()?;
+            entries.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(key, _)| key.span)
+        });
+        let message = format!("{}: {}", action.written, problem.message);
+        let mut diagnostic =
+            Diagnostic::error("playbook::arguments", message).at(place.unwrap_or(action.span)).label("here");
+        if let Some(near) = problem.suggestion {
+            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+        }
+        self.report(diagnostic);
+    }
+
+    /// Reports every `notify` of a name that no handler of the play has or listens to.
+    ///
+    /// Where the play includes roles or files while it runs, handlers may come with them, and nothing can be said.
+    pub(super) fn check_notified(&mut self, play: &Play) {
+        let mut known: Vec<String> = Vec::new();
+        let mut open = false;
+        walk(&play.handlers, &mut |task| {
+            let listens = task.listen.iter().filter_map(Value::as_str);
+            let named = task.name.as_ref().map(|n| n.as_str());
+            for name in listens.chain(named) {
+                open |= crate::value::holds_jinja(name);
+                known.push(name.to_owned());
+                if let Some(role) = &task.context.role {
+                    known.push(format!("{} : {name}", role.name));
+                }
+            }
+            open |= task.action.module.contains(".include_") || task.action.module.contains(".import_");
+        });
+        let mut notified: Vec<Value> = Vec::new();
+        for section in [&play.pre_tasks, &play.role_tasks, &play.tasks, &play.post_tasks, &play.handlers] {
+            walk(section, &mut |task| {
+                open |= task.action.module == "ansible.builtin.include_role"
+                    || task.action.module == "ansible.builtin.include_tasks";
+                notified.extend(task.notify.iter().cloned());
+            });
+        }
+        if open {
+            return;
+        }
+        for value in notified {
+            let Value::Str(name) = &value else { continue };
+            if name.is_template() || known.iter().any(|k| k == name.as_str()) {
+                continue;
+            }
+            let message = format!("no handler is called `{}`, and none listens to it", name.as_str());
+            let diagnostic = Diagnostic::error("playbook::missing-handler", message).or_at(name.origin());
+            self.report(diagnostic.suggest(name.as_str(), known.iter().map(String::as_str)));
+        }
+    }
+
+    pub(super) fn diagnostics_len(&mut self) -> usize {
+        let diagnostics = self.take_diagnostics();
+        let len = diagnostics.len();
+        diagnostics.into_iter().for_each(|d| self.report(d));
+        len
+    }
+}
+
+/// Calls `visit` for every task below `items`.
+pub(super) fn walk(items: &[Item], visit: &mut impl FnMut(&super::Task)) {
+    for item in items {
+        match item {
+            Item::Task(task) => visit(task),
+            Item::Block(block) => {
+                walk(&block.body, visit);
+                walk(&block.rescue, visit);
+                walk(&block.always, visit);
+            }
+        }
+    }
+}

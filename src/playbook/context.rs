@@ -1,0 +1,191 @@
+//! What plays, roles, blocks and tasks have in common and inherit.
+
+use std::sync::Arc;
+
+use super::role::Role;
+use super::{Loader, keywords};
+use crate::diagnostic::Diagnostic;
+use crate::source::Node;
+use crate::value::{Map, Value};
+
+/// A keyword's value; `None` where neither a task nor what it stands in says anything.
+pub type Setting = Option<Value>;
+
+/// The shared keywords, settled: what is nearest to the task counts.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// `any_errors_fatal`
+    pub any_errors_fatal: Setting,
+    /// `become`
+    pub become_: Setting,
+    /// `become_exe`
+    pub become_exe: Setting,
+    /// `become_flags`
+    pub become_flags: Setting,
+    /// `become_method`
+    pub become_method: Setting,
+    /// `become_user`
+    pub become_user: Setting,
+    /// `check_mode`
+    pub check_mode: Setting,
+    /// `connection`
+    pub connection: Setting,
+    /// `delegate_facts`
+    pub delegate_facts: Setting,
+    /// `delegate_to`
+    pub delegate_to: Setting,
+    /// `diff`
+    pub diff: Setting,
+    /// `ignore_errors`
+    pub ignore_errors: Setting,
+    /// `ignore_unreachable`
+    pub ignore_unreachable: Setting,
+    /// `no_log`
+    pub no_log: Setting,
+    /// `port`
+    pub port: Setting,
+    /// `remote_user`
+    pub remote_user: Setting,
+    /// `run_once`
+    pub run_once: Setting,
+    /// `throttle`
+    pub throttle: Setting,
+    /// `timeout`, in seconds
+    pub timeout: Setting,
+    /// `environment`, outermost first: all of them apply.
+    pub environment: Vec<Value>,
+    /// `module_defaults`, outermost first: all of them apply.
+    pub module_defaults: Vec<Value>,
+    /// `when`, outermost first: all of them must hold.
+    pub when: Vec<Value>,
+    /// `tags`: all of them apply.
+    pub tags: Vec<Value>,
+    /// `vars` of blocks and the task, outermost first (not the play's).
+    pub vars: Vec<Arc<Map>>,
+    /// Parameters of roles and includes, outermost first.
+    pub params: Vec<Arc<Map>>,
+    /// `collections`: where short names are looked for.
+    pub collections: Vec<String>,
+    /// The role the task belongs to.
+    pub role: Option<Arc<Role>>,
+    /// Handlers that a block's `notify` names.
+    pub notify: Vec<Value>,
+}
+
+impl Context {
+    /// This context with what `node` says on top.
+    ///
+    /// `own_vars` says whether `vars` is taken along (a play keeps its own elsewhere).
+    pub(super) fn with(&self, node: &Node, own_vars: bool, loader: &mut Loader<'_>) -> Self {
+        let mut out = self.clone();
+        for (key, value) in node.as_map().unwrap_or_default() {
+            let Some(name) = key.as_str() else { continue };
+            out.set(name, value, own_vars, loader);
+        }
+        out
+    }
+
+    fn set(&mut self, name: &str, node: &Node, own_vars: bool, loader: &mut Loader<'_>) {
+        if let Some(setting) = self.setting(name) {
+            *setting = Some(node.to_value());
+            loader.check_templates(node);
+            return;
+        }
+        match name {
+            "environment" => self.environment.extend(list_of(node)),
+            "module_defaults" => self.module_defaults.extend(list_of(node)),
+            "when" => self.when.extend(loader.conditions(node)),
+            "tags" => self.tags.extend(tags_of(node)),
+            "notify" => self.notify.extend(list_of(node)),
+            "vars" if own_vars => self.vars.extend(loader.vars(node)),
+            "collections" => {
+                self.collections = list_of(node).iter().filter_map(|v| v.as_str().map(ToOwned::to_owned)).collect();
+            }
+            "debugger" if node.as_str().is_some_and(|word| word != "never") => loader.report(
+                Diagnostic::error("playbook::unsupported", "the task debugger is not supported")
+                    .at(node.span)
+                    .help("remove the keyword, or set it to `never`"),
+            ),
+            _ => {}
+        }
+    }
+
+    fn setting(&mut self, name: &str) -> Option<&mut Setting> {
+        Some(match name {
+            "any_errors_fatal" => &mut self.any_errors_fatal,
+            "become" => &mut self.become_,
+            "become_exe" => &mut self.become_exe,
+            "become_flags" => &mut self.become_flags,
+            "become_method" => &mut self.become_method,
+            "become_user" => &mut self.become_user,
+            "check_mode" => &mut self.check_mode,
+            "connection" => &mut self.connection,
+            "delegate_facts" => &mut self.delegate_facts,
+            "delegate_to" => &mut self.delegate_to,
+            "diff" => &mut self.diff,
+            "ignore_errors" => &mut self.ignore_errors,
+            "ignore_unreachable" => &mut self.ignore_unreachable,
+            "no_log" => &mut self.no_log,
+            "port" => &mut self.port,
+            "remote_user" | "user" => &mut self.remote_user,
+            "run_once" => &mut self.run_once,
+            "throttle" => &mut self.throttle,
+            "timeout" => &mut self.timeout,
+            _ => return None,
+        })
+    }
+
+    /// What the tasks of a dynamic include inherit: this (the include's surroundings) with its `apply` on top.
+    #[must_use]
+    pub fn with_params(&self, params: Arc<Map>) -> Self {
+        let mut out = self.clone();
+        if !params.is_empty() {
+            out.params.push(params);
+        }
+        out
+    }
+}
+
+/// A value as a list: a list's items, or the one value; nothing for `null`.
+pub(super) fn list_of(node: &Node) -> Vec<Value> {
+    if node.is_null() {
+        return Vec::new();
+    }
+    match node.as_list() {
+        Some(items) => items.iter().map(Node::to_value).collect(),
+        None => vec![node.to_value()],
+    }
+}
+
+/// Tags: a list, or words between commas.
+fn tags_of(node: &Node) -> Vec<Value> {
+    list_of(node)
+        .into_iter()
+        .flat_map(|value| match value.as_str() {
+            Some(text) if !crate::value::holds_jinja(text) && text.contains(',') => {
+                text.split(',').map(|tag| Value::data(tag.trim())).collect()
+            }
+            _ => vec![value],
+        })
+        .collect()
+}
+
+/// Reports every key of a mapping that is not among `known`.
+pub(super) fn unknown_keywords(node: &Node, what: &str, known: &[&[&str]], loader: &mut Loader<'_>) {
+    for (key, _) in node.as_map().unwrap_or_default() {
+        let name = key.as_str().unwrap_or_default();
+        if known.iter().any(|set| set.contains(&name)) {
+            continue;
+        }
+        let all = known.iter().flat_map(|set| set.iter().copied());
+        let mut diagnostic =
+            Diagnostic::error("playbook::unknown-keyword", format!("`{name}` is not a keyword of a {what}"))
+                .at(key.span)
+                .label("not a keyword here")
+                .suggest(name, all);
+        if diagnostic.help_text().is_none() && keywords::TASK.contains(&name) {
+            diagnostic = diagnostic.help("this is a keyword of tasks");
+        }
+        loader.report(diagnostic);
+    }
+}

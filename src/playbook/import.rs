@@ -1,0 +1,102 @@
+//! `import_tasks` and `import_role`: read while loading, their keywords inherited by every task they bring.
+
+use std::path::PathBuf;
+
+use super::context::Context;
+use super::role::RoleOptions;
+use super::{Action, Item, Loader, find_file};
+use crate::diagnostic::Diagnostic;
+use crate::source::Node;
+use crate::value::Value;
+
+impl Loader<'_> {
+    pub(super) fn import_tasks(
+        &mut self,
+        node: &Node,
+        action: &Action,
+        context: &Context,
+        handlers: bool,
+    ) -> Vec<Item> {
+        self.refuse_loop(node, &action.written);
+        let Some(name) = self.import_target(node, action, &["_raw_params", "file"]) else { return Vec::new() };
+        let search = self.task_search(node, context);
+        let Some(path) = find_file(&name, "tasks", &search) else {
+            let message = format!("the imported file of tasks `{name}` does not exist");
+            self.report(
+                Diagnostic::error("playbook::missing-file", message).at(action.span).help(looked_in("tasks", &search)),
+            );
+            return Vec::new();
+        };
+        self.tasks_of_file(&path, context, handlers)
+    }
+
+    pub(super) fn import_role(
+        &mut self,
+        node: &Node,
+        action: &Action,
+        context: &Context,
+        outer: &Context,
+    ) -> Vec<Item> {
+        self.refuse_loop(node, &action.written);
+        let Some(name) = self.import_target(node, action, &["name", "role"]) else { return Vec::new() };
+        let text = |key: &str| action.args.get(key).and_then(Value::as_str).map(ToOwned::to_owned);
+        let flag = |key: &str, default| action.args.get(key).and_then(Value::to_bool).unwrap_or(default);
+        let options = RoleOptions {
+            tasks_from: text("tasks_from"),
+            vars_from: text("vars_from"),
+            defaults_from: text("defaults_from"),
+            handlers_from: text("handlers_from"),
+            allow_duplicates: flag("allow_duplicates", true),
+            public: flag("public", true),
+            validate: flag("rolespec_validate", true),
+            span: Some(action.span),
+        };
+        // The import's `vars` are the role's parameters.
+        let mut context = context.clone();
+        context.vars.clone_from(&outer.vars);
+        let params = node.get("vars").map(|vars| self.vars(vars)).unwrap_or_default();
+        context.params.extend(params);
+        self.role(&name, Some(action.span), &options, &context)
+    }
+
+    fn import_target(&mut self, node: &Node, action: &Action, keys: &[&str]) -> Option<String> {
+        let value = keys.iter().find_map(|key| action.args.get(*key));
+        let written = match value {
+            Some(Value::Str(text)) => text.clone(),
+            _ => {
+                let message = format!("`{}` must say what to import", action.written);
+                self.report(Diagnostic::error("playbook::arguments", message).at(node.span));
+                return None;
+            }
+        };
+        let span = written.origin().unwrap_or(action.span);
+        let kind = crate::source::NodeKind::Str(written.as_str().to_owned());
+        self.static_text(&Node { kind, span, tag: None }, "what is imported")
+    }
+
+    fn refuse_loop(&mut self, node: &Node, written: &str) {
+        for (key, _) in node.as_map().unwrap_or_default() {
+            let name = key.as_str().unwrap_or_default();
+            if name == "loop" || name.starts_with("with_") {
+                let message = format!("You cannot use loops on '{written}' statements");
+                let help = format!("use `{}` instead", written.replace("import", "include"));
+                self.report(Diagnostic::error("playbook::import-loop", message).at(key.span).help(help));
+            }
+        }
+    }
+
+    /// Where a task's relative files are looked for: its role, the file's own directory, the playbook's.
+    fn task_search(&self, node: &Node, context: &Context) -> Vec<PathBuf> {
+        let mut search: Vec<PathBuf> = Vec::new();
+        search.extend(node.span.directory());
+        search.extend(context.role.iter().map(|role| role.path.clone()));
+        search.push(self.directory.clone());
+        search
+    }
+}
+
+fn looked_in(kind: &str, search: &[PathBuf]) -> String {
+    let places: Vec<String> =
+        search.iter().flat_map(|p| [p.join(kind), p.clone()]).map(|p| format!("`{}`", p.display())).collect();
+    format!("looked in {}", places.join(", "))
+}

@@ -1,0 +1,251 @@
+//! The loader: reads files once, collects everything that is wrong.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::action::Catalog;
+use super::context::{Context, list_of};
+use super::role::{Role, RoleOptions};
+use super::{Item, Playbook};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::source::{Node, NodeKind, load};
+use crate::template::check_syntax;
+use crate::value::{Map, Str, Value};
+
+/// What loading needs to know beside the files.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Directories with roles, beside `roles` next to the playbook.
+    pub roles_path: Vec<PathBuf>,
+    /// Variables that imports may use in their file names: those of the command line.
+    pub variables: Map,
+}
+
+/// Loads playbooks, roles and task files.
+pub struct Loader<'a> {
+    catalog: &'a dyn Catalog,
+    options: Options,
+    diagnostics: Vec<Diagnostic>,
+    files: HashMap<PathBuf, Option<Arc<Node>>>,
+    /// The directory of the playbook being loaded.
+    pub(super) directory: PathBuf,
+    /// Files of tasks that are being imported, outermost first.
+    pub(super) importing: Vec<PathBuf>,
+    /// Roles that are being loaded, outermost first.
+    pub(super) loading_roles: Vec<PathBuf>,
+    /// Roles of the play being loaded, in order.
+    pub(super) play_roles: Vec<Arc<Role>>,
+    /// Handlers that roles of the play being loaded bring along.
+    pub(super) role_handlers: Vec<Item>,
+}
+
+impl<'a> Loader<'a> {
+    /// A loader for playbooks of `directory`.
+    #[must_use]
+    pub fn new(catalog: &'a dyn Catalog, options: Options, directory: PathBuf) -> Self {
+        Self {
+            catalog,
+            options,
+            diagnostics: Vec::new(),
+            files: HashMap::new(),
+            directory,
+            importing: Vec::new(),
+            loading_roles: Vec::new(),
+            play_roles: Vec::new(),
+            role_handlers: Vec::new(),
+        }
+    }
+
+    pub(super) fn catalog(&self) -> &'a dyn Catalog {
+        self.catalog
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Notes something wrong.
+    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
+        // One mistake in a role that is used twice is one mistake.
+        let same = |d: &Diagnostic| d.span == diagnostic.span && d.message == diagnostic.message;
+        if diagnostic.span.is_none() || !self.diagnostics.iter().any(same) {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// Everything noted so far; warnings too.
+    #[must_use]
+    pub fn take_diagnostics(&mut self) -> Vec<Diagnostic> {
+        std::mem::take(&mut self.diagnostics)
+    }
+
+    /// The errors, when there are any; warnings stay.
+    pub fn finish<T>(&mut self, value: T) -> Result<T, Vec<Diagnostic>> {
+        if self.diagnostics.iter().any(|d| d.severity == Severity::Error) {
+            return Err(self.take_diagnostics());
+        }
+        Ok(value)
+    }
+
+    /// A playbook and everything static in it; all errors at once.
+    pub fn playbook(&mut self, path: &Path) -> Result<Playbook, Vec<Diagnostic>> {
+        let plays = self.plays(path, &Context::default());
+        self.finish(Playbook { path: path.to_path_buf(), plays })
+    }
+
+    /// The tasks of a file that is included while a play runs.
+    pub fn task_file(&mut self, path: &Path, context: &Context, handlers: bool) -> Result<Vec<Item>, Vec<Diagnostic>> {
+        let items = self.tasks_of_file(path, context, handlers);
+        self.finish(items)
+    }
+
+    /// A role that is included while a play runs: its tasks as a block, its dependencies before them, and its handlers.
+    pub fn included_role(
+        &mut self,
+        name: &str,
+        options: &RoleOptions,
+        context: &Context,
+    ) -> Result<(Vec<Item>, Vec<Item>, Vec<Arc<Role>>), Vec<Diagnostic>> {
+        self.play_roles.clear();
+        self.role_handlers.clear();
+        let items = self.role(name, None, options, context);
+        let handlers = std::mem::take(&mut self.role_handlers);
+        let roles = std::mem::take(&mut self.play_roles);
+        self.finish((items, handlers, roles))
+    }
+
+    /// A file's content as YAML, read once; an error is reported and gives `None`, as does an empty file.
+    pub(super) fn yaml(&mut self, path: &Path) -> Option<Arc<Node>> {
+        if let Some(known) = self.files.get(path) {
+            return known.clone();
+        }
+        let node = match load(path) {
+            Ok(node) => node.map(Arc::new),
+            Err(diagnostic) => {
+                self.report(diagnostic);
+                None
+            }
+        };
+        self.files.insert(path.to_path_buf(), node.clone());
+        node
+    }
+
+    /// Checks the syntax of every template below a node.
+    pub(super) fn check_templates(&mut self, node: &Node) {
+        if node.tag.as_deref() == Some("!unsafe") {
+            return;
+        }
+        match &node.kind {
+            NodeKind::Str(text) => {
+                if let Err(error) = check_syntax(&Str::trusted(text.as_str(), Some(node.span)), false) {
+                    self.report(error.to_diagnostic().or_at(Some(node.span)));
+                }
+            }
+            NodeKind::List(items) => items.iter().for_each(|item| self.check_templates(item)),
+            NodeKind::Map(entries) => entries.iter().for_each(|(key, value)| {
+                self.check_templates(key);
+                self.check_templates(value);
+            }),
+            _ => {}
+        }
+    }
+
+    /// Conditions of `when` and its like: each an expression or a truth value; checked for syntax.
+    pub(super) fn conditions(&mut self, node: &Node) -> Vec<Value> {
+        let nodes: Vec<&Node> = match node.as_list() {
+            Some(items) => items.iter().collect(),
+            None => vec![node],
+        };
+        let mut out = Vec::new();
+        for item in nodes {
+            match &item.kind {
+                NodeKind::Str(text) => {
+                    let text = Str::trusted(text.as_str(), Some(item.span));
+                    if let Err(error) = check_syntax(&text, true) {
+                        self.report(error.to_diagnostic().or_at(Some(item.span)));
+                    }
+                    out.push(Value::Str(text));
+                }
+                NodeKind::Bool(_) => out.push(item.to_value()),
+                NodeKind::Null => {}
+                // Numbers and containers: evaluated, and refused there unless they come to a truth value.
+                _ => out.push(item.to_value()),
+            }
+        }
+        out
+    }
+
+    /// A dictionary of variables (or a list of them); names are checked.
+    pub(super) fn vars(&mut self, node: &Node) -> Vec<Arc<Map>> {
+        self.check_templates(node);
+        let parts: Vec<&Node> = match &node.kind {
+            NodeKind::Null => return Vec::new(),
+            NodeKind::List(items) => items.iter().collect(),
+            _ => vec![node],
+        };
+        let mut out = Vec::new();
+        for part in parts {
+            let Some(entries) = part.as_map() else {
+                self.report(
+                    Diagnostic::error("playbook::vars", "`vars` must be a dictionary of names and values")
+                        .at(part.span),
+                );
+                continue;
+            };
+            for (key, _) in entries {
+                let name = key.as_str().unwrap_or_default();
+                if !is_identifier(name) {
+                    let message = format!("`{name}` is not a valid variable name");
+                    self.report(
+                        Diagnostic::error("playbook::variable-name", message)
+                            .at(key.span)
+                            .help("names are letters, digits and underscores, and do not begin with a digit"),
+                    );
+                }
+            }
+            if let Value::Map(map) = part.to_value() {
+                out.push(map);
+            }
+        }
+        out
+    }
+
+    /// A keyword that holds a list of templates (or one).
+    pub(super) fn values(&mut self, node: &Node) -> Vec<Value> {
+        self.check_templates(node);
+        list_of(node)
+    }
+
+    /// A name that must be known while loading: plain, or a template over the command line's variables.
+    pub(super) fn static_text(&mut self, node: &Node, what: &str) -> Option<String> {
+        let value = node.to_value();
+        let Value::Str(text) = &value else {
+            return match value {
+                Value::Null => {
+                    self.report(Diagnostic::error("playbook::name", format!("{what} must be named")).at(node.span));
+                    None
+                }
+                other => Some(other.to_text()),
+            };
+        };
+        if !text.is_template() {
+            return Some(text.as_str().to_owned());
+        }
+        let fixed = crate::template::Fixed { map: self.options.variables.clone(), search: Vec::new() };
+        match crate::template::Templar::new(Arc::new(fixed)).string(text) {
+            Ok(value) => Some(value.to_text()),
+            Err(error) => {
+                let help = "what is imported must be known before the run: use extra variables, or include it instead";
+                self.report(error.to_diagnostic().or_at(Some(node.span)).help(help));
+                None
+            }
+        }
+    }
+}
+
+/// Whether text can name a variable.
+pub(super) fn is_identifier(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_')
+}

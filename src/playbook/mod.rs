@@ -1,0 +1,219 @@
+//! Playbooks: from YAML nodes to typed plays, blocks, tasks and roles, with every check that needs no host.
+//!
+//! Loading resolves everything static: imports are read in place, roles of `roles:` and `import_role` become blocks, and the
+//! keywords that a task inherits from its blocks, role and play are settled once, in its [`Context`]. What is dynamic
+//! (`include_tasks`, `include_role`) is loaded by the engine when it gets there, by the same [`Loader`].
+
+mod action;
+mod block;
+mod check;
+mod context;
+mod free_form;
+mod import;
+mod keywords;
+mod loader;
+mod paths;
+mod play;
+mod role;
+mod tags;
+mod task;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::source::Span;
+use crate::value::{Map, Str, Value};
+
+pub use action::{Action, Catalog, ModuleInfo, canonical_name};
+pub use context::{Context, Setting};
+pub use free_form::{FreeForm, parse_free_form, split_words};
+pub use loader::{Loader, Options};
+pub use paths::find_file;
+pub use role::{Role, RoleOptions};
+pub use tags::TagFilter;
+
+/// A playbook with all that it imports.
+#[derive(Debug, Clone)]
+pub struct Playbook {
+    /// The file.
+    pub path: PathBuf,
+    /// Its plays, those of imported playbooks in place.
+    pub plays: Vec<Arc<Play>>,
+}
+
+/// A play: hosts, and what to do on them.
+#[derive(Debug)]
+pub struct Play {
+    /// `name`, else the hosts.
+    pub name: Option<Str>,
+    /// `hosts`: a pattern or a list of patterns, perhaps templates.
+    pub hosts: Value,
+    /// Where the play is written.
+    pub span: Span,
+    /// The directory of its playbook.
+    pub directory: PathBuf,
+    /// What its tasks inherit.
+    pub context: Context,
+    /// `vars`.
+    pub vars: Arc<Map>,
+    /// `vars_files`: paths, or lists of paths of which the first that exists is read.
+    pub vars_files: Vec<Value>,
+    /// `vars_prompt`.
+    pub vars_prompt: Vec<VarsPrompt>,
+    /// `gather_facts`; `None` when it is not said.
+    pub gather_facts: Option<Value>,
+    /// `gather_subset`.
+    pub gather_subset: Option<Value>,
+    /// `gather_timeout`, in seconds.
+    pub gather_timeout: Option<Value>,
+    /// `fact_path`.
+    pub fact_path: Option<Value>,
+    /// `serial`.
+    pub serial: Vec<Value>,
+    /// `strategy`.
+    pub strategy: Option<Value>,
+    /// `order`.
+    pub order: Option<Value>,
+    /// `max_fail_percentage`.
+    pub max_fail_percentage: Option<Value>,
+    /// `force_handlers`.
+    pub force_handlers: Option<Value>,
+    /// The roles of `roles:`, dependencies first, each once.
+    pub roles: Vec<Arc<Role>>,
+    /// `pre_tasks`.
+    pub pre_tasks: Vec<Item>,
+    /// The tasks of `roles:`.
+    pub role_tasks: Vec<Item>,
+    /// `tasks`.
+    pub tasks: Vec<Item>,
+    /// `post_tasks`.
+    pub post_tasks: Vec<Item>,
+    /// Handlers of the roles, then of the play, in the order in which they run.
+    pub handlers: Vec<Item>,
+}
+
+/// An entry of `vars_prompt`.
+#[derive(Debug, Clone)]
+pub struct VarsPrompt {
+    /// The variable.
+    pub name: String,
+    /// What to ask.
+    pub prompt: String,
+    /// The answer when there is none.
+    pub default: Option<Value>,
+    /// Whether what is typed is not shown.
+    pub private: bool,
+    /// Whether it is asked for twice.
+    pub confirm: bool,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// A task or a block.
+#[derive(Debug, Clone)]
+pub enum Item {
+    /// A task.
+    Task(Arc<Task>),
+    /// A block.
+    Block(Arc<Block>),
+}
+
+/// `block`, `rescue` and `always`; also what a role or an imported file becomes.
+#[derive(Debug)]
+pub struct Block {
+    /// `name`.
+    pub name: Option<Str>,
+    /// Where it is written.
+    pub span: Span,
+    /// The tasks.
+    pub body: Vec<Item>,
+    /// What to do when one of them fails.
+    pub rescue: Vec<Item>,
+    /// What to do in any case.
+    pub always: Vec<Item>,
+    /// The role whose tasks these are, when the block is a role's whole.
+    pub role: Option<Arc<Role>>,
+}
+
+/// One task.
+#[derive(Debug)]
+pub struct Task {
+    /// `name`.
+    pub name: Option<Str>,
+    /// Where it is written.
+    pub span: Span,
+    /// What to do.
+    pub action: Action,
+    /// Everything it inherits or says that its blocks could have said too.
+    pub context: Context,
+    /// What it would have inherited had it said nothing: an include's tasks get this.
+    pub outer: Arc<Context>,
+    /// `loop` or `with_…`.
+    pub looped: Option<Loop>,
+    /// `loop_control`.
+    pub loop_control: LoopControl,
+    /// `register`: a name, or names with what to keep under each.
+    pub register: Option<Str>,
+    /// `notify`.
+    pub notify: Vec<Value>,
+    /// `listen`, for a handler.
+    pub listen: Vec<Value>,
+    /// `until`.
+    pub until: Vec<Value>,
+    /// `retries`.
+    pub retries: Option<Value>,
+    /// `delay`, in seconds.
+    pub delay: Option<Value>,
+    /// `changed_when`.
+    pub changed_when: Vec<Value>,
+    /// `failed_when`.
+    pub failed_when: Vec<Value>,
+    /// `async`, in seconds.
+    pub asynchronous: Option<Value>,
+    /// `poll`, in seconds.
+    pub poll: Option<Value>,
+    /// The file it stands in.
+    pub file: Option<PathBuf>,
+}
+
+/// What a task is repeated over.
+#[derive(Debug, Clone)]
+pub struct Loop {
+    /// The lookup of `with_<name>`; `None` for `loop`.
+    pub lookup: Option<String>,
+    /// The items, or the lookup's terms.
+    pub items: Value,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// `loop_control`.
+#[derive(Debug, Clone, Default)]
+pub struct LoopControl {
+    /// `loop_var`.
+    pub loop_var: Option<Value>,
+    /// `index_var`.
+    pub index_var: Option<Value>,
+    /// `label`.
+    pub label: Option<Value>,
+    /// `pause`, in seconds.
+    pub pause: Option<Value>,
+    /// `extended`.
+    pub extended: Option<Value>,
+    /// `extended_allitems`.
+    pub extended_allitems: Option<Value>,
+    /// `break_when`.
+    pub break_when: Vec<Value>,
+}
+
+impl Task {
+    /// The name people see: its own, else the action's, with its role before it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let own = self.name.as_ref().map_or(self.action.written.as_str(), Str::as_str);
+        match &self.context.role {
+            Some(role) => format!("{} : {own}", role.name),
+            None => own.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Plays, and playbooks that import playbooks.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::context::{Context, list_of, unknown_keywords};
+use super::loader::{Loader, is_identifier};
+use super::{Item, Play, VarsPrompt, keywords, paths};
+use crate::diagnostic::Diagnostic;
+use crate::source::{Node, NodeKind};
+use crate::value::{Map, Str, Value};
+
+impl Loader<'_> {
+    /// The plays of a playbook, those of imported ones in place.
+    pub(super) fn plays(&mut self, path: &Path, outer: &Context) -> Vec<Arc<Play>> {
+        if self.importing.iter().any(|p| p == path) {
+            let message = format!("`{}` imports itself", path.display());
+            self.report(Diagnostic::error("playbook::import-loop", message));
+            return Vec::new();
+        }
+        let before = self.diagnostics_len();
+        let Some(root) = self.yaml(path) else {
+            if self.diagnostics_len() == before {
+                let message = format!("`{}` holds no plays", path.display());
+                self.report(Diagnostic::error("playbook::empty", message));
+            }
+            return Vec::new();
+        };
+        let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
+        let outside = std::mem::replace(&mut self.directory, directory);
+        self.importing.push(path.to_path_buf());
+        let mut plays = Vec::new();
+        match root.as_list() {
+            Some(items) => items.iter().for_each(|item| self.play_or_import(item, outer, &mut plays)),
+            None => {
+                let message = format!("a playbook must be a list of plays, not {}", root.describe());
+                let mut diagnostic = Diagnostic::error("playbook::not-a-list", message).at(root.span);
+                if root.get("hosts").is_some() {
+                    diagnostic = diagnostic.help("put a `- ` before the play's first line and indent the rest");
+                }
+                self.report(diagnostic);
+            }
+        }
+        self.importing.pop();
+        self.directory = outside;
+        plays
+    }
+
+    fn play_or_import(&mut self, node: &Node, outer: &Context, plays: &mut Vec<Arc<Play>>) {
+        if node.as_map().is_none() {
+            let message = format!("a play must be a dictionary, not {}", node.describe());
+            self.report(Diagnostic::error("playbook::not-a-play", message).at(node.span));
+            return;
+        }
+        let import = ["import_playbook", "ansible.builtin.import_playbook", "ansible.legacy.import_playbook"]
+            .iter()
+            .find_map(|name| node.get(name));
+        match import {
+            Some(target) => self.import_playbook(node, target, outer, plays),
+            None => {
+                if let Some(play) = self.play(node, outer) {
+                    plays.push(Arc::new(play));
+                }
+            }
+        }
+    }
+
+    fn import_playbook(&mut self, node: &Node, target: &Node, outer: &Context, plays: &mut Vec<Arc<Play>>) {
+        let own: &[&str] = &[
+            "import_playbook",
+            "ansible.builtin.import_playbook",
+            "ansible.legacy.import_playbook",
+            "vars",
+            "when",
+            "tags",
+            "name",
+        ];
+        unknown_keywords(node, "playbook import", &[own, keywords::SHARED], self);
+        let context = outer.with(node, true, self);
+        let Some(name) = self.static_text(target, "the playbook to import") else { return };
+        let name = super::free_form::split_words(&name).into_iter().next().unwrap_or_default();
+        let path = paths::clean(&self.directory.join(paths::expand_home(&name)));
+        if !path.is_file() {
+            let message = format!("the imported playbook `{}` does not exist", path.display());
+            self.report(Diagnostic::error("playbook::missing-file", message).at(target.span));
+            return;
+        }
+        plays.extend(self.plays(&path, &context));
+    }
+
+    fn play(&mut self, node: &Node, outer: &Context) -> Option<Play> {
+        unknown_keywords(node, "play", &[keywords::SHARED, keywords::PLAY], self);
+        let Some(hosts) = node.get("hosts") else {
+            let diagnostic = Diagnostic::error("playbook::no-hosts", "this play has no `hosts`").at(node.span);
+            let is_task = node.as_map().is_some_and(|m| {
+                m.iter()
+                    .any(|(k, _)| k.as_str().is_some_and(|n| super::canonical_name(n, &[], self.catalog()).is_some()))
+            });
+            let help = if is_task {
+                "this looks like a task: a playbook is a list of plays, each with `hosts` and `tasks`"
+            } else {
+                "say which hosts it is for: `hosts: all`"
+            };
+            self.report(diagnostic.help(help));
+            return None;
+        };
+        let pattern_ok = !hosts.is_null() && hosts.as_map().is_none() && hosts.as_str().is_none_or(|s| !s.is_empty());
+        if !pattern_ok {
+            let message = "`hosts` must be a pattern or a list of patterns";
+            self.report(Diagnostic::error("playbook::hosts", message).at(hosts.span));
+        }
+        self.check_templates(hosts);
+        // An imported playbook's vars, when and tags reach every task of its plays.
+        let context = outer.with(node, false, self);
+        let vars = node.get("vars").map(|vars| self.vars(vars)).unwrap_or_default();
+        let vars = vars.iter().flat_map(|map| map.iter()).map(|(k, v)| (k.clone(), v.clone())).collect::<Map>();
+        let setting = |name: &str| node.get(name).map(Node::to_value);
+        for name in
+            ["gather_facts", "gather_subset", "serial", "strategy", "order", "max_fail_percentage", "vars_files"]
+        {
+            if let Some(value) = node.get(name) {
+                self.check_templates(value);
+            }
+        }
+        self.play_roles.clear();
+        self.role_handlers.clear();
+        let role_tasks = node.get("roles").map(|roles| self.roles(roles, &context)).unwrap_or_default();
+        let pre_tasks = self.section(node, "pre_tasks", &context, false);
+        let tasks = self.section(node, "tasks", &context, false);
+        let post_tasks = self.section(node, "post_tasks", &context, false);
+        let own_handlers = self.section(node, "handlers", &context, true);
+        let mut handlers = std::mem::take(&mut self.role_handlers);
+        handlers.extend(own_handlers);
+        let play = Play {
+            name: node
+                .get("name")
+                .and_then(Node::as_str)
+                .map(|name| Str::trusted(name, node.get("name").map(|n| n.span))),
+            hosts: hosts.to_value(),
+            span: node.span,
+            directory: self.directory.clone(),
+            context,
+            vars: Arc::new(vars),
+            vars_files: node.get("vars_files").map(list_of).unwrap_or_default(),
+            vars_prompt: node.get("vars_prompt").map(|n| self.vars_prompt(n)).unwrap_or_default(),
+            gather_facts: setting("gather_facts"),
+            gather_subset: setting("gather_subset"),
+            gather_timeout: setting("gather_timeout"),
+            fact_path: setting("fact_path"),
+            serial: node.get("serial").map(list_of).unwrap_or_default(),
+            strategy: setting("strategy"),
+            order: setting("order"),
+            max_fail_percentage: setting("max_fail_percentage"),
+            force_handlers: setting("force_handlers"),
+            roles: std::mem::take(&mut self.play_roles),
+            pre_tasks,
+            role_tasks,
+            tasks,
+            post_tasks,
+            handlers,
+        };
+        self.check_notified(&play);
+        Some(play)
+    }
+
+    fn section(&mut self, play: &Node, name: &str, context: &Context, handlers: bool) -> Vec<Item> {
+        match play.get(name) {
+            Some(node) => self.items(node, context, handlers, name),
+            None => Vec::new(),
+        }
+    }
+
+    fn vars_prompt(&mut self, node: &Node) -> Vec<VarsPrompt> {
+        let mut out = Vec::new();
+        for entry in node.as_list().unwrap_or_default() {
+            unknown_keywords(entry, "prompt", &[keywords::VARS_PROMPT], self);
+            let Some(name) = entry.get("name").and_then(Node::as_str).filter(|n| is_identifier(n)) else {
+                let message = "a prompt must have the `name` of a variable";
+                self.report(Diagnostic::error("playbook::vars-prompt", message).at(entry.span));
+                continue;
+            };
+            if let Some(encrypt) = entry.get("encrypt").filter(|n| !n.is_null()) {
+                let message = "`encrypt` in vars_prompt is not supported";
+                self.report(
+                    Diagnostic::error("playbook::unsupported", message)
+                        .at(encrypt.span)
+                        .help("use the `password_hash` filter where the variable is used"),
+                );
+            }
+            let flag =
+                |key: &str, default: bool| entry.get(key).and_then(|n| n.to_value().to_bool()).unwrap_or(default);
+            let prompt = entry.get("prompt").and_then(Node::as_str).unwrap_or(name);
+            out.push(VarsPrompt {
+                name: name.to_owned(),
+                prompt: prompt.to_owned(),
+                default: entry.get("default").filter(|n| !n.is_null()).map(Node::to_value),
+                private: flag("private", true),
+                confirm: flag("confirm", false),
+                span: entry.span,
+            });
+        }
+        if !matches!(node.kind, NodeKind::List(_) | NodeKind::Null) {
+            let message = "`vars_prompt` must be a list";
+            self.report(Diagnostic::error("playbook::vars-prompt", message).at(node.span));
+        }
+        out
+    }
+}
+
+impl Play {
+    /// The name people see: its own, else the hosts.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match &self.name {
+            Some(name) if !name.as_str().is_empty() => name.as_str().to_owned(),
+            _ => match &self.hosts {
+                Value::List(items) => items.iter().map(Value::to_text).collect::<Vec<_>>().join(","),
+                other => other.to_text(),
+            },
+        }
+    }
+}

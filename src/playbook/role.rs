@@ -1,0 +1,296 @@
+//! Roles: found on the roles path, loaded with their dependencies.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::context::Context;
+use super::{Block, Item, Loader, keywords, paths};
+use crate::diagnostic::Diagnostic;
+use crate::source::{Node, NodeKind, Span};
+use crate::value::{Map, Value};
+
+/// A role as one place of a play uses it.
+#[derive(Debug)]
+pub struct Role {
+    /// The name it is used by.
+    pub name: String,
+    /// Its directory.
+    pub path: PathBuf,
+    /// `defaults`.
+    pub defaults: Arc<Map>,
+    /// `vars`.
+    pub vars: Arc<Map>,
+    /// Names of the roles that depend on it, nearest first.
+    pub parents: Vec<Arc<Role>>,
+    /// Whether it may run twice with the same parameters.
+    pub allow_duplicates: bool,
+    /// `meta/argument_specs`, the options of the entry point that is used.
+    pub argument_spec: Option<Value>,
+    /// Whether its defaults and vars are there for the whole play.
+    pub public: bool,
+    /// The parameters it is used with.
+    pub params: Vec<Arc<Map>>,
+}
+
+/// How a role is used.
+#[derive(Debug, Clone)]
+pub struct RoleOptions {
+    /// `tasks_from`
+    pub tasks_from: Option<String>,
+    /// `vars_from`
+    pub vars_from: Option<String>,
+    /// `defaults_from`
+    pub defaults_from: Option<String>,
+    /// `handlers_from`
+    pub handlers_from: Option<String>,
+    /// `allow_duplicates`
+    pub allow_duplicates: bool,
+    /// `public`
+    pub public: bool,
+    /// `rolespec_validate`
+    pub validate: bool,
+    /// Where it is used.
+    pub span: Option<Span>,
+}
+
+impl Default for RoleOptions {
+    fn default() -> Self {
+        Self {
+            tasks_from: None,
+            vars_from: None,
+            defaults_from: None,
+            handlers_from: None,
+            allow_duplicates: true,
+            public: true,
+            validate: true,
+            span: None,
+        }
+    }
+}
+
+/// How deep roles may depend on each other.
+const MAX_DEPTH: usize = 50;
+
+impl Loader<'_> {
+    /// The roles of `roles:`.
+    pub(super) fn roles(&mut self, node: &Node, context: &Context) -> Vec<Item> {
+        let Some(list) = node.as_list() else {
+            if !node.is_null() {
+                let message = format!("`roles` must be a list of roles, not {}", node.describe());
+                self.report(Diagnostic::error("playbook::not-a-list", message).at(node.span));
+            }
+            return Vec::new();
+        };
+        list.iter().flat_map(|entry| self.role_entry(entry, context)).collect()
+    }
+
+    /// One entry of `roles:` or of a role's dependencies.
+    fn role_entry(&mut self, node: &Node, outer: &Context) -> Vec<Item> {
+        if node.as_str().is_some() {
+            let Some(name) = self.static_text(node, "a role") else { return Vec::new() };
+            return self.role(
+                &name,
+                Some(node.span),
+                &RoleOptions { span: Some(node.span), ..RoleOptions::default() },
+                outer,
+            );
+        }
+        let name_node = node.get("role").or_else(|| node.get("name")).or_else(|| node.get("src"));
+        let Some(name_node) = name_node else {
+            let message = "a role must be a name, or a dictionary with the name under `role`";
+            self.report(Diagnostic::error("playbook::role", message).at(node.span));
+            return Vec::new();
+        };
+        let Some(name) = self.static_text(name_node, "a role") else { return Vec::new() };
+        let mut context = outer.with(node, false, self);
+        let vars = node.get("vars").map(|vars| self.vars(vars)).unwrap_or_default();
+        context.params.extend(vars);
+        let known = [keywords::SHARED, keywords::CONDITIONAL, &["role", "src", "version", "scm"]];
+        let mut params = Map::new();
+        for (key, value) in node.as_map().unwrap_or_default() {
+            let word = key.as_str().unwrap_or_default();
+            if !known.iter().any(|set| set.contains(&word)) {
+                self.check_templates(value);
+                params.insert(word.into(), value.to_value());
+            }
+        }
+        if !params.is_empty() {
+            context.params.push(Arc::new(params));
+        }
+        let options = RoleOptions { span: Some(name_node.span), ..RoleOptions::default() };
+        self.role(&name, Some(name_node.span), &options, &context)
+    }
+
+    /// A role: its dependencies, then its tasks as a block.
+    pub(super) fn role(&mut self, name: &str, span: Option<Span>, options: &RoleOptions, outer: &Context) -> Vec<Item> {
+        let Some(path) = self.find_role(name, span, outer) else { return Vec::new() };
+        if self.loading_roles.contains(&path) || self.loading_roles.len() > MAX_DEPTH {
+            let message = format!("the role `{name}` depends on itself");
+            self.report(Diagnostic::error("playbook::role-loop", message).or_at(span));
+            return Vec::new();
+        }
+        self.loading_roles.push(path.clone());
+        let short = path.file_name().map_or_else(|| name.to_owned(), |n| n.to_string_lossy().into_owned());
+        let shown = if name.contains('/') { short } else { name.to_owned() };
+        let mut out = Vec::new();
+        let meta = self.role_file(&path, "meta", None, span);
+        let mut parents: Vec<Arc<Role>> = Vec::new();
+        if let Some(role) = &outer.role {
+            parents.push(role.clone());
+            parents.extend(role.parents.iter().cloned());
+        }
+        let duplicates = meta.as_ref().and_then(|m| m.get("allow_duplicates")?.to_value().to_bool()).unwrap_or(false);
+        let role = Arc::new(Role {
+            name: shown,
+            defaults: self.role_vars(&path, "defaults", options.defaults_from.as_deref(), span),
+            vars: self.role_vars(&path, "vars", options.vars_from.as_deref(), span),
+            parents,
+            allow_duplicates: duplicates || options.span.is_none(),
+            argument_spec: if options.validate { self.argument_spec(&path, options, meta.as_deref()) } else { None },
+            public: options.public,
+            params: outer.params.clone(),
+            path: path.clone(),
+        });
+        let mut context = outer.clone();
+        context.role = Some(role.clone());
+        if let Some(dependencies) = meta.as_ref().and_then(|m| m.get("dependencies"))
+            && let Some(list) = dependencies.as_list()
+        {
+            for dependency in list {
+                out.extend(self.role_entry(dependency, &context));
+            }
+        }
+        let handlers = self.role_file(&path, "handlers", options.handlers_from.as_deref(), span);
+        if let Some(node) = handlers {
+            // Handlers run on their own: neither the condition nor the tags of where the role is used are theirs.
+            let mut own = context.clone();
+            own.when.clear();
+            own.tags.clear();
+            let items = self.items(&node, &own, true, "handlers");
+            self.role_handlers.extend(items);
+        }
+        let body = match self.role_file(&path, "tasks", options.tasks_from.as_deref(), span) {
+            Some(node) => self.items(&node, &context, false, "tasks"),
+            None => Vec::new(),
+        };
+        self.play_roles.push(role.clone());
+        self.loading_roles.pop();
+        out.push(Item::Block(Arc::new(Block {
+            name: None,
+            span: span
+                .unwrap_or_else(|| crate::source::register(path.display().to_string(), Some(&path), String::new())),
+            body,
+            rescue: Vec::new(),
+            always: Vec::new(),
+            role: Some(role),
+        })));
+        out
+    }
+
+    fn find_role(&mut self, name: &str, span: Option<Span>, outer: &Context) -> Option<PathBuf> {
+        let direct = paths::expand_home(name);
+        let mut places = vec![self.directory.join("roles")];
+        places.extend(self.options().roles_path.iter().cloned());
+        // A role beside the one that uses it.
+        places.extend(outer.role.iter().filter_map(|role| role.path.parent().map(Path::to_path_buf)));
+        places.push(self.directory.clone());
+        let mut tried = Vec::new();
+        for place in &places {
+            let path = if direct.is_absolute() { direct.clone() } else { place.join(&direct) };
+            if path.is_dir() {
+                return Some(paths::clean(&path));
+            }
+            tried.push(format!("`{}`", paths::clean(place).display()));
+        }
+        let message = format!("the role '{name}' was not found");
+        tried.dedup();
+        let diagnostic = Diagnostic::error("playbook::missing-role", message)
+            .or_at(span)
+            .help(format!("looked in {}", tried.join(", ")));
+        let near = self.nearest_role(name, &places);
+        self.report(match near {
+            Some(near) => diagnostic.label(format!("did you mean `{near}`?")),
+            None => diagnostic,
+        });
+        None
+    }
+
+    fn nearest_role(&self, name: &str, places: &[PathBuf]) -> Option<String> {
+        let names: Vec<String> = places
+            .iter()
+            .filter_map(|place| std::fs::read_dir(place).ok())
+            .flat_map(|entries| entries.filter_map(Result::ok))
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        crate::diagnostic::nearest(name, names.iter().map(String::as_str)).map(ToOwned::to_owned)
+    }
+
+    /// A role's `main` (or another) file of one kind.
+    fn role_file(&mut self, role: &Path, kind: &str, from: Option<&str>, span: Option<Span>) -> Option<Arc<Node>> {
+        let name = from.unwrap_or("main");
+        let base = role.join(kind).join(name);
+        let mut candidates = Vec::new();
+        if from.is_some() {
+            candidates.push(base.clone());
+        }
+        for ending in ["yml", "yaml", "json"] {
+            let mut path = base.clone().into_os_string();
+            path.push(format!(".{ending}"));
+            candidates.push(PathBuf::from(path));
+        }
+        match candidates.iter().find(|path| path.is_file()) {
+            Some(path) => self.yaml(path),
+            None => {
+                if let Some(from) = from {
+                    let message = format!("the role has no file `{from}` in `{}`", role.join(kind).display());
+                    self.report(Diagnostic::error("playbook::missing-file", message).or_at(span));
+                }
+                None
+            }
+        }
+    }
+
+    /// Variables of a role: `main.yml`, or every file of a directory `main`.
+    fn role_vars(&mut self, role: &Path, kind: &str, from: Option<&str>, span: Option<Span>) -> Arc<Map> {
+        let directory = role.join(kind).join(from.unwrap_or("main"));
+        let mut nodes = Vec::new();
+        if directory.is_dir() {
+            let mut files: Vec<PathBuf> = std::fs::read_dir(&directory)
+                .map(|entries| entries.filter_map(Result::ok).map(|e| e.path()).collect())
+                .unwrap_or_default();
+            files.sort();
+            for file in files {
+                if file.extension().is_some_and(|e| e == "yml" || e == "yaml" || e == "json") {
+                    nodes.extend(self.yaml(&file));
+                }
+            }
+        } else {
+            nodes.extend(self.role_file(role, kind, from, span));
+        }
+        let mut out = Map::new();
+        for node in nodes {
+            for map in self.vars(&node) {
+                out.extend(map.iter().map(|(k, v)| (k.clone(), v.clone())));
+            }
+        }
+        Arc::new(out)
+    }
+
+    /// The options of the entry point used, from `meta/argument_specs.yml` or `meta/main.yml`.
+    fn argument_spec(&mut self, role: &Path, options: &RoleOptions, meta: Option<&Node>) -> Option<Value> {
+        let own = ["yml", "yaml", "json"].iter().map(|e| role.join("meta").join(format!("argument_specs.{e}")));
+        let file = own.into_iter().find(|path| path.is_file());
+        let node = match file {
+            Some(path) => self.yaml(&path),
+            None => None,
+        };
+        let root = node.as_deref().or(meta)?;
+        let entry = options.tasks_from.as_deref().unwrap_or("main");
+        let entry = entry.trim_end_matches(".yml").trim_end_matches(".yaml");
+        let spec = root.get("argument_specs")?.get(entry)?;
+        match &spec.kind {
+            NodeKind::Map(_) => Some(spec.to_value()),
+            _ => None,
+        }
+    }
+}

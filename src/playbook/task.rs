@@ -1,0 +1,146 @@
+//! Tasks and handlers.
+
+use std::sync::Arc;
+
+use super::context::{Context, unknown_keywords};
+use super::{Item, Loader, Loop, LoopControl, Task, keywords};
+use crate::diagnostic::Diagnostic;
+use crate::source::{Node, NodeKind};
+use crate::value::{Str, Value};
+
+impl Loader<'_> {
+    /// A task, or what an import stands for.
+    pub(super) fn task_or_import(&mut self, node: &Node, outer: &Context, handlers: bool) -> Vec<Item> {
+        let (context, (action, local)) = {
+            let context = outer.with(node, true, self);
+            let Some(action) = self.action(node, &context.collections) else { return Vec::new() };
+            (context, action)
+        };
+        let mut context = context;
+        // A block's `notify` is inherited; a task's own is read below.
+        context.notify.clone_from(&outer.notify);
+        if local {
+            context.delegate_to = Some(Value::data("localhost"));
+            if context.connection.is_none() {
+                context.connection = Some(Value::data("local"));
+            }
+        }
+        match action.module {
+            "ansible.builtin.import_tasks" => return self.import_tasks(node, &action, &context, handlers),
+            "ansible.builtin.import_role" => return self.import_role(node, &action, &context, outer),
+            _ => {}
+        }
+        vec![Item::Task(Arc::new(self.task(node, action, context, outer)))]
+    }
+
+    fn task(&mut self, node: &Node, action: super::Action, mut context: Context, outer: &Context) -> Task {
+        let mut notify = std::mem::take(&mut context.notify);
+        notify.extend(node.get("notify").map(|n| self.values(n)).unwrap_or_default());
+        let conditions = |loader: &mut Self, name: &str| match node.get(name) {
+            Some(value) => loader.conditions(value),
+            None => Vec::new(),
+        };
+        let setting = |loader: &mut Self, name: &str| {
+            let value = node.get(name)?;
+            loader.check_templates(value);
+            Some(value.to_value())
+        };
+        let register = node.get("register").and_then(|register| match register.as_str() {
+            Some(name) => Some(Str::trusted(name, Some(register.span))),
+            None => {
+                let message = "`register` must be the name of a variable";
+                self.report(Diagnostic::error("playbook::register", message).at(register.span));
+                None
+            }
+        });
+        if let Some(name) = &register
+            && !name.is_template()
+            && !super::loader::is_identifier(name.as_str())
+        {
+            let message = format!("Invalid variable name in 'register' specified: '{}'", name.as_str());
+            let diagnostic = Diagnostic::error("playbook::variable-name", message);
+            self.report(diagnostic.or_at(name.origin()));
+        }
+        if let Some(name) = node.get("name") {
+            self.check_templates(name);
+        }
+        Task {
+            name: node.get("name").filter(|n| !n.is_null()).map(|n| match n.to_value() {
+                Value::Str(text) => text,
+                other => Str::data(other.to_text()),
+            }),
+            span: node.span,
+            action,
+            outer: Arc::new(outer.clone()),
+            looped: self.looped(node),
+            loop_control: self.loop_control(node),
+            register,
+            notify,
+            listen: node.get("listen").map(|n| self.values(n)).unwrap_or_default(),
+            until: conditions(self, "until"),
+            retries: setting(self, "retries"),
+            delay: setting(self, "delay"),
+            changed_when: conditions(self, "changed_when"),
+            failed_when: conditions(self, "failed_when"),
+            asynchronous: setting(self, "async"),
+            poll: setting(self, "poll"),
+            file: node.span.source().path.clone(),
+            context,
+        }
+    }
+
+    fn looped(&mut self, node: &Node) -> Option<Loop> {
+        let mut found: Option<Loop> = None;
+        for (key, value) in node.as_map().unwrap_or_default() {
+            let name = key.as_str().unwrap_or_default();
+            let lookup = match name.strip_prefix("with_") {
+                Some(lookup) => Some(lookup.to_owned()),
+                None if name == "loop" => None,
+                None => continue,
+            };
+            self.check_templates(value);
+            if found.is_some() {
+                let message = "duplicate loop in task";
+                self.report(Diagnostic::error("playbook::two-loops", message).at(key.span).help("keep one of them"));
+                continue;
+            }
+            if let Some(lookup) = &lookup
+                && !crate::template::lookups::exists(lookup)
+            {
+                let message = format!("there is no lookup `{lookup}` to loop with");
+                let known = crate::template::lookups::names();
+                self.report(Diagnostic::error("playbook::lookup", message).at(key.span).suggest(lookup, known));
+            }
+            if lookup.is_none() && !matches!(value.kind, NodeKind::List(_) | NodeKind::Str(_)) {
+                let message = format!("`loop` must be a list, not {}", value.describe());
+                self.report(
+                    Diagnostic::error("playbook::loop", message)
+                        .at(value.span)
+                        .help("for a dictionary, use the `dict2items` filter"),
+                );
+            }
+            found = Some(Loop { lookup, items: value.to_value(), span: value.span });
+        }
+        found
+    }
+
+    fn loop_control(&mut self, node: &Node) -> LoopControl {
+        let Some(control) = node.get("loop_control") else { return LoopControl::default() };
+        if control.as_map().is_none() {
+            let message = "`loop_control` must be a dictionary";
+            self.report(Diagnostic::error("playbook::loop-control", message).at(control.span));
+        }
+        unknown_keywords(control, "loop_control", &[keywords::LOOP_CONTROL], self);
+        self.check_templates(control);
+        let setting = |name: &str| control.get(name).map(Node::to_value);
+        LoopControl {
+            loop_var: setting("loop_var"),
+            index_var: setting("index_var"),
+            label: setting("label"),
+            pause: setting("pause"),
+            extended: setting("extended"),
+            extended_allitems: setting("extended_allitems"),
+            break_when: control.get("break_when").map(|n| self.conditions(n)).unwrap_or_default(),
+        }
+    }
+}
