@@ -58,6 +58,11 @@ impl Cancel {
         }
     }
 
+    /// Keeps the call from beginning another change, and lets the one at hand go on to its end.
+    pub fn abandon(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+    }
+
     /// Whether the call was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
