@@ -4,6 +4,7 @@
 //! inventory and playbook → vars and template → engine → action → remote → connection, with events going to report.
 
 pub mod diagnostic;
+pub mod inventory;
 pub mod playbook;
 pub mod source;
 pub mod template;

@@ -1,0 +1,278 @@
+//! Inventory: the hosts there are, their groups and variables.
+//!
+//! Variables stay where they were read: a host's are a list of shared layers ([`Inventory::layers`]), never a merged copy.
+
+mod ini;
+mod literal;
+mod load;
+mod pattern;
+mod range;
+mod vars_files;
+mod yaml;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use indexmap::{IndexMap, IndexSet};
+
+use crate::value::{Map, Value};
+
+pub use load::{LoadOptions, load};
+pub use pattern::{Pattern, PatternError};
+pub use vars_files::VarsDirectory;
+
+/// Groups that are always there.
+const ALL: &str = "all";
+const UNGROUPED: &str = "ungrouped";
+
+/// A host.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// `inventory_hostname`.
+    pub name: String,
+    /// Its own variables, from inventory files.
+    pub vars: Map,
+    /// The groups it is a direct member of.
+    pub groups: IndexSet<String>,
+    /// Whether it is the `localhost` that nobody listed.
+    pub implicit: bool,
+}
+
+/// A group.
+#[derive(Debug, Clone, Default)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Its own variables, from inventory files.
+    pub vars: Map,
+    /// Its direct members.
+    pub hosts: IndexSet<String>,
+    /// Its direct child groups.
+    pub children: IndexSet<String>,
+    /// The groups it is a direct child of.
+    pub parents: IndexSet<String>,
+}
+
+/// Hosts and groups from all sources.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    hosts: IndexMap<String, Host>,
+    groups: IndexMap<String, Group>,
+    /// Where inventory came from, in order: files and directories.
+    pub sources: Vec<PathBuf>,
+    /// Directories with `group_vars` and `host_vars` beside the sources.
+    pub beside_sources: Vec<VarsDirectory>,
+    /// The same beside playbooks.
+    pub beside_playbook: Vec<VarsDirectory>,
+    kept: Mutex<HashMap<String, Arc<Layers>>>,
+}
+
+/// A host's variables, the strongest layer first.
+pub type Layers = Vec<Arc<Map>>;
+
+impl Inventory {
+    /// An inventory with nothing in it but the groups that are always there.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut inventory = Self::default();
+        inventory.add_group(ALL);
+        inventory.add_group(UNGROUPED);
+        inventory
+    }
+
+    /// Adds a group, when it is not there yet.
+    pub fn add_group(&mut self, name: &str) -> &mut Group {
+        self.groups.entry(name.to_owned()).or_insert_with(|| Group { name: name.to_owned(), ..Group::default() })
+    }
+
+    /// Adds a host, when it is not there yet.
+    pub fn add_host(&mut self, name: &str) -> &mut Host {
+        self.hosts.entry(name.to_owned()).or_insert_with(|| Host { name: name.to_owned(), ..Host::default() })
+    }
+
+    /// Makes a host a member of a group.
+    pub fn add_member(&mut self, group: &str, host: &str) {
+        self.add_group(group).hosts.insert(host.to_owned());
+        self.add_host(host).groups.insert(group.to_owned());
+        self.forget();
+    }
+
+    /// Makes a group a child of another; refused when that would make a circle.
+    pub fn add_child(&mut self, parent: &str, child: &str) -> Result<(), String> {
+        if parent == child || self.ancestors(parent).contains(child) {
+            return Err(format!("the group '{child}' cannot be a child of '{parent}': it is among its parents"));
+        }
+        self.add_group(parent).children.insert(child.to_owned());
+        self.add_group(child).parents.insert(parent.to_owned());
+        self.forget();
+        Ok(())
+    }
+
+    /// A host by name.
+    #[must_use]
+    pub fn host(&self, name: &str) -> Option<&Host> {
+        self.hosts.get(name)
+    }
+
+    /// A group by name.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.get(name)
+    }
+
+    /// All hosts, in the order in which they were listed.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.values()
+    }
+
+    /// All groups, in the order in which they were listed.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values()
+    }
+
+    /// The names of a group's hosts, those of its children included, in order.
+    #[must_use]
+    pub fn members(&self, group: &str) -> Vec<String> {
+        if group == ALL {
+            return self.hosts.values().filter(|h| !h.implicit).map(|h| h.name.clone()).collect();
+        }
+        if group == UNGROUPED {
+            let alone = |h: &&Host| !h.implicit && h.groups.iter().all(|g| g == ALL || g == UNGROUPED);
+            return self.hosts.values().filter(alone).map(|h| h.name.clone()).collect();
+        }
+        let mut out = IndexSet::new();
+        self.collect_members(group, &mut out, &mut IndexSet::new());
+        out.into_iter().collect()
+    }
+
+    fn collect_members(&self, group: &str, out: &mut IndexSet<String>, seen: &mut IndexSet<String>) {
+        if !seen.insert(group.to_owned()) {
+            return;
+        }
+        let Some(group) = self.groups.get(group) else { return };
+        out.extend(group.hosts.iter().cloned());
+        for child in &group.children {
+            self.collect_members(child, out, seen);
+        }
+    }
+
+    /// Every group above a group.
+    fn ancestors(&self, group: &str) -> IndexSet<String> {
+        let mut out = IndexSet::new();
+        let mut next: Vec<&String> = self.groups.get(group).into_iter().flat_map(|g| &g.parents).collect();
+        while let Some(name) = next.pop() {
+            if out.insert(name.clone()) {
+                next.extend(self.groups.get(name).into_iter().flat_map(|g| &g.parents));
+            }
+        }
+        out
+    }
+
+    /// The longest way from `all` down to a group.
+    fn depth(&self, group: &str, seen: &mut Vec<String>) -> usize {
+        if group == ALL || seen.iter().any(|s| s == group) {
+            return 0;
+        }
+        seen.push(group.to_owned());
+        let parents = self.groups.get(group).map(|g| g.parents.clone()).unwrap_or_default();
+        let depth = parents.iter().map(|p| self.depth(p, seen)).max().unwrap_or(0) + 1;
+        seen.pop();
+        depth
+    }
+
+    /// Every group a host is in, `all` first, then by depth, priority and name: the order in which their variables count,
+    /// the strongest last.
+    #[must_use]
+    pub fn groups_of(&self, host: &str) -> Vec<&Group> {
+        let mut names: IndexSet<String> = IndexSet::new();
+        names.insert(ALL.to_owned());
+        for group in self.hosts.get(host).into_iter().flat_map(|h| &h.groups) {
+            names.insert(group.clone());
+            names.extend(self.ancestors(group));
+        }
+        let mut groups: Vec<&Group> = names.iter().filter_map(|name| self.groups.get(name)).collect();
+        let priority = |g: &Group| g.vars.get("ansible_group_priority").and_then(Value::as_int).unwrap_or(1);
+        groups.sort_by_cached_key(|g| (self.depth(&g.name, &mut Vec::new()), priority(g), g.name.clone()));
+        groups
+    }
+
+    /// `group_names`: the groups a host is in, without `all`, sorted.
+    #[must_use]
+    pub fn group_names(&self, host: &str) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.groups_of(host).iter().map(|g| g.name.clone()).filter(|n| n != ALL && n != UNGROUPED).collect();
+        if names.is_empty() && self.hosts.get(host).is_some_and(|h| !h.implicit) {
+            names.push(UNGROUPED.to_owned());
+        }
+        names.sort();
+        names
+    }
+
+    /// A host's variables from inventory, `group_vars` and `host_vars`, the strongest layer first.
+    #[must_use]
+    pub fn layers(&self, host: &str) -> Arc<Layers> {
+        if let Some(kept) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(host) {
+            return kept.clone();
+        }
+        let layers = Arc::new(self.gather_layers(host));
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), layers.clone());
+        layers
+    }
+
+    fn gather_layers(&self, host: &str) -> Layers {
+        let mut weakest_first: Layers = Vec::new();
+        let mut push = |map: Option<Arc<Map>>| weakest_first.extend(map.filter(|m| !m.is_empty()));
+        let groups = self.groups_of(host);
+        for group in &groups {
+            push(Some(Arc::new(group.vars.clone())));
+        }
+        for directories in [&self.beside_sources, &self.beside_playbook] {
+            directories.iter().for_each(|d| push(d.group(ALL)));
+        }
+        for directories in [&self.beside_sources, &self.beside_playbook] {
+            for group in groups.iter().filter(|g| g.name != ALL) {
+                directories.iter().for_each(|d| push(d.group(&group.name)));
+            }
+        }
+        push(self.hosts.get(host).map(|h| Arc::new(h.vars.clone())));
+        for directories in [&self.beside_sources, &self.beside_playbook] {
+            directories.iter().for_each(|d| push(d.host(host)));
+        }
+        weakest_first.reverse();
+        weakest_first
+    }
+
+    /// Forgets what was put together from groups, after they changed.
+    pub fn forget(&self) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The `localhost` that is there though nobody listed it: by the local connection, in no group.
+    pub fn implicit_localhost(&mut self, name: &str) -> &Host {
+        let host = self.add_host(name);
+        host.implicit = true;
+        host.vars.entry("ansible_connection".into()).or_insert_with(|| Value::data("local"));
+        self.forget();
+        &self.hosts[name]
+    }
+
+    /// Reads `group_vars` and `host_vars` beside a playbook too.
+    pub fn add_playbook_directory(&mut self, directory: &Path) -> Result<(), crate::diagnostic::Diagnostic> {
+        if self.beside_playbook.iter().any(|d| d.path == directory) {
+            return Ok(());
+        }
+        self.beside_playbook.push(VarsDirectory::read(directory)?);
+        self.forget();
+        Ok(())
+    }
+
+    /// Adds every group and host to what has neither parent nor group: `all`, `ungrouped`.
+    fn settle(&mut self) {
+        let tops: Vec<String> =
+            self.groups.values().filter(|g| g.name != ALL && g.parents.is_empty()).map(|g| g.name.clone()).collect();
+        for top in tops {
+            let _ = self.add_child(ALL, &top);
+        }
+    }
+}

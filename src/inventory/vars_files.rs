@@ -1,0 +1,107 @@
+//! `group_vars` and `host_vars` directories.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::diagnostic::Diagnostic;
+use crate::source::load;
+use crate::value::{Map, Value};
+
+/// The variables of groups and hosts found beside an inventory or a playbook, read once.
+#[derive(Debug, Default)]
+pub struct VarsDirectory {
+    /// The directory that holds `group_vars` and `host_vars`.
+    pub path: PathBuf,
+    groups: HashMap<String, Arc<Map>>,
+    hosts: HashMap<String, Arc<Map>>,
+}
+
+impl VarsDirectory {
+    /// Reads everything below `group_vars` and `host_vars` in a directory.
+    pub fn read(path: &Path) -> Result<Self, Diagnostic> {
+        Ok(Self {
+            path: path.to_path_buf(),
+            groups: read_all(&path.join("group_vars"))?,
+            hosts: read_all(&path.join("host_vars"))?,
+        })
+    }
+
+    /// A group's variables.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<Arc<Map>> {
+        self.groups.get(name).cloned()
+    }
+
+    /// A host's variables.
+    #[must_use]
+    pub fn host(&self, name: &str) -> Option<Arc<Map>> {
+        self.hosts.get(name).cloned()
+    }
+}
+
+/// What each name's file, or files in a directory of that name, say.
+fn read_all(directory: &Path) -> Result<HashMap<String, Arc<Map>>, Diagnostic> {
+    let mut out: HashMap<String, Map> = HashMap::new();
+    for path in entries(directory)? {
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = if path.is_dir() { file } else { stem(&file).to_owned() };
+        let mut files = Vec::new();
+        collect(&path, &mut files, 0)?;
+        let target = out.entry(name).or_default();
+        for file in files {
+            read_into(&file, target)?;
+        }
+    }
+    Ok(out.into_iter().map(|(name, map)| (name, Arc::new(map))).collect())
+}
+
+fn stem(file: &str) -> &str {
+    [".yml", ".yaml", ".json"].iter().find_map(|e| file.strip_suffix(e)).unwrap_or(file)
+}
+
+/// Entries of a directory that may hold variables, sorted; nothing when it is not there.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+    let read = match std::fs::read_dir(directory) {
+        Ok(read) => read,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => {
+            let message = format!("cannot read `{}`: {e}", directory.display());
+            return Err(Diagnostic::error("inventory::read", message));
+        }
+    };
+    let mut paths: Vec<PathBuf> = read.filter_map(Result::ok).map(|e| e.path()).collect();
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let known = stem(&name) != name || !name.contains('.') || path.is_dir();
+        !name.starts_with('.') && !name.ends_with('~') && known
+    });
+    paths.sort();
+    Ok(paths)
+}
+
+fn collect(path: &Path, out: &mut Vec<PathBuf>, depth: usize) -> Result<(), Diagnostic> {
+    if !path.is_dir() || depth > 20 {
+        out.push(path.to_path_buf());
+        return Ok(());
+    }
+    for entry in entries(path)? {
+        collect(&entry, out, depth + 1)?;
+    }
+    Ok(())
+}
+
+/// Adds a file's variables to those read before it.
+fn read_into(path: &Path, target: &mut Map) -> Result<(), Diagnostic> {
+    let Some(node) = load(path)? else { return Ok(()) };
+    match node.to_value() {
+        Value::Map(map) => {
+            target.extend(map.iter().map(|(k, v)| (k.clone(), v.clone())));
+            Ok(())
+        }
+        other => {
+            let message = format!("variables must be a dictionary, not {}", other.kind());
+            Err(Diagnostic::error("inventory::vars", message).at(node.span))
+        }
+    }
+}
