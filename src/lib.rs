@@ -9,3 +9,4 @@ pub mod playbook;
 pub mod source;
 pub mod template;
 pub mod value;
+pub mod vars;

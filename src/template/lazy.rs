@@ -59,9 +59,12 @@ impl Root {
         if let Some(value) = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
             return Some(value.clone());
         }
-        let value = match self.variables.get(name)? {
-            Variable::Dynamic(value) => return Some(value),
-            Variable::Value(value) => value,
+        let value = match self.variables.get(name) {
+            Some(Variable::Dynamic(value)) => return Some(value),
+            Some(Variable::Value(value)) => value,
+            // `vars` is all of them, by name.
+            None if name == "vars" => return Some(Jinja::from_dyn_object(self.clone())),
+            None => return None,
         };
         let guard = match Guard::enter(Arc::as_ptr(self) as usize, name) {
             Ok(guard) => guard,
@@ -145,6 +148,15 @@ impl Object for Root {
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Jinja> {
         self.lookup(key)
     }
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.variables.names().into_iter().map(Jinja::from).collect())
+    }
+}
+
+/// A scope as a value inside a template, its entries evaluated when they are asked for.
+#[must_use]
+pub fn scope_object(variables: Arc<dyn Variables>) -> Jinja {
+    Jinja::from_object(Root::new(variables))
 }
 
 #[derive(Debug)]

@@ -24,7 +24,7 @@ use crate::value::{Key, Map, Str, Value};
 pub use engine::check_syntax;
 pub use error::TemplateError;
 pub use files::FileOptions;
-pub use lazy::root_of;
+pub use lazy::{root_of, scope_object};
 
 /// A variable as a scope holds it.
 #[derive(Debug, Clone)]

@@ -1,0 +1,170 @@
+//! Magic variables: those that the engine itself provides.
+
+use std::path::PathBuf;
+use std::sync::PoisonError;
+
+use super::hostvars;
+use super::scope::Scope;
+use crate::template::Variable;
+use crate::value::{Map, Value};
+
+/// What the run was started with, as far as variables tell it.
+#[derive(Debug, Clone, Default)]
+pub struct RunInfo {
+    /// `ansible_check_mode`
+    pub check: bool,
+    /// `ansible_diff_mode`
+    pub diff: bool,
+    /// `ansible_forks`
+    pub forks: usize,
+    /// `ansible_verbosity`
+    pub verbosity: u8,
+    /// `ansible_limit`
+    pub limit: Option<String>,
+    /// `ansible_run_tags`
+    pub tags: Vec<String>,
+    /// `ansible_skip_tags`
+    pub skip_tags: Vec<String>,
+    /// `ansible_config_file`
+    pub config_file: Option<PathBuf>,
+}
+
+/// The names of all magic variables.
+pub(super) const NAMES: &[&str] = &[
+    "ansible_check_mode",
+    "ansible_config_file",
+    "ansible_dependent_role_names",
+    "ansible_diff_mode",
+    "ansible_facts",
+    "ansible_forks",
+    "ansible_inventory_sources",
+    "ansible_limit",
+    "ansible_parent_role_names",
+    "ansible_parent_role_paths",
+    "ansible_play_batch",
+    "ansible_play_hosts",
+    "ansible_play_hosts_all",
+    "ansible_play_name",
+    "ansible_play_role_names",
+    "ansible_role_name",
+    "ansible_role_names",
+    "ansible_run_tags",
+    "ansible_search_path",
+    "ansible_skip_tags",
+    "ansible_verbosity",
+    "ansible_version",
+    "environment",
+    "group_names",
+    "groups",
+    "hostvars",
+    "inventory_dir",
+    "inventory_file",
+    "inventory_hostname",
+    "inventory_hostname_short",
+    "omit",
+    "play_hosts",
+    "playbook_dir",
+    "role_name",
+    "role_path",
+    "role_names",
+];
+
+impl Scope {
+    /// A magic variable; `None` when the name is not one, or means nothing here.
+    pub(super) fn magic(&self, name: &str) -> Option<Variable> {
+        let info = &self.world.info;
+        let list = |names: &[String]| names.iter().cloned().collect::<Value>();
+        Some(Variable::Value(match name {
+            "inventory_hostname" => Value::from(self.host.as_ref()),
+            "inventory_hostname_short" => Value::from(self.host.split('.').next().unwrap_or_default()),
+            "group_names" => list(&self.world.inventory().group_names(&self.host)),
+            "groups" => self.groups(),
+            "hostvars" => return Some(Variable::Dynamic(hostvars::all(&self.world))),
+            "inventory_dir" => {
+                self.inventory_source(|path| if path.is_dir() { Some(path) } else { path.parent().map(Into::into) })?
+            }
+            "inventory_file" => self.inventory_source(Some)?,
+            "omit" => Value::Omit,
+            "ansible_facts" => Value::Map(self.store.facts.clone()),
+            "ansible_check_mode" => Value::Bool(self.task.check.unwrap_or(info.check)),
+            "ansible_diff_mode" => Value::Bool(info.diff),
+            "ansible_forks" => info.forks.into(),
+            "ansible_verbosity" => Value::Int(info.verbosity.into()),
+            "ansible_limit" => Value::from(info.limit.as_deref()?),
+            "ansible_run_tags" if info.tags.is_empty() => Value::list(vec!["all".into()]),
+            "ansible_run_tags" => list(&info.tags),
+            "ansible_skip_tags" => list(&info.skip_tags),
+            "ansible_version" => version(),
+            "ansible_config_file" => info.config_file.as_ref().map_or(Value::Null, |p| p.display().to_string().into()),
+            "ansible_inventory_sources" => {
+                self.world.inventory().sources.iter().map(|p| absolute(p.clone()).display().to_string()).collect()
+            }
+            "ansible_search_path" => self.task.search.iter().map(|p| p.display().to_string()).collect(),
+            "environment" => Value::list(self.task.environment.clone()),
+            _ => return self.play_magic(name).or_else(|| self.role_magic(name)),
+        }))
+    }
+
+    fn play_magic(&self, name: &str) -> Option<Variable> {
+        let play = self.play.as_ref()?;
+        let batch = || play.batch.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let active = |hosts: Vec<String>| {
+            let gone = play.gone.read().unwrap_or_else(PoisonError::into_inner);
+            hosts.into_iter().filter(|h| !gone.contains(h)).collect::<Value>()
+        };
+        Some(Variable::Value(match name {
+            "ansible_play_name" => Value::from(play.name.as_str()),
+            "playbook_dir" => absolute(play.directory.clone()).display().to_string().into(),
+            "ansible_play_hosts_all" => play.all_hosts.iter().cloned().collect(),
+            "ansible_play_hosts" | "play_hosts" => active(play.all_hosts.clone()),
+            "ansible_play_batch" => active(batch()),
+            "ansible_play_role_names" | "role_names" | "ansible_role_names" => {
+                play.roles.read().unwrap_or_else(PoisonError::into_inner).iter().map(|r| r.name.clone()).collect()
+            }
+            "ansible_dependent_role_names" => Value::list(Vec::new()),
+            _ => return None,
+        }))
+    }
+
+    fn role_magic(&self, name: &str) -> Option<Variable> {
+        let (role, parents) = self.task.roles.split_first()?;
+        Some(Variable::Value(match name {
+            "role_name" | "ansible_role_name" => Value::from(role.name.as_str()),
+            "role_path" => absolute(role.path.clone()).display().to_string().into(),
+            "ansible_parent_role_names" if !parents.is_empty() => parents.iter().map(|p| p.name.clone()).collect(),
+            "ansible_parent_role_paths" if !parents.is_empty() => {
+                parents.iter().map(|p| p.path.display().to_string()).collect()
+            }
+            _ => return None,
+        }))
+    }
+
+    fn groups(&self) -> Value {
+        let inventory = self.world.inventory();
+        let mut out = Map::new();
+        for group in inventory.groups() {
+            out.insert(group.name.as_str().into(), inventory.members(&group.name).into_iter().collect());
+        }
+        out.into()
+    }
+
+    fn inventory_source(&self, pick: impl Fn(PathBuf) -> Option<PathBuf>) -> Option<Value> {
+        let source = self.world.inventory().sources.first().cloned()?;
+        Some(pick(absolute(source))?.display().to_string().into())
+    }
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// `ansible_version`: of the reference whose behaviour this is.
+fn version() -> Value {
+    let mut out = Map::new();
+    out.insert("full".into(), "2.19.14".into());
+    out.insert("string".into(), "2.19.14".into());
+    for (name, number) in [("major", 2), ("minor", 19), ("revision", 14)] {
+        out.insert(name.into(), Value::Int(number));
+    }
+    out.into()
+}

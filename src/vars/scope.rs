@@ -1,0 +1,160 @@
+//! A scope: layers in order of precedence, the strongest first.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::magic;
+use super::world::{HostStore, World};
+use crate::template::{Variable, Variables};
+use crate::value::{Key, Map, Value};
+
+/// A role as far as variables know it.
+#[derive(Debug, Clone)]
+pub struct RoleLayer {
+    /// Its name.
+    pub name: String,
+    /// Its directory.
+    pub path: PathBuf,
+    /// `defaults`.
+    pub defaults: Arc<Map>,
+    /// `vars`.
+    pub vars: Arc<Map>,
+}
+
+/// What all tasks of a play see.
+#[derive(Debug, Default)]
+pub struct PlayVars {
+    /// The play's name.
+    pub name: String,
+    /// The playbook's directory.
+    pub directory: PathBuf,
+    /// `vars`.
+    pub vars: Arc<Map>,
+    /// Answers to `vars_prompt`.
+    pub prompts: Arc<Map>,
+    /// Roles whose defaults and vars the whole play sees, in order.
+    pub roles: RwLock<Vec<RoleLayer>>,
+    /// All hosts of the play.
+    pub all_hosts: Vec<String>,
+    /// The hosts of the batch under way.
+    pub batch: RwLock<Vec<String>>,
+    /// Hosts that failed or could not be reached.
+    pub gone: RwLock<HashSet<String>>,
+}
+
+/// What one task adds.
+#[derive(Debug, Clone, Default)]
+pub struct TaskVars {
+    /// The role it belongs to, then the roles that depend on that.
+    pub roles: Vec<RoleLayer>,
+    /// `vars` of blocks and the task, outermost first.
+    pub vars: Vec<Arc<Map>>,
+    /// Parameters of roles and includes, outermost first.
+    pub params: Vec<Arc<Map>>,
+    /// `vars_files` of the play as this host sees them, in order.
+    pub vars_files: Vec<Arc<Map>>,
+    /// Loop variables and their like, the strongest last.
+    pub top: Vec<Arc<Map>>,
+    /// Where relative files are looked for.
+    pub search: Arc<Vec<PathBuf>>,
+    /// `environment`, as it is written.
+    pub environment: Vec<Value>,
+    /// Whether the task runs in check mode, when it says so itself.
+    pub check: Option<bool>,
+}
+
+/// What one host sees at one point.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    pub(super) world: Arc<World>,
+    pub(super) host: Arc<str>,
+    pub(super) play: Option<Arc<PlayVars>>,
+    pub(super) task: TaskVars,
+    pub(super) store: HostStore,
+    layers: Vec<Arc<Map>>,
+}
+
+impl Scope {
+    /// The scope of a host, within a play when there is one.
+    ///
+    /// The order is the reference's ("Understanding variable precedence"): extra variables, parameters of includes and roles,
+    /// set facts and registered results, included variables, the task's and its blocks' variables, role variables, the
+    /// play's files, prompts and variables, facts, inventory, role defaults.
+    #[must_use]
+    pub fn new(world: &Arc<World>, host: &str, play: Option<Arc<PlayVars>>, task: TaskVars) -> Self {
+        let store = world.store(host);
+        let mut layers: Vec<Arc<Map>> = Vec::with_capacity(24);
+        {
+            let mut push = |map: &Arc<Map>| {
+                if !map.is_empty() {
+                    layers.push(map.clone());
+                }
+            };
+            task.top.iter().rev().for_each(&mut push);
+            push(&world.extra);
+            task.params.iter().rev().for_each(&mut push);
+            push(&store.set);
+            push(&store.included);
+            task.vars.iter().rev().for_each(&mut push);
+            task.roles.iter().for_each(|role| push(&role.vars));
+            if let Some(play) = &play {
+                let roles = play.roles.read().unwrap_or_else(PoisonError::into_inner);
+                roles.iter().rev().for_each(|role| push(&role.vars));
+                task.vars_files.iter().rev().for_each(&mut push);
+                push(&play.prompts);
+                push(&play.vars);
+            }
+            push(&store.injected);
+            world.inventory().layers(host).iter().for_each(&mut push);
+            task.roles.iter().for_each(|role| push(&role.defaults));
+            if let Some(play) = &play {
+                let roles = play.roles.read().unwrap_or_else(PoisonError::into_inner);
+                roles.iter().rev().for_each(|role| push(&role.defaults));
+            }
+        }
+        Self { world: world.clone(), host: Arc::from(host), play, task, store, layers }
+    }
+
+    /// This scope with a layer on top: an item of a loop, say.
+    #[must_use]
+    pub fn with_top(&self, layer: Map) -> Self {
+        let mut out = self.clone();
+        out.layers.insert(0, Arc::new(layer));
+        out
+    }
+
+    /// The host this is the scope of.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// A variable as it is written, magic ones excepted.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<&Value> {
+        self.layers.iter().find_map(|layer| layer.get(name))
+    }
+}
+
+impl Variables for Scope {
+    fn get(&self, name: &str) -> Option<Variable> {
+        if magic::NAMES.contains(&name)
+            && let Some(value) = self.magic(name)
+        {
+            return Some(value);
+        }
+        self.raw(name).cloned().map(Variable::Value)
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        let mut seen: HashSet<Arc<str>> = HashSet::new();
+        let own = self.layers.iter().flat_map(|layer| layer.keys()).filter_map(Key::as_str);
+        let magic = magic::NAMES.iter().copied().filter(|name| self.magic(name).is_some());
+        own.chain(magic).map(Arc::from).filter(|name: &Arc<str>| seen.insert(name.clone())).collect()
+    }
+
+    fn search_path(&self) -> Vec<PathBuf> {
+        self.task.search.as_ref().clone()
+    }
+}

@@ -1,0 +1,120 @@
+//! What lives as long as the run.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::magic::RunInfo;
+use crate::inventory::Inventory;
+use crate::value::{Key, Map, Value};
+
+/// What a host has gathered during the run.
+#[derive(Debug, Clone, Default)]
+pub struct HostStore {
+    /// `ansible_facts`: names without their `ansible_`.
+    pub facts: Arc<Map>,
+    /// The facts as variables of their own: names with `ansible_`.
+    pub injected: Arc<Map>,
+    /// What `include_vars` read.
+    pub included: Arc<Map>,
+    /// What `set_fact` and `register` kept.
+    pub set: Arc<Map>,
+}
+
+/// Inventory, extra variables, facts and registered results of a run.
+#[derive(Debug)]
+pub struct World {
+    /// The inventory, replaced when a task changes it.
+    pub inventory: RwLock<Arc<Inventory>>,
+    /// `--extra-vars`.
+    pub extra: Arc<Map>,
+    /// What the run was started with.
+    pub info: RunInfo,
+    stores: Mutex<HashMap<String, HostStore>>,
+}
+
+impl World {
+    /// A world at the start of a run.
+    #[must_use]
+    pub fn new(inventory: Inventory, extra: Map, info: RunInfo) -> Arc<Self> {
+        Arc::new(Self {
+            inventory: RwLock::new(Arc::new(inventory)),
+            extra: Arc::new(extra),
+            info,
+            stores: Mutex::default(),
+        })
+    }
+
+    /// The inventory as it is now.
+    #[must_use]
+    pub fn inventory(&self) -> Arc<Inventory> {
+        self.inventory.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn stores(&self) -> MutexGuard<'_, HashMap<String, HostStore>> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a host has gathered so far; shared, not copied.
+    #[must_use]
+    pub fn store(&self, host: &str) -> HostStore {
+        self.stores().get(host).cloned().unwrap_or_default()
+    }
+
+    /// Keeps values under their names, as `set_fact` and `register` do.
+    pub fn set(&self, host: &str, values: impl IntoIterator<Item = (Key, Value)>) {
+        Arc::make_mut(&mut self.stores().entry(host.to_owned()).or_default().set).extend(values);
+    }
+
+    /// Keeps what `include_vars` read.
+    pub fn include(&self, host: &str, values: impl IntoIterator<Item = (Key, Value)>) {
+        Arc::make_mut(&mut self.stores().entry(host.to_owned()).or_default().included).extend(values);
+    }
+
+    /// Keeps facts: each as `ansible_facts.name`, and as a variable of its own under the name it came with.
+    pub fn add_facts(&self, host: &str, facts: &Map) {
+        let mut stores = self.stores();
+        let store = stores.entry(host.to_owned()).or_default();
+        let (own, injected) = (Arc::make_mut(&mut store.facts), Arc::make_mut(&mut store.injected));
+        for (key, value) in facts {
+            let name = key.to_string();
+            let short = name.strip_prefix("ansible_").unwrap_or(&name);
+            own.insert(Key::from(short), value.clone());
+            // A host must not decide how it is logged in to, or what the controller runs.
+            if !is_connection_variable(&name) {
+                injected.insert(key.clone(), value.clone());
+            }
+        }
+    }
+
+    /// Forgets a host's facts.
+    pub fn clear_facts(&self, host: &str) {
+        if let Some(store) = self.stores().get_mut(host) {
+            store.facts = Arc::default();
+            store.injected = Arc::default();
+        }
+    }
+}
+
+/// Names that a host may not set by its facts: how it is connected to and what is run with which rights.
+fn is_connection_variable(name: &str) -> bool {
+    const EXACT: &[&str] = &[
+        "ansible_connection",
+        "ansible_host",
+        "ansible_port",
+        "ansible_user",
+        "ansible_password",
+        "ansible_pass",
+        "ansible_shell_executable",
+        "ansible_shell_type",
+        "ansible_remote_tmp",
+        "ansible_private_key_file",
+        "ansible_host_key_checking",
+        "ansible_facts",
+        "ansible_check_mode",
+        "ansible_diff_mode",
+    ];
+    let stem = ["ansible_ssh_", "ansible_become", "ansible_sudo", "ansible_su_"];
+    // Host keys are facts with an ssh_ name that mean no harm.
+    let harmless = name.starts_with("ansible_ssh_host_key_");
+    EXACT.contains(&name) || (stem.iter().any(|s| name.starts_with(s)) && !harmless)
+}
