@@ -1,1 +1,2 @@
 //! rplay runs Ansible playbooks from one static binary.
+pub mod connection;
