@@ -1,1 +1,3 @@
+//! rplay: picks the command by its name and arguments.
+
 fn main() {}

@@ -81,6 +81,19 @@ impl Inventory {
         inventory
     }
 
+    /// A copy to change; what was put together from groups is not taken along.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self {
+            hosts: self.hosts.clone(),
+            groups: self.groups.clone(),
+            sources: self.sources.clone(),
+            beside_sources: self.beside_sources.clone(),
+            beside_playbook: self.beside_playbook.clone(),
+            kept: Mutex::default(),
+        }
+    }
+
     /// Adds a group, when it is not there yet.
     pub fn add_group(&mut self, name: &str) -> &mut Group {
         self.groups.entry(name.to_owned()).or_insert_with(|| Group { name: name.to_owned(), ..Group::default() })

@@ -9,7 +9,7 @@ use crate::source::load;
 use crate::value::{Map, Value};
 
 /// The variables of groups and hosts found beside an inventory or a playbook, read once.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct VarsDirectory {
     /// The directory that holds `group_vars` and `host_vars`.
     pub path: PathBuf,

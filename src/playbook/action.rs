@@ -28,8 +28,6 @@ pub struct ModuleInfo {
     pub name: &'static str,
     /// Whether its arguments may be a line that is not `key=value`.
     pub free_form: bool,
-    /// Checks arguments; templates in them are given as unknown.
-    pub check: fn(&serde_json::Map<String, serde_json::Value>) -> Result<(), ArgProblem>,
 }
 
 /// What is wrong with a module's arguments.
@@ -49,6 +47,8 @@ pub trait Catalog: Send + Sync {
     fn find(&self, name: &str) -> Option<ModuleInfo>;
     /// Every full name.
     fn names(&self) -> Vec<&'static str>;
+    /// Checks a module's arguments; those that are not known yet are given as `rplay_worker::args::opaque`.
+    fn check(&self, name: &str, args: &serde_json::Map<String, serde_json::Value>) -> Result<(), ArgProblem>;
 }
 
 /// A module's full name without a host's opinion: `copy` and `ansible.legacy.copy` are `ansible.builtin.copy`, modules that

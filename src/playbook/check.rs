@@ -22,7 +22,7 @@ impl Loader<'_> {
             };
             args.insert(key.to_string(), value);
         }
-        let Err(problem) = (info.check)(&args) else { return };
+        let Err(problem) = self.catalog().check(info.name, &args) else { return };
         let place = problem.argument.as_deref().and_then(|name| {
             let entries = node.as_map()?;
             entries.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(key, _)| key.span)

@@ -135,6 +135,29 @@ impl Context {
         })
     }
 
+    /// Puts one keyword of an include's `apply` on top; false when it is none that can be applied.
+    pub fn apply(&mut self, name: &str, value: &Value) -> bool {
+        let many = |value: &Value| match value {
+            Value::List(items) => items.to_vec(),
+            Value::Null => Vec::new(),
+            other => vec![other.clone()],
+        };
+        if let Some(setting) = self.setting(name) {
+            *setting = Some(value.clone());
+            return true;
+        }
+        match name {
+            "environment" => self.environment.extend(many(value)),
+            "module_defaults" => self.module_defaults.extend(many(value)),
+            "when" => self.when.extend(many(value)),
+            "tags" => self.tags.extend(many(value)),
+            "notify" => self.notify.extend(many(value)),
+            "vars" => self.vars.extend(value.as_map().map(|map| Arc::new(map.clone()))),
+            _ => return false,
+        }
+        true
+    }
+
     /// What the tasks of a dynamic include inherit: this (the include's surroundings) with its `apply` on top.
     #[must_use]
     pub fn with_params(&self, params: Arc<Map>) -> Self {

@@ -88,6 +88,11 @@ impl<'a> Loader<'a> {
         Ok(value)
     }
 
+    /// Says which playbook's directory relative names start from.
+    pub fn set_directory(&mut self, directory: &Path) {
+        self.directory = directory.to_path_buf();
+    }
+
     /// A playbook and everything static in it; all errors at once.
     pub fn playbook(&mut self, path: &Path) -> Result<Playbook, Vec<Diagnostic>> {
         let plays = self.plays(path, &Context::default());

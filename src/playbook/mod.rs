@@ -24,11 +24,11 @@ use std::sync::Arc;
 use crate::source::Span;
 use crate::value::{Map, Str, Value};
 
-pub use action::{Action, Catalog, ModuleInfo, canonical_name};
+pub use action::{Action, ArgProblem, Catalog, ModuleInfo, canonical_name};
 pub use context::{Context, Setting};
 pub use free_form::{FreeForm, parse_free_form, split_words};
 pub use loader::{Loader, Options};
-pub use paths::find_file;
+pub use paths::{expand_home, find_file};
 pub use role::{Role, RoleOptions};
 pub use tags::TagFilter;
 

@@ -186,6 +186,32 @@ fn place(error: &minijinja::Error, path: &Path, text: &str, skipped: usize) -> T
     out
 }
 
+/// The owner of a file, by name where the local user list knows it.
+pub(super) fn owner(path: &Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(meta) = std::fs::metadata(path) else { return String::new() };
+    let uid = meta.uid().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let name = parts.next()?;
+        (parts.nth(1)? == uid).then(|| name.to_owned())
+    });
+    name.unwrap_or(uid)
+}
+
+/// The controller's host name.
+pub(super) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// When a file was last changed, as Python writes it.
+pub(super) fn modified(path: &Path) -> String {
+    let time = std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    let zoned = time.and_then(|t| jiff::Timestamp::try_from(t).ok()).map(|t| t.to_zoned(jiff::tz::TimeZone::system()));
+    zoned.map(|z| z.strftime("%Y-%m-%d %H:%M:%S.%6f").to_string()).unwrap_or_default()
+}
+
 impl FileOptions {
     /// Whether a template file can be read, without evaluating it.
     pub fn check(&self, path: &Path) -> Result<(), TemplateError> {

@@ -156,6 +156,26 @@ impl Templar {
         }
     }
 
+    /// This templar with `ansible_managed` and the `template_*` variables that a template file sees.
+    #[must_use]
+    pub fn with_template(&self, path: &std::path::Path, dest: Option<&str>) -> Self {
+        let mut map = Map::new();
+        let full = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        map.insert("template_path".into(), path.display().to_string().into());
+        map.insert("template_fullpath".into(), full.display().to_string().into());
+        map.insert("template_uid".into(), files::owner(path).into());
+        map.insert("template_host".into(), files::host_name().into());
+        map.insert("template_mtime".into(), files::modified(path).into());
+        map.insert("template_run_date".into(), jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string().into());
+        if let Some(dest) = dest {
+            map.insert("template_destpath".into(), dest.into());
+        }
+        if self.root.variables().get("ansible_managed").is_none() {
+            map.insert("ansible_managed".into(), "Ansible managed".into());
+        }
+        Self::new(Arc::new(Over { map, under: self.root.variables().clone() }))
+    }
+
     /// A whole template file's text.
     pub fn file(&self, path: &std::path::Path, options: &FileOptions) -> Result<String, TemplateError> {
         files::render(&self.root, path, options).map_err(|e| self.explain(e))
@@ -224,6 +244,25 @@ impl Variables for Fixed {
     }
     fn search_path(&self) -> Vec<PathBuf> {
         self.search.clone()
+    }
+}
+
+/// A few variables over others.
+#[derive(Debug)]
+struct Over {
+    map: Map,
+    under: Arc<dyn Variables>,
+}
+
+impl Variables for Over {
+    fn get(&self, name: &str) -> Option<Variable> {
+        self.map.get(name).cloned().map(Variable::Value).or_else(|| self.under.get(name))
+    }
+    fn names(&self) -> Vec<Arc<str>> {
+        self.map.keys().filter_map(Key::as_str).map(Arc::from).chain(self.under.names()).collect()
+    }
+    fn search_path(&self) -> Vec<PathBuf> {
+        self.under.search_path()
     }
 }
 

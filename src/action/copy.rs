@@ -1,0 +1,222 @@
+//! `copy` and `template`: content of the controller's goes along with the call.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::{ActionContext, ActionError, Hands, Plan, flag, text, to_json};
+use crate::remote::{Call, Content};
+use crate::template::FileOptions;
+use crate::value::{Map, Value};
+
+const COPY: &str = "ansible.builtin.copy";
+
+/// How a `copy` is carried out: one call, or, for a directory, several.
+pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, ActionError> {
+    ctx.check_args(COPY, &args)?;
+    if flag(&args, "remote_src", false) {
+        return Ok(Plan::Remote { module: COPY, call: Call { args: to_json(&args), content: None } });
+    }
+    match (args.get("content").cloned(), text(&args, "src")) {
+        (Some(_), Some(_)) => Err(ActionError::failed("src and content are mutually exclusive")),
+        (None, None) => Err(ActionError::failed("src (or content) is required")),
+        (Some(content), None) => {
+            if text(&args, "dest").is_some_and(|dest| dest.ends_with('/')) {
+                return Err(ActionError::failed("can not use content with a dir as dest"));
+            }
+            let bytes = match &content {
+                // As in the reference: a structure is written as JSON.
+                Value::List(_) | Value::Map(_) => content.to_json().to_string().into_bytes(),
+                other => other.to_text().into_bytes(),
+            };
+            args.shift_remove("content");
+            Ok(Plan::Remote { module: COPY, call: Call { args: to_json(&args), content: Some(Content::Bytes(bytes)) } })
+        }
+        (None, Some(src)) => {
+            let path = ctx.file(&src, "files")?;
+            if path.is_dir() {
+                return Ok(Plan::Steps(args));
+            }
+            let call = file_call(&args, &path, &src)?;
+            Ok(Plan::Remote { module: COPY, call })
+        }
+    }
+}
+
+/// The call that copies one file.
+fn file_call(args: &Map, path: &Path, src: &str) -> Result<Call, ActionError> {
+    let wrong = |e: std::io::Error| ActionError::failed(format!("cannot read {}: {e}", path.display()));
+    let meta = std::fs::metadata(path).map_err(wrong)?;
+    let mut object = to_json(args);
+    let name = Path::new(src).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    object.insert("_original_basename".into(), name.into());
+    object.insert("_source_mode".into(), (meta.mode() & 0o7777).into());
+    // Short content rides with the call; long content is read piece by piece while it is sent.
+    let content = if meta.len() <= rplay_protocol::CHUNK as u64 {
+        Content::Bytes(std::fs::read(path).map_err(wrong)?)
+    } else {
+        Content::File(path.to_path_buf())
+    };
+    Ok(Call { args: object, content: Some(content) })
+}
+
+/// Copies a directory: its directories in one request, its files in another.
+pub(super) async fn directory(ctx: &ActionContext<'_>, args: Map, hands: &dyn Hands) -> Result<Map, ActionError> {
+    let src = text(&args, "src").unwrap_or_default();
+    let dest = text(&args, "dest").unwrap_or_default();
+    let root = ctx.file(&src, "files")?;
+    // `src/` means what is in it, `src` the directory itself.
+    let target = if src.ends_with('/') {
+        PathBuf::from(&dest)
+    } else {
+        Path::new(&dest).join(root.file_name().unwrap_or_default())
+    };
+    let mut directories = vec![PathBuf::new()];
+    let mut files = Vec::new();
+    let mut links = Vec::new();
+    let follow = flag(&args, "local_follow", true);
+    scan(&root, Path::new(""), follow, &mut directories, &mut files, &mut links)
+        .map_err(|e| ActionError::failed(format!("cannot read {}: {e}", root.display())))?;
+    let join = |inside: &Path| if inside.as_os_str().is_empty() { target.clone() } else { target.join(inside) };
+    let mut made = Vec::new();
+    for directory in &directories {
+        let mut object = rplay_protocol::Object::new();
+        object.insert("path".into(), join(directory).display().to_string().into());
+        object.insert("state".into(), "directory".into());
+        if let Some(mode) = args.get("directory_mode").filter(|m| !m.is_null()) {
+            object.insert("mode".into(), mode.to_json());
+        }
+        for key in ["owner", "group", "seuser", "serole", "setype", "selevel", "attributes"] {
+            if let Some(value) = args.get(key).filter(|v| !v.is_null()) {
+                object.insert(key.into(), value.to_json());
+            }
+        }
+        made.push(Call { args: object, content: None });
+    }
+    for (inside, leads_to) in &links {
+        let mut object = rplay_protocol::Object::new();
+        object.insert("path".into(), join(inside).display().to_string().into());
+        object.insert("src".into(), leads_to.display().to_string().into());
+        object.insert("state".into(), "link".into());
+        object.insert("force".into(), true.into());
+        object.insert("follow".into(), false.into());
+        made.push(Call { args: object, content: None });
+    }
+    let mut copied = Vec::new();
+    for inside in &files {
+        let mut own = args.clone();
+        own.insert("dest".into(), join(inside).display().to_string().into());
+        copied.push(file_call(&own, &root.join(inside), &inside.display().to_string())?);
+    }
+    let mut changed = false;
+    let mut diffs = Vec::new();
+    for (module, calls) in [("ansible.builtin.file", made), (COPY, copied)] {
+        if calls.is_empty() {
+            continue;
+        }
+        for answer in hands.calls(module, calls).await? {
+            let result = crate::value::from_object(&answer.result);
+            if flag(&result, "failed", false) {
+                return Err(ActionError::Failed(result));
+            }
+            changed |= flag(&result, "changed", false);
+            match result.get("diff") {
+                Some(Value::List(items)) => diffs.extend(items.iter().cloned()),
+                Some(diff) => diffs.push(diff.clone()),
+                None => {}
+            }
+        }
+    }
+    let mut out = Map::new();
+    out.insert("changed".into(), Value::Bool(changed));
+    out.insert("dest".into(), dest.into());
+    out.insert("src".into(), root.display().to_string().into());
+    if ctx.diff && !diffs.is_empty() {
+        out.insert("diff".into(), Value::list(diffs));
+    }
+    Ok(out)
+}
+
+fn scan(
+    root: &Path,
+    inside: &Path,
+    follow: bool,
+    directories: &mut Vec<PathBuf>,
+    files: &mut Vec<PathBuf>,
+    links: &mut Vec<(PathBuf, PathBuf)>,
+) -> std::io::Result<()> {
+    let mut entries: Vec<_> = std::fs::read_dir(root.join(inside))?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = inside.join(entry.file_name());
+        let full = root.join(&path);
+        if full.is_symlink() && !follow {
+            links.push((path, std::fs::read_link(&full)?));
+        } else if full.is_dir() {
+            directories.push(path.clone());
+            scan(root, &path, follow, directories, files, links)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// How a `template` is carried out: rendered here, then a `copy`.
+pub(super) fn template(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, ActionError> {
+    ctx.check_args(ctx.module, &args)?;
+    let src = text(&args, "src").ok_or_else(|| ActionError::failed("src and dest are required"))?;
+    let path = ctx.file(&src, "templates")?;
+    let options = file_options(&args);
+    let newline = match text(&args, "newline_sequence").as_deref() {
+        None | Some("\n" | "\\n") => "\n",
+        Some("\r" | "\\r") => "\r",
+        Some("\r\n" | "\\r\\n") => "\r\n",
+        Some(_) => return Err(ActionError::failed("newline_sequence needs to be one of: \n, \r or \r\n")),
+    };
+    if text(&args, "output_encoding").is_some_and(|e| !matches!(e.to_lowercase().as_str(), "utf-8" | "utf8")) {
+        return Err(ActionError::failed("output_encoding: only utf-8 is supported"));
+    }
+    let mut rendered = ctx.templar.with_template(&path, text(&args, "dest").as_deref()).file(&path, &options)?;
+    if newline != "\n" {
+        rendered = rendered.replace('\n', newline);
+    }
+    for key in [
+        "src",
+        "newline_sequence",
+        "output_encoding",
+        "block_start_string",
+        "block_end_string",
+        "variable_start_string",
+        "variable_end_string",
+        "comment_start_string",
+        "comment_end_string",
+        "trim_blocks",
+        "lstrip_blocks",
+    ] {
+        args.shift_remove(key);
+    }
+    let mut object = to_json(&args);
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    object.insert("_original_basename".into(), name.into());
+    let mode = std::fs::metadata(&path).map(|m| m.mode() & 0o7777).unwrap_or(0o644);
+    object.insert("_source_mode".into(), mode.into());
+    Ok(Plan::Remote { module: COPY, call: Call { args: object, content: Some(Content::Bytes(rendered.into_bytes())) } })
+}
+
+fn file_options(args: &Map) -> FileOptions {
+    let mut options = FileOptions::default();
+    let set = |name: &str, target: &mut String| {
+        if let Some(value) = text(args, name) {
+            *target = value;
+        }
+    };
+    set("block_start_string", &mut options.block.0);
+    set("block_end_string", &mut options.block.1);
+    set("variable_start_string", &mut options.variable.0);
+    set("variable_end_string", &mut options.variable.1);
+    set("comment_start_string", &mut options.comment.0);
+    set("comment_end_string", &mut options.comment.1);
+    options.trim_blocks = flag(args, "trim_blocks", true);
+    options.lstrip_blocks = flag(args, "lstrip_blocks", false);
+    options
+}

@@ -1,0 +1,99 @@
+//! `fetch`: a file of the host's, brought here.
+
+use std::path::{Component, Path, PathBuf};
+
+use sha1::{Digest, Sha1};
+
+use super::{ActionContext, ActionError, Hands, flag, text};
+use crate::remote::Call;
+use crate::value::{Map, Value};
+
+pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands) -> Result<Map, ActionError> {
+    ctx.check_args(ctx.module, args)?;
+    let (Some(src), Some(dest)) = (text(args, "src"), text(args, "dest")) else {
+        return Err(ActionError::failed("src and dest are required"));
+    };
+    let missing_fails = flag(args, "fail_on_missing", true);
+    let target = destination(ctx, &src, &dest, flag(args, "flat", false))?;
+    let local = std::fs::read(&target).ok().map(|bytes| hex(&bytes));
+    let mut object = rplay_protocol::Object::new();
+    object.insert("src".into(), src.clone().into());
+    if let Some(checksum) = &local {
+        object.insert("checksum".into(), checksum.clone().into());
+    }
+    let answers = hands.calls("ansible.builtin._fetch", vec![Call { args: object, content: None }]).await?;
+    let Some(answer) = answers.into_iter().next() else {
+        return Err(ActionError::failed("the host did not answer"));
+    };
+    let result = crate::value::from_object(&answer.result);
+    if flag(&result, "failed", false) {
+        if missing_fails {
+            return Err(ActionError::Failed(result));
+        }
+        let mut out = result;
+        out.shift_remove("failed");
+        out.insert("changed".into(), Value::Bool(false));
+        out.insert("file".into(), src.into());
+        return Ok(out);
+    }
+    let remote = text(&result, "checksum").unwrap_or_default();
+    let mut out = Map::new();
+    out.insert("file".into(), src.into());
+    out.insert("dest".into(), target.display().to_string().into());
+    out.insert("checksum".into(), remote.clone().into());
+    if local.as_deref() == Some(remote.as_str()) {
+        out.insert("changed".into(), Value::Bool(false));
+        out.insert("remote_checksum".into(), remote.into());
+        return Ok(out);
+    }
+    let got = hex(&answer.content);
+    if flag(args, "validate_checksum", true) && got != remote {
+        out.insert("msg".into(), Value::from("checksum mismatch"));
+        return Err(ActionError::Failed(out));
+    }
+    if !ctx.check {
+        write(&target, &answer.content)
+            .map_err(|e| ActionError::failed(format!("cannot write {}: {e}", target.display())))?;
+    }
+    out.insert("changed".into(), Value::Bool(true));
+    out.insert("remote_checksum".into(), remote.into());
+    out.insert("remote_md5sum".into(), Value::Null);
+    Ok(out)
+}
+
+/// Where a file goes: below `dest/<host>/` under its own path, or, when flat, right there.
+///
+/// Nothing the host says decides it, and `..` in the path asked for cannot lead out of the destination.
+fn destination(ctx: &ActionContext<'_>, src: &str, dest: &str, flat: bool) -> Result<PathBuf, ActionError> {
+    let base = ctx.search.last().cloned().unwrap_or_default();
+    let dest_path = base.join(crate::playbook::expand_home(dest));
+    let name =
+        Path::new(src).file_name().ok_or_else(|| ActionError::failed(format!("`{src}` is not a file's path")))?;
+    if flat {
+        if dest.ends_with('/') {
+            return Ok(dest_path.join(name));
+        }
+        if dest_path.is_dir() {
+            return Err(ActionError::failed(
+                "dest is an existing directory, use a trailing slash if you want to fetch src into that directory",
+            ));
+        }
+        return Ok(dest_path);
+    }
+    let inside: PathBuf = Path::new(src).components().filter(|c| matches!(c, Component::Normal(_))).collect();
+    Ok(dest_path.join(ctx.host.replace('/', "_")).join(inside))
+}
+
+fn write(target: &Path, content: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let directory = target.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(directory)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(content)?;
+    file.persist(target).map_err(|e| e.error)?;
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha1::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,49 @@
+//! `add_host` and `group_by`: what they find out is kept by the engine.
+
+use super::{ActionError, list, text};
+use crate::value::{Map, Value};
+
+/// `add_host`: a host for the plays that follow, with groups and variables.
+pub(super) fn add_host(args: &Map) -> Result<Map, ActionError> {
+    let given = ["name", "hostname", "host"].iter().find_map(|name| text(args, name));
+    let Some(name) = given else {
+        return Err(ActionError::failed("name, host or hostname needs to be provided"));
+    };
+    let groups: Vec<String> = ["groups", "group", "groupname"].iter().flat_map(|key| list(args, key)).collect();
+    let known = ["name", "hostname", "host", "groups", "group", "groupname"];
+    let mut vars: Map = args
+        .iter()
+        .filter(|(k, _)| !known.contains(&k.to_string().as_str()))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    let (name, port) = match name.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') && port.parse::<u16>().is_ok() => {
+            (host.to_owned(), port.parse::<i64>().ok())
+        }
+        _ => (name, None),
+    };
+    if let Some(port) = port {
+        vars.insert("ansible_ssh_port".into(), Value::Int(port));
+    }
+    let mut host = Map::new();
+    host.insert("host_name".into(), name.into());
+    host.insert("groups".into(), groups.into_iter().collect());
+    host.insert("host_vars".into(), vars.into());
+    Ok(Map::from_iter([("add_host".into(), host.into()), ("changed".into(), Value::Bool(true))]))
+}
+
+/// `group_by`: puts the host into a group named by its variables.
+pub(super) fn group_by(args: &Map) -> Result<Map, ActionError> {
+    let Some(key) = text(args, "key") else {
+        return Err(ActionError::failed("the 'key' param is required when using group_by"));
+    };
+    let mut parents = list(args, "parents");
+    if parents.is_empty() {
+        parents.push("all".to_owned());
+    }
+    let mut out = Map::new();
+    out.insert("changed".into(), Value::Bool(false));
+    out.insert("add_group".into(), key.replace(' ', "-").into());
+    out.insert("parent_groups".into(), parents.iter().map(|p| p.replace(' ', "-")).collect());
+    Ok(out)
+}

@@ -1,0 +1,96 @@
+//! `include_vars`: variables of a file, or of the files of a directory.
+
+use std::path::{Path, PathBuf};
+
+use fancy_regex::Regex;
+
+use super::{ActionContext, ActionError, flag, list, text};
+use crate::playbook::find_file;
+use crate::source::load;
+use crate::value::{Key, Map, Value};
+
+pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
+    ctx.check_args(ctx.module, args)?;
+    let file = ["_raw_params", "file"].iter().find_map(|name| text(args, name));
+    let (files, dir) = match (text(args, "dir"), file) {
+        (Some(dir), None) => (files_of(ctx, args, &dir)?, true),
+        (None, Some(file)) => (vec![ctx.file(&file, "vars")?], false),
+        (Some(_), Some(_)) => return Err(ActionError::failed("dir and file are mutually exclusive")),
+        (None, None) => return Err(ActionError::failed("Invalid input: specify 'file' or 'dir'")),
+    };
+    let mut vars = Map::new();
+    let extensions = extensions(args);
+    for path in &files {
+        let known = path.extension().is_some_and(|e| extensions.contains(&e.to_string_lossy().into_owned()));
+        if !known && !(path.extension().is_none() && !dir) {
+            if flag(args, "ignore_unknown_extensions", false) {
+                continue;
+            }
+            let message = format!("{} does not have a valid extension: {}", path.display(), extensions.join(", "));
+            return Err(ActionError::failed(message));
+        }
+        let node = load(path).map_err(|e| ActionError::failed(e.to_string()))?;
+        match node.map(|n| n.to_value()) {
+            None => {}
+            Some(Value::Map(map)) => vars.extend(map.iter().map(|(k, v)| (k.clone(), v.clone()))),
+            Some(other) => {
+                let message = format!("{} must be stored as a dictionary/hash, not {}", path.display(), other.kind());
+                return Err(ActionError::failed(message));
+            }
+        }
+    }
+    let facts = match text(args, "name") {
+        Some(name) => Map::from_iter([(Key::from(name), Value::map(vars))]),
+        None => vars,
+    };
+    let mut out = Map::new();
+    out.insert("ansible_facts".into(), Value::map(facts));
+    out.insert("ansible_included_var_files".into(), files.iter().map(|p| p.display().to_string()).collect());
+    out.insert("changed".into(), Value::Bool(false));
+    Ok(out)
+}
+
+fn extensions(args: &Map) -> Vec<String> {
+    let given = list(args, "extensions");
+    if given.is_empty() { vec!["yaml".into(), "yml".into(), "json".into()] } else { given }
+}
+
+fn files_of(ctx: &ActionContext<'_>, args: &Map, dir: &str) -> Result<Vec<PathBuf>, ActionError> {
+    let found = find_file(dir, "vars", ctx.search).filter(|path| path.is_dir());
+    let Some(root) = found else { return Err(ActionError::failed(format!("{dir} directory does not exist"))) };
+    let depth = text(args, "depth").and_then(|d| d.trim().parse::<usize>().ok()).unwrap_or(0);
+    let pattern = |text: &str| {
+        Regex::new(text).map_err(|e| ActionError::failed(format!("'{text}' is not a regular expression: {e}")))
+    };
+    let matching = text(args, "files_matching").map(|p| pattern(&p)).transpose()?;
+    let ignored =
+        list(args, "ignore_files").iter().map(|p| pattern(&format!("{p}$"))).collect::<Result<Vec<_>, _>>()?;
+    let extensions = extensions(args);
+    let mut out = Vec::new();
+    collect(&root, 1, depth, &mut out)
+        .map_err(|e| ActionError::failed(format!("cannot read {}: {e}", root.display())))?;
+    out.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is = |regex: &Regex| regex.is_match(name.as_ref()).unwrap_or(false);
+        let known = path.extension().is_some_and(|e| extensions.contains(&e.to_string_lossy().into_owned()));
+        (known || !flag(args, "ignore_unknown_extensions", false))
+            && matching.as_ref().is_none_or(is)
+            && !ignored.iter().any(is)
+    });
+    Ok(out)
+}
+
+fn collect(directory: &Path, level: usize, depth: usize, out: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(directory)?.filter_map(Result::ok).map(|e| e.path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            if depth == 0 || level < depth {
+                collect(&path, level + 1, depth, out)?;
+            }
+        } else {
+            out.push(path);
+        }
+    }
+    Ok(())
+}

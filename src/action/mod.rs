@@ -1,0 +1,247 @@
+//! Actions: the half of a module that needs the controller.
+//!
+//! Most modules run on the host as they are: [`plan`] gives the one call that does it, with the arguments evaluated and any
+//! content of the controller's beside them. Some are answered here ([`Plan::Ready`]), and a few take several steps
+//! ([`steps`]).
+
+mod catalog;
+mod connect;
+mod copy;
+mod fetch;
+mod groups;
+mod include_vars;
+mod raw;
+mod simple;
+mod spec;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::playbook::find_file;
+use crate::remote::{Answer, Become, Call, RemoteError};
+use crate::source::Span;
+use crate::template::{Templar, TemplateError};
+use crate::value::{Map, Value};
+use crate::vars::World;
+
+pub use catalog::BuiltIn;
+
+/// What an action knows of where it runs.
+pub struct ActionContext<'a> {
+    /// The module's full name.
+    pub module: &'static str,
+    /// What evaluates its arguments.
+    pub templar: &'a Templar,
+    /// The host.
+    pub host: &'a str,
+    /// Where relative files are looked for.
+    pub search: &'a [PathBuf],
+    /// Predict, do not change.
+    pub check: bool,
+    /// Say what differs.
+    pub diff: bool,
+    /// What the run holds.
+    pub world: &'a Arc<World>,
+    /// Where the task is written.
+    pub span: Span,
+}
+
+/// How an action is going to be carried out.
+#[derive(Debug)]
+pub enum Plan {
+    /// It is answered here.
+    Ready(Map),
+    /// One call on the host does it.
+    Remote {
+        /// The module there.
+        module: &'static str,
+        /// The call.
+        call: Call,
+    },
+    /// It takes several steps; these are its arguments, evaluated.
+    Steps(Map),
+}
+
+/// Why an action could not be carried out.
+#[derive(Debug)]
+pub enum ActionError {
+    /// Something could not be evaluated.
+    Template(TemplateError),
+    /// It failed: the result.
+    Failed(Map),
+    /// The host did not do its part.
+    Remote(RemoteError),
+}
+
+impl ActionError {
+    /// A failure that says `msg`.
+    #[must_use]
+    pub fn failed(msg: impl Into<String>) -> Self {
+        Self::Failed(Map::from_iter([("msg".into(), Value::from(msg.into()))]))
+    }
+}
+
+impl From<TemplateError> for ActionError {
+    fn from(error: TemplateError) -> Self {
+        Self::Template(error)
+    }
+}
+
+impl From<RemoteError> for ActionError {
+    fn from(error: RemoteError) -> Self {
+        Self::Remote(error)
+    }
+}
+
+/// A command's end.
+#[derive(Debug, Clone, Default)]
+pub struct Executed {
+    /// Exit status.
+    pub rc: i32,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+}
+
+/// What an action of several steps can do on its host.
+pub trait Hands: Send + Sync {
+    /// Runs calls of a module there.
+    fn calls(&self, module: &'static str, calls: Vec<Call>) -> BoxFuture<'_, Result<Vec<Answer>, RemoteError>>;
+    /// Runs a command through the login shell, without a worker.
+    fn exec(&self, command: String, stdin: Vec<u8>) -> BoxFuture<'_, Result<Executed, RemoteError>>;
+    /// Gives the login up, so that the next step logs in anew.
+    fn reset(&self) -> BoxFuture<'_, ()>;
+    /// Whom the task becomes.
+    fn become_user(&self) -> Option<&Become>;
+}
+
+/// The module that does the work on the host for an action.
+#[must_use]
+pub fn remote_name(module: &'static str) -> &'static str {
+    match module {
+        "ansible.builtin.template" => "ansible.builtin.copy",
+        "ansible.builtin.gather_facts" => "ansible.builtin.setup",
+        other => other,
+    }
+}
+
+/// Whether calls for several items of a loop may share a request.
+#[must_use]
+pub fn rides_together(module: &'static str) -> bool {
+    rplay_worker::modules::find(remote_name(module)).is_some()
+}
+
+/// How a task with these arguments (as they are written) is carried out.
+pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
+    match ctx.module {
+        // These evaluate some of their arguments themselves.
+        "ansible.builtin.debug" => return simple::debug(ctx, &args).map(Plan::Ready),
+        "ansible.builtin.assert" => return simple::assert(ctx, &args).map(Plan::Ready),
+        _ => {}
+    }
+    let args = ctx.evaluate(args)?;
+    match ctx.module {
+        "ansible.builtin.fail" => Err(simple::fail(&args)),
+        "ansible.builtin.set_fact" => simple::set_fact(args).map(Plan::Ready),
+        "ansible.builtin.include_vars" => include_vars::include_vars(ctx, &args).map(Plan::Ready),
+        "ansible.builtin.add_host" => groups::add_host(&args).map(Plan::Ready),
+        "ansible.builtin.group_by" => groups::group_by(&args).map(Plan::Ready),
+        "ansible.builtin.validate_argument_spec" => spec::validate(ctx, &args).map(Plan::Ready),
+        "ansible.builtin.copy" => copy::copy(ctx, args),
+        "ansible.builtin.template" => copy::template(ctx, args),
+        "ansible.builtin.script" => raw::script(ctx, args),
+        "ansible.builtin.fetch"
+        | "ansible.builtin.raw"
+        | "ansible.builtin.pause"
+        | "ansible.builtin.reboot"
+        | "ansible.builtin.wait_for_connection" => Ok(Plan::Steps(args)),
+        other => {
+            ctx.check_args(other, &args)?;
+            Ok(Plan::Remote { module: remote_name(other), call: Call { args: to_json(&args), content: None } })
+        }
+    }
+}
+
+/// Carries out an action that takes several steps.
+pub async fn steps(ctx: &ActionContext<'_>, args: Map, hands: &dyn Hands) -> Result<Map, ActionError> {
+    match ctx.module {
+        "ansible.builtin.copy" => copy::directory(ctx, args, hands).await,
+        "ansible.builtin.fetch" => fetch::fetch(ctx, &args, hands).await,
+        "ansible.builtin.raw" => raw::raw(ctx, &args, hands).await,
+        "ansible.builtin.pause" => simple::pause(&args).await,
+        "ansible.builtin.reboot" => connect::reboot(ctx, &args, hands).await,
+        "ansible.builtin.wait_for_connection" => connect::wait_for_connection(ctx, &args, hands).await,
+        other => Err(ActionError::failed(format!("`{other}` cannot be carried out step by step"))),
+    }
+}
+
+impl ActionContext<'_> {
+    /// Arguments with every template evaluated; omitted ones are gone.
+    pub(crate) fn evaluate(&self, args: Map) -> Result<Map, ActionError> {
+        let mut out = Map::with_capacity(args.len());
+        for (key, value) in args {
+            let evaluated = self.templar.value(&value).map_err(|mut error| {
+                error.message = format!("Error while resolving value for '{key}': {}", error.message);
+                error
+            })?;
+            if matches!(evaluated, Value::Omit) {
+                continue;
+            }
+            let key = match (&key, key.is_template()) {
+                (crate::value::Key::Str(text), true) => crate::value::Key::from(self.templar.string(text)?.to_text()),
+                _ => key,
+            };
+            out.insert(key, evaluated);
+        }
+        Ok(out)
+    }
+
+    /// Checks evaluated arguments here, so that what is wrong costs no round trip.
+    pub(crate) fn check_args(&self, module: &str, args: &Map) -> Result<(), ActionError> {
+        use crate::playbook::Catalog;
+        BuiltIn.check(module, &to_json(args)).map_err(|problem| {
+            let near = problem.suggestion.map(|s| format!(" Did you mean `{s}`?")).unwrap_or_default();
+            ActionError::failed(format!("{}{near}", problem.message))
+        })
+    }
+
+    /// A file of the controller's, or a failure that says where it was looked for.
+    pub(crate) fn file(&self, name: &str, kind: &str) -> Result<PathBuf, ActionError> {
+        find_file(name, kind, self.search).ok_or_else(|| {
+            let places: Vec<String> = if Path::new(name).is_absolute() {
+                vec![name.to_owned()]
+            } else {
+                let both = |p: &PathBuf| [p.join(kind).join(name), p.join(name)];
+                self.search.iter().flat_map(both).map(|p| p.display().to_string()).collect()
+            };
+            ActionError::failed(format!("Could not find or access '{name}'\nSearched in:\n\t{}", places.join("\n\t")))
+        })
+    }
+}
+
+/// Arguments as they travel.
+pub(crate) fn to_json(args: &Map) -> rplay_protocol::Object {
+    args.iter().map(|(key, value)| (key.to_string(), value.to_json())).collect()
+}
+
+/// An argument as text.
+pub(crate) fn text(args: &Map, name: &str) -> Option<String> {
+    args.get(name).filter(|v| !v.is_null()).map(Value::to_text)
+}
+
+/// An argument as a truth value.
+pub(crate) fn flag(args: &Map, name: &str, default: bool) -> bool {
+    args.get(name).and_then(Value::to_bool).unwrap_or(default)
+}
+
+/// An argument as a list of texts.
+pub(crate) fn list(args: &Map, name: &str) -> Vec<String> {
+    match args.get(name) {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::List(items)) => items.iter().map(Value::to_text).collect(),
+        Some(other) => other.to_text().split(',').map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()).collect(),
+    }
+}

@@ -1,0 +1,153 @@
+//! Actions that are answered here: `debug`, `assert`, `fail`, `set_fact`, `pause`.
+
+use std::time::{Duration, Instant};
+
+use super::{ActionContext, ActionError, flag, list, text};
+use crate::value::{Key, Map, Str, Value};
+
+/// `debug`: shows a message, or what an expression comes to.
+pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
+    ctx.check_args(ctx.module, &opaque_templates(args))?;
+    let mut out = Map::new();
+    if args.contains_key("msg") && args.contains_key("var") {
+        return Err(ActionError::failed("'msg' and 'var' are incompatible options"));
+    }
+    let verbosity = args.get("verbosity").map(|v| ctx.templar.value(v)).transpose()?;
+    let verbosity = verbosity.and_then(|v| v.to_text().trim().parse::<u8>().ok()).unwrap_or(0);
+    if verbosity > ctx.world.info.verbosity {
+        out.insert("skipped_reason".into(), Value::from("Verbosity threshold not met."));
+        out.insert("skipped".into(), Value::Bool(true));
+        return Ok(out);
+    }
+    match (args.get("var"), args.get("msg")) {
+        (Some(var), _) => {
+            let name = match var {
+                Value::Str(name) if name.is_template() => ctx.templar.string(name)?,
+                other => other.clone(),
+            };
+            match &name {
+                Value::Str(expression) => {
+                    let key = expression.as_str().to_owned();
+                    let expression = Str::trusted(expression.shared(), expression.origin());
+                    let value = match ctx.templar.expression(&expression) {
+                        Ok(value) => value,
+                        Err(error) if error.is_undefined => Value::from("VARIABLE IS NOT DEFINED!"),
+                        Err(error) => return Err(error.into()),
+                    };
+                    out.insert(Key::from(key), value);
+                }
+                other => drop(out.insert(Key::from(other.to_text()), other.clone())),
+            }
+        }
+        (None, Some(msg)) => {
+            let msg = ctx.evaluate(Map::from_iter([("msg".into(), msg.clone())]))?;
+            out.extend(msg);
+        }
+        (None, None) => drop(out.insert("msg".into(), Value::from("Hello world!"))),
+    }
+    Ok(out)
+}
+
+/// Arguments as the check before evaluation wants them.
+fn opaque_templates(args: &Map) -> Map {
+    let unknown = || Value::from_json(&rplay_worker::args::opaque());
+    args.iter().map(|(k, v)| (k.clone(), if v.has_templates() { unknown() } else { v.clone() })).collect()
+}
+
+/// `assert`: fails unless all conditions hold.
+pub(super) fn assert(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
+    ctx.check_args(ctx.module, &opaque_templates(args))?;
+    let message = |names: &[&str]| -> Result<Option<Value>, ActionError> {
+        let found = names.iter().find_map(|name| args.get(*name));
+        Ok(found.map(|value| ctx.templar.value(value)).transpose()?.filter(|v| !matches!(v, Value::Null | Value::Omit)))
+    };
+    let that = match args.get("that") {
+        Some(Value::Str(text)) if text.is_template() => match ctx.templar.string(text)? {
+            Value::List(items) => items.to_vec(),
+            other => vec![other],
+        },
+        Some(Value::List(items)) => items.to_vec(),
+        Some(other) => vec![other.clone()],
+        None => return Err(ActionError::failed("conditional required in \"that\" string")),
+    };
+    let quiet = args.get("quiet").and_then(Value::to_bool).unwrap_or(false);
+    let mut out = Map::new();
+    for condition in &that {
+        if ctx.templar.condition(condition)? {
+            continue;
+        }
+        let msg = message(&["fail_msg", "msg"])?.unwrap_or_else(|| Value::from("Assertion failed"));
+        if !quiet {
+            out.insert("assertion".into(), Value::from_json(&condition.to_json()));
+            out.insert("evaluated_to".into(), Value::Bool(false));
+        }
+        out.insert("msg".into(), msg);
+        return Err(ActionError::Failed(out));
+    }
+    let msg = message(&["success_msg"])?.unwrap_or_else(|| Value::from("All assertions passed"));
+    out.insert("msg".into(), msg);
+    out.insert("changed".into(), Value::Bool(false));
+    Ok(out)
+}
+
+/// `fail`: fails with a message.
+pub(super) fn fail(args: &Map) -> ActionError {
+    ActionError::failed(text(args, "msg").unwrap_or_else(|| "Failed as requested from task".to_owned()))
+}
+
+/// `set_fact`: keeps values under names.
+pub(super) fn set_fact(mut args: Map) -> Result<Map, ActionError> {
+    let cacheable = flag(&args, "cacheable", false);
+    args.shift_remove("cacheable");
+    if args.is_empty() {
+        return Err(ActionError::failed(
+            "No key/value pairs provided, at least one is required for this action to succeed",
+        ));
+    }
+    for key in args.keys() {
+        let name = key.to_string();
+        let valid = name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        if !valid {
+            return Err(ActionError::failed(format!(
+                "The variable name '{name}' is not valid. Variables must start with a letter or underscore character, and \
+                 contain only letters, numbers and underscores."
+            )));
+        }
+    }
+    let mut out = Map::new();
+    out.insert("ansible_facts".into(), Value::map(args));
+    out.insert("_ansible_facts_cacheable".into(), Value::Bool(cacheable));
+    out.insert("changed".into(), Value::Bool(false));
+    Ok(out)
+}
+
+/// `pause`: waits. With only a prompt there is nobody to wait for, which is said and not a failure.
+pub(super) async fn pause(args: &Map) -> Result<Map, ActionError> {
+    let number = |name: &str| -> Result<Option<f64>, ActionError> {
+        let Some(text) = text(args, name) else { return Ok(None) };
+        let wrong = || ActionError::failed(format!("'{text}' is not a number of {name}"));
+        text.trim().parse::<f64>().map(Some).map_err(|_| wrong())
+    };
+    let _ = list(args, "prompt");
+    let seconds = match (number("seconds")?, number("minutes")?) {
+        (Some(seconds), _) => Some(seconds),
+        (None, Some(minutes)) => Some(minutes * 60.0),
+        (None, None) => None,
+    };
+    let began = Instant::now();
+    let mut out = Map::new();
+    match seconds {
+        Some(seconds) => {
+            tokio::time::sleep(Duration::from_secs_f64(seconds.max(0.0))).await;
+            out.insert("stdout".into(), Value::from(format!("Paused for {seconds} seconds")));
+        }
+        None => drop(
+            out.insert("stdout".into(), Value::from("Not waiting for response to prompt as stdin is not interactive")),
+        ),
+    }
+    out.insert("delta".into(), Value::Int(began.elapsed().as_secs().try_into().unwrap_or(i64::MAX)));
+    out.insert("rc".into(), Value::Int(0));
+    out.insert("changed".into(), Value::Bool(false));
+    Ok(out)
+}

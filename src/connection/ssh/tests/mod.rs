@@ -1,0 +1,7 @@
+//! The whole of it, against OpenSSH: its sshd on a loopback port, and its `ssh -G` as the judge of ssh_config.
+
+mod flows;
+mod logins;
+mod oracle;
+mod refusals;
+mod server;

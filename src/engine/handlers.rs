@@ -1,0 +1,47 @@
+//! Handlers: tasks that were notified, run in the order in which they are written.
+
+use std::sync::{Arc, PoisonError};
+
+use super::Engine;
+use super::host::{HostPlay, PlayRun, Standing, alive};
+use super::walk::Walk;
+
+impl Engine {
+    /// Runs what was notified on hosts that are alive.
+    pub(super) async fn flush_handlers(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
+        let own = Walk { handlers: true, ..*walk };
+        // A handler may notify others: those behind it run in this pass, those before it in the next.
+        for _ in 0..100 {
+            let count = run.handlers.read().unwrap_or_else(PoisonError::into_inner).len();
+            let mut any = false;
+            for at in 0..count {
+                let notified: Vec<_> = alive(hosts).into_iter().filter(|host| host.take_notified(at)).collect();
+                if notified.is_empty() {
+                    continue;
+                }
+                any = true;
+                let handler = run.handlers.read().unwrap_or_else(PoisonError::into_inner).get(at).cloned();
+                if let Some(handler) = handler {
+                    Box::pin(self.task(&handler, &notified, &own)).await;
+                }
+            }
+            if !any || !alive(hosts).iter().any(|host| host.has_notified()) {
+                return;
+            }
+        }
+    }
+
+    /// `force_handlers`: what was notified before the host failed.
+    pub(super) async fn flush_failed(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
+        let failed: Vec<_> =
+            hosts.iter().filter(|h| h.standing() == Standing::Failed && h.has_notified()).cloned().collect();
+        if failed.is_empty() {
+            return;
+        }
+        failed.iter().for_each(|host| host.stand(Standing::Alive));
+        self.flush_handlers(run, &failed, walk).await;
+        for host in failed.iter().filter(|host| host.is_alive()) {
+            host.stand(Standing::Failed);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A task's hold on its host: where it runs, as whom, and the requests it makes there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::Engine;
+use super::on_host::{OnHost, Pass};
+use super::target::{self, Target};
+use crate::action::{Executed, Hands};
+use crate::connection::ExecOptions;
+use crate::remote::{Answer, Become, Call, Job, RemoteError};
+use crate::template::{Templar, TemplateError};
+use crate::value::Value;
+use crate::vars::{Scope, TaskVars};
+
+/// Where a pass of a task runs, and how.
+#[derive(Debug, Clone)]
+pub(super) struct Setting {
+    pub target: Target,
+    pub become_user: Option<Become>,
+    pub check: bool,
+    pub diff: bool,
+    pub environment: Vec<(String, String)>,
+    pub timeout: Option<Duration>,
+}
+
+impl Setting {
+    /// A job with nothing to do yet.
+    pub(super) fn job(&self) -> Job {
+        Job {
+            module: String::new(),
+            calls: Vec::new(),
+            check: self.check,
+            diff: self.diff,
+            environment: self.environment.clone(),
+        }
+    }
+
+    /// Whether two passes may share a request.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        self.become_user == other.become_user
+            && self.check == other.check
+            && self.diff == other.diff
+            && self.environment == other.environment
+    }
+}
+
+impl OnHost<'_> {
+    /// Where a pass runs, and how.
+    pub(super) fn setting(&self, pass: &Pass) -> Result<Setting, TemplateError> {
+        let context = &self.run.task.context;
+        let options = &self.engine.options;
+        let flag = |setting: &Option<Value>, default: bool| -> Result<bool, TemplateError> {
+            match setting {
+                Some(value) => Ok(pass.templar.value(value)?.to_bool().unwrap_or(default)),
+                None => Ok(default),
+            }
+        };
+        let delegate = match &context.delegate_to {
+            Some(value) => Some(pass.templar.value(value)?).filter(|v| !matches!(v, Value::Null | Value::Omit)),
+            None => None,
+        };
+        let (target, become_user) = match delegate.map(|v| v.to_text()).filter(|name| !name.is_empty()) {
+            Some(name) => {
+                let templar = self.delegate_templar(&name);
+                (
+                    target::target_of(&templar, context, &name, &options.login)?,
+                    target::become_of(&templar, context, options)?,
+                )
+            }
+            None => (
+                target::target_of(&pass.templar, context, &self.host.name, &options.login)?,
+                target::become_of(&pass.templar, context, options)?,
+            ),
+        };
+        let limit = context.timeout.as_ref().or(self.run.task.asynchronous.as_ref());
+        let timeout = match limit {
+            Some(value) => pass.templar.value(value)?.to_text().trim().parse::<u64>().ok().filter(|t| *t > 0),
+            None => None,
+        };
+        Ok(Setting {
+            target,
+            become_user,
+            check: flag(&context.check_mode, options.check)?,
+            diff: flag(&context.diff, options.diff)?,
+            environment: self.environment(pass)?,
+            timeout: timeout.map(Duration::from_secs),
+        })
+    }
+
+    /// What connection variables are for a host that a task is delegated to: that host's own, the task's `vars` on top.
+    fn delegate_templar(&self, name: &str) -> Templar {
+        let known = self.engine.world.inventory().host(name).is_some();
+        if !known && matches!(name, "localhost" | "127.0.0.1" | "::1") {
+            self.engine.change_inventory(|inventory| drop(inventory.implicit_localhost(name).name.clone()));
+        }
+        let vars = TaskVars { vars: self.run.vars.vars.clone(), ..TaskVars::default() };
+        Templar::new(Arc::new(Scope::new(&self.engine.world, name, None, vars)))
+    }
+
+    fn environment(&self, pass: &Pass) -> Result<Vec<(String, String)>, TemplateError> {
+        let mut out: Vec<(String, String)> = Vec::new();
+        for entry in &self.run.task.context.environment {
+            let value = pass.templar.value(entry)?;
+            for (key, value) in value.as_map().into_iter().flatten() {
+                let key = key.to_string();
+                out.retain(|(name, _)| *name != key);
+                out.push((key, value.to_text()));
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// Requests to the host that a setting names.
+pub(super) struct RemoteHands<'h> {
+    pub engine: &'h Arc<Engine>,
+    pub setting: &'h Setting,
+}
+
+impl RemoteHands<'_> {
+    /// Runs a job; `on_answer` gets each answer as it comes.
+    pub(super) async fn job(&self, job: Job, on_answer: impl FnMut(Answer)) -> Result<(), RemoteError> {
+        let worker = self.engine.workers.worker(&self.setting.target).await?;
+        // Root does not have to become root.
+        let is_root = worker.hello().uid == 0;
+        let become_user = self.setting.become_user.as_ref().filter(|user| !(is_root && user.spec.user == "root"));
+        worker.run(become_user, job, on_answer).await
+    }
+
+    /// Runs one call.
+    pub(super) async fn call(&self, module: &str, call: Call) -> Result<Answer, RemoteError> {
+        let mut got = None;
+        let job = Job { module: module.to_owned(), calls: vec![call], ..self.setting.job() };
+        self.job(job, |answer| got = Some(answer)).await?;
+        got.ok_or_else(|| RemoteError::Protocol("the worker did not answer".into()))
+    }
+}
+
+impl Hands for RemoteHands<'_> {
+    fn calls(&self, module: &'static str, calls: Vec<Call>) -> BoxFuture<'_, Result<Vec<Answer>, RemoteError>> {
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(calls.len());
+            let job = Job { module: module.to_owned(), calls, ..self.setting.job() };
+            self.job(job, |answer| answers.push(answer)).await?;
+            Ok(answers)
+        })
+    }
+
+    fn exec(&self, command: String, stdin: Vec<u8>) -> BoxFuture<'_, Result<Executed, RemoteError>> {
+        Box::pin(async move {
+            let connection = self.engine.workers.connect(&self.setting.target).await?;
+            let mut process = connection.exec(&command, ExecOptions::default()).await?;
+            let feed = async {
+                // A command that does not read all of it is free not to.
+                let _ = process.stdin.write_all(&stdin).await;
+                let _ = process.stdin.shutdown().await;
+            };
+            let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+            let (_, out, err) =
+                tokio::join!(feed, process.stdout.read_to_end(&mut stdout), process.stderr.read_to_end(&mut stderr));
+            let broken = out.and(err).err();
+            let exit = process.exit.await?;
+            if let Some(error) = broken {
+                return Err(RemoteError::Lost(format!(": {error}")));
+            }
+            Ok(Executed { rc: exit.code(), stdout, stderr })
+        })
+    }
+
+    fn reset(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move { self.engine.workers.reset(&self.setting.target).await })
+    }
+
+    fn become_user(&self) -> Option<&Become> {
+        self.setting.become_user.as_ref()
+    }
+}

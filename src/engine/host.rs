@@ -1,0 +1,141 @@
+//! A host's part in a play: small, and the only thing that differs between hosts.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use indexmap::IndexSet;
+
+use crate::playbook::Play;
+use crate::value::{Map, Value};
+use crate::vars::PlayVars;
+
+/// Where a host stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It goes on.
+    Alive,
+    /// A task failed on it and no rescue has taken that up.
+    Failed,
+    /// It cannot be spoken to any more.
+    Unreachable,
+    /// `meta: end_host` or `end_play` took it out, and all is well.
+    Ended,
+    /// `meta: end_role` took it out of a role.
+    EndedRole,
+}
+
+/// A host in a play.
+#[derive(Debug)]
+pub struct HostPlay {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The play.
+    pub play: Arc<PlayRun>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    standing: Standing,
+    /// Handlers that are to run, by their place among the play's.
+    notified: IndexSet<usize>,
+    /// Roles that ran to their end.
+    roles: HashSet<String>,
+    /// What `vars_files` hold for this host.
+    vars_files: Vec<Arc<Map>>,
+    /// The last failure: the task's name and its result.
+    failure: Option<(Value, Value)>,
+}
+
+/// A play under way.
+#[derive(Debug)]
+pub struct PlayRun {
+    /// The play.
+    pub play: Arc<Play>,
+    /// What its tasks see.
+    pub vars: Arc<PlayVars>,
+    /// Handlers, those of included roles too.
+    pub handlers: RwLock<Vec<Arc<crate::playbook::Task>>>,
+    /// Whether hosts go on by themselves.
+    pub free: bool,
+    /// Whether handlers run on hosts that failed.
+    pub force_handlers: bool,
+    /// `max_fail_percentage`.
+    pub max_fail_percentage: Option<f64>,
+}
+
+impl HostPlay {
+    pub(super) fn new(name: &str, play: Arc<PlayRun>) -> Arc<Self> {
+        Arc::new(Self {
+            name: Arc::from(name),
+            play,
+            state: Mutex::new(State {
+                standing: Standing::Alive,
+                notified: IndexSet::new(),
+                roles: HashSet::new(),
+                vars_files: Vec::new(),
+                failure: None,
+            }),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.state().standing
+    }
+
+    pub(super) fn stand(&self, standing: Standing) {
+        self.state().standing = standing;
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.standing() == Standing::Alive
+    }
+
+    pub(super) fn notify(&self, handler: usize) {
+        self.state().notified.insert(handler);
+    }
+
+    pub(super) fn take_notified(&self, handler: usize) -> bool {
+        self.state().notified.shift_remove(&handler)
+    }
+
+    pub(super) fn has_notified(&self) -> bool {
+        !self.state().notified.is_empty()
+    }
+
+    /// Notes that a role ran; false when it had run before.
+    pub(super) fn ran_role(&self, key: &str) -> bool {
+        self.state().roles.insert(key.to_owned())
+    }
+
+    pub(super) fn has_run_role(&self, key: &str) -> bool {
+        self.state().roles.contains(key)
+    }
+
+    pub(super) fn vars_files(&self) -> Vec<Arc<Map>> {
+        self.state().vars_files.clone()
+    }
+
+    pub(super) fn set_vars_files(&self, files: Vec<Arc<Map>>) {
+        self.state().vars_files = files;
+    }
+
+    pub(super) fn fail(&self, task: Value, result: Value) {
+        let mut state = self.state();
+        state.failure = Some((task, result));
+        state.standing = Standing::Failed;
+    }
+
+    pub(super) fn failure(&self) -> Option<(Value, Value)> {
+        self.state().failure.clone()
+    }
+}
+
+/// The hosts among these that go on.
+pub(super) fn alive(hosts: &[Arc<HostPlay>]) -> Vec<Arc<HostPlay>> {
+    hosts.iter().filter(|h| h.is_alive()).cloned().collect()
+}

@@ -1,0 +1,116 @@
+//! `meta`: tasks that steer the engine itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::event::{Event, HostResult, Verdict};
+use super::host::{HostPlay, Standing};
+use super::task::TaskRun;
+use super::walk::Walk;
+use super::{Engine, result, target};
+use crate::diagnostic::Diagnostic;
+use crate::value::{Map, Value};
+
+/// What `meta` can do, as the reference names it.
+pub const ACTIONS: &[&str] = &[
+    "clear_facts",
+    "clear_host_errors",
+    "end_batch",
+    "end_host",
+    "end_play",
+    "end_role",
+    "flush_handlers",
+    "noop",
+    "refresh_inventory",
+    "reset_connection",
+];
+
+impl Engine {
+    pub(super) async fn meta(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
+        let action = run.task.action.args.get("_raw_params").map(Value::to_text).unwrap_or_default();
+        let mut meant = Vec::new();
+        for host in hosts {
+            match result::all(&run.templar(self, host), &run.task.context.when) {
+                Ok(true) => meant.push(host.clone()),
+                Ok(false) => {}
+                Err(error) => {
+                    self.emit(Event::Error(error.to_diagnostic().or_at(Some(run.task.span))));
+                    host.stand(Standing::Failed);
+                    self.count(&host.name, |stats| stats.failed += 1);
+                }
+            }
+        }
+        if meant.is_empty() {
+            return;
+        }
+        match action.trim() {
+            "noop" => {}
+            "flush_handlers" => self.flush_handlers(&run.run, &meant, walk).await,
+            "clear_facts" => meant.iter().for_each(|host| self.world.clear_facts(&host.name)),
+            "clear_host_errors" => self.clear_errors(run),
+            "end_play" => {
+                hosts.iter().for_each(|host| host.stand(Standing::Ended));
+                // The play's other batches do not begin either.
+                self.end_play(run);
+            }
+            "end_batch" => hosts.iter().for_each(|host| host.stand(Standing::Ended)),
+            "end_host" => meant.iter().for_each(|host| host.stand(Standing::Ended)),
+            "end_role" => meant.iter().for_each(|host| host.stand(Standing::EndedRole)),
+            "reset_connection" => {
+                for host in &meant {
+                    self.reset_connection(run, host).await;
+                }
+            }
+            "refresh_inventory" => {
+                let message = "`meta: refresh_inventory` is not supported yet: inventory is read once";
+                self.broken(vec![Diagnostic::error("run::unsupported", message).at(run.task.span)]);
+            }
+            other => {
+                let message = format!("invalid meta action requested: {other}");
+                let diagnostic = Diagnostic::error("run::meta", message).at(run.task.span);
+                self.broken(vec![diagnostic.suggest(other, ACTIONS.iter().copied())]);
+            }
+        }
+    }
+
+    fn end_play(&self, run: &TaskRun) {
+        let mut gone = run.run.vars.gone.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        gone.extend(run.run.vars.all_hosts.iter().cloned());
+    }
+
+    fn clear_errors(&self, run: &TaskRun) {
+        let mut lost = self.lost();
+        run.run.vars.all_hosts.iter().for_each(|host| {
+            lost.remove(host);
+        });
+        run.run.vars.gone.write().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+    }
+
+    async fn reset_connection(self: &Arc<Self>, run: &TaskRun, host: &Arc<HostPlay>) {
+        let templar = run.templar(self, host);
+        match target::target_of(&templar, &run.task.context, &host.name, &self.options.login) {
+            Ok(target) => self.workers.reset(&target).await,
+            Err(error) => self.emit(Event::Error(error.to_diagnostic().or_at(Some(run.task.span)))),
+        }
+    }
+
+    /// Emits a result that the engine itself came to.
+    pub(super) fn own_result(&self, run: &TaskRun, host: &HostPlay, verdict: Verdict, fields: Map) {
+        self.emit(Event::Result(HostResult {
+            task: run.task.clone(),
+            host: host.name.clone(),
+            delegate: None,
+            verdict,
+            result: Arc::new(Value::map(fields)),
+            ignored: false,
+            rescued: false,
+            elapsed: std::time::Duration::ZERO,
+            no_log: false,
+        }));
+    }
+
+    /// Whether the run has to stop.
+    pub(super) fn is_aborted(&self) -> bool {
+        self.aborted.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,171 @@
+//! The engine: runs plays on hosts and says what happens.
+//!
+//! Plays and tasks are immutable and shared; what differs between hosts is small and in [`host::HostPlay`]. A list of tasks
+//! runs as a walk over the tree of blocks with a set of hosts: every task on all of them side by side, then the next. That
+//! walk is the linear strategy; the free one is the same walk for each host by itself.
+
+pub mod event;
+mod handlers;
+mod hands;
+mod host;
+mod include;
+mod meta;
+mod on_host;
+mod play;
+mod result;
+mod target;
+mod task;
+mod walk;
+mod workers;
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use event::{Event, Sink, Stats};
+
+use crate::action::BuiltIn;
+use crate::connection::{Secret, ssh};
+use crate::playbook::{Loader, Options as LoadOptions, Playbook, TagFilter};
+use crate::vars::World;
+
+pub use host::HostPlay;
+pub use target::{Login, target_of};
+
+/// How a run behaves.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// How many hosts at once.
+    pub forks: usize,
+    /// Predict, do not change.
+    pub check: bool,
+    /// Say what differs.
+    pub diff: bool,
+    /// `--tags` and `--skip-tags`.
+    pub tags: TagFilter,
+    /// `--limit`.
+    pub limit: Option<String>,
+    /// Run handlers even of hosts that failed.
+    pub force_handlers: bool,
+    /// Whether facts are gathered when a play does not say.
+    pub gather_facts: bool,
+    /// Login defaults of the command line and configuration.
+    pub login: Login,
+    /// The password for become.
+    pub become_password: Option<Secret>,
+    /// Directories with roles.
+    pub roles_path: Vec<PathBuf>,
+    /// The task to begin with.
+    pub start_at_task: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every task of every host ran well.
+    Ok,
+    /// A host failed.
+    Failed,
+    /// A host was unreachable (and none failed).
+    Unreachable,
+    /// The playbook turned out wrong while it ran.
+    Error,
+}
+
+/// Asks for the answer to a `vars_prompt`; `None` when there is nobody to ask.
+pub type Prompter = Arc<dyn Fn(&crate::playbook::VarsPrompt) -> Option<String> + Send + Sync>;
+
+/// A run under way.
+pub struct Engine {
+    pub(crate) world: Arc<World>,
+    pub(crate) options: RunOptions,
+    pub(crate) workers: workers::Workers,
+    sink: Sink,
+    prompter: Prompter,
+    stats: Mutex<BTreeMap<String, Stats>>,
+    /// Hosts that take no part any more: they failed or could not be reached.
+    lost: Mutex<HashSet<String>>,
+    loader: Mutex<Loader<'static>>,
+    /// Set when an error ends everything (`any_errors_fatal`, an include that cannot be read).
+    aborted: AtomicBool,
+    broken: AtomicBool,
+    started_at: AtomicBool,
+    forks: Arc<tokio::sync::Semaphore>,
+}
+
+impl Engine {
+    /// An engine for one run.
+    #[must_use]
+    pub fn new(world: Arc<World>, options: RunOptions, sink: Sink, prompter: Prompter) -> Arc<Self> {
+        let load = LoadOptions { roles_path: options.roles_path.clone(), variables: world.extra.as_ref().clone() };
+        let pool = ssh::Pool::new(ssh::Environment::current());
+        Arc::new(Self {
+            workers: workers::Workers::new(pool),
+            loader: Mutex::new(Loader::new(&BuiltIn, load, PathBuf::from("."))),
+            forks: Arc::new(tokio::sync::Semaphore::new(options.forks.max(1))),
+            started_at: AtomicBool::new(options.start_at_task.is_none()),
+            world,
+            options,
+            sink,
+            prompter,
+            stats: Mutex::default(),
+            lost: Mutex::default(),
+            aborted: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+        })
+    }
+
+    /// Runs playbooks, one after the other, and says how it ended.
+    pub async fn run(self: &Arc<Self>, playbooks: &[Playbook]) -> Outcome {
+        let began = Instant::now();
+        'all: for playbook in playbooks {
+            for play in &playbook.plays {
+                self.play(play).await;
+                if self.aborted.load(Ordering::SeqCst) {
+                    break 'all;
+                }
+            }
+        }
+        self.workers.finish().await;
+        let stats: Vec<(String, Stats)> = self.stats().iter().map(|(k, v)| (k.clone(), *v)).collect();
+        let failed = stats.iter().any(|(_, s)| s.failed > 0);
+        let unreachable = stats.iter().any(|(_, s)| s.unreachable > 0);
+        self.emit(Event::Finished { stats, elapsed: began.elapsed() });
+        match (self.broken.load(Ordering::SeqCst), failed, unreachable) {
+            (true, ..) => Outcome::Error,
+            (_, true, _) => Outcome::Failed,
+            (_, _, true) => Outcome::Unreachable,
+            _ => Outcome::Ok,
+        }
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        (self.sink)(event);
+    }
+
+    fn stats(&self) -> MutexGuard<'_, BTreeMap<String, Stats>> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts something for a host.
+    fn count(&self, host: &str, count: impl FnOnce(&mut Stats)) {
+        count(self.stats().entry(host.to_owned()).or_default());
+    }
+
+    fn lost(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn loader(&self) -> MutexGuard<'_, Loader<'static>> {
+        self.loader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the run because the playbook turned out wrong.
+    fn broken(&self, diagnostics: Vec<crate::diagnostic::Diagnostic>) {
+        diagnostics.into_iter().for_each(|d| self.emit(Event::Error(d)));
+        self.broken.store(true, Ordering::SeqCst);
+        self.aborted.store(true, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,137 @@
+//! From what a module said to a verdict: `changed_when`, `failed_when`, and what every result has.
+
+use super::event::Verdict;
+use crate::playbook::Task;
+use crate::remote::RemoteError;
+use crate::template::{Templar, TemplateError};
+use crate::value::{Key, Map, Value};
+
+/// A result that says the task failed.
+pub(super) fn failed(message: impl Into<String>) -> Map {
+    Map::from_iter([
+        ("failed".into(), Value::Bool(true)),
+        ("changed".into(), Value::Bool(false)),
+        ("msg".into(), Value::from(message.into())),
+    ])
+}
+
+/// A result that says a condition said no.
+pub(super) fn skipped(condition: &Value) -> Map {
+    Map::from_iter([
+        ("changed".into(), Value::Bool(false)),
+        ("skipped".into(), Value::Bool(true)),
+        ("skip_reason".into(), Value::from("Conditional result was False")),
+        ("false_condition".into(), plain(condition)),
+    ])
+}
+
+/// A result that says the host could not be spoken to (or the worker did not do its part).
+pub(super) fn of_error(error: &RemoteError) -> Map {
+    let mut out = failed(error.to_string());
+    if error.is_unreachable() {
+        out.shift_remove("failed");
+        out.insert("unreachable".into(), Value::Bool(true));
+    }
+    out
+}
+
+/// A value whose strings are data.
+fn plain(value: &Value) -> Value {
+    Value::from_json(&value.to_json())
+}
+
+/// Whether a key of a result says yes.
+pub(super) fn flag(result: &Map, key: &str) -> bool {
+    result.get(key).and_then(Value::to_bool).unwrap_or(false)
+}
+
+/// What a finished result means.
+pub(super) fn verdict(result: &Map) -> Verdict {
+    if flag(result, "unreachable") {
+        Verdict::Unreachable
+    } else if flag(result, "failed") {
+        Verdict::Failed
+    } else if flag(result, "skipped") {
+        Verdict::Skipped
+    } else if flag(result, "changed") {
+        Verdict::Changed
+    } else {
+        Verdict::Ok
+    }
+}
+
+/// Adds what every result has: `failed`, `changed`, the lines of outputs.
+pub(super) fn complete(result: &mut Map) {
+    if !result.contains_key("failed") && !flag(result, "skipped") {
+        let rc_bad = match result.get("rc") {
+            Some(Value::Int(rc)) => *rc != 0,
+            Some(Value::Str(rc)) => rc.as_str() != "0" && !rc.as_str().is_empty(),
+            _ => false,
+        };
+        if rc_bad {
+            result.insert("failed".into(), Value::Bool(true));
+        }
+    }
+    result.entry("changed".into()).or_insert(Value::Bool(false));
+    for stream in ["stdout", "stderr"] {
+        let lines = format!("{stream}_lines");
+        if let Some(text) = result.get(stream).and_then(Value::as_str)
+            && !result.contains_key(lines.as_str())
+        {
+            let split: Value = text.lines().map(ToOwned::to_owned).collect();
+            result.insert(Key::from(lines), split);
+        }
+    }
+}
+
+/// Applies `changed_when` and `failed_when`; `templar` sees the result under its registered name.
+pub(super) fn judge(task: &Task, templar: &Templar, result: &mut Map) -> Result<(), TemplateError> {
+    if flag(result, "skipped") || flag(result, "unreachable") {
+        return Ok(());
+    }
+    if !task.changed_when.is_empty() {
+        let verdict = all(templar, &task.changed_when)?;
+        result.insert("changed".into(), Value::Bool(verdict));
+    }
+    if !task.failed_when.is_empty() {
+        let verdict = all(templar, &task.failed_when)?;
+        result.insert("failed_when_result".into(), Value::Bool(verdict));
+        result.insert("failed".into(), Value::Bool(verdict));
+    }
+    Ok(())
+}
+
+/// Whether all conditions hold.
+pub(super) fn all(templar: &Templar, conditions: &[Value]) -> Result<bool, TemplateError> {
+    for condition in conditions {
+        if !templar.condition(condition)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What all items of a loop come to together.
+pub(super) fn combine(results: Vec<Map>) -> Map {
+    let any = |key: &str| results.iter().any(|r| flag(r, key));
+    let all_skipped = !results.is_empty() && results.iter().all(|r| flag(r, "skipped"));
+    let mut out = Map::new();
+    out.insert("changed".into(), Value::Bool(any("changed")));
+    if any("unreachable") {
+        out.insert("unreachable".into(), Value::Bool(true));
+    }
+    if any("failed") {
+        out.insert("failed".into(), Value::Bool(true));
+        out.insert("msg".into(), Value::from("One or more items failed"));
+    } else if all_skipped {
+        out.insert("msg".into(), Value::from("All items skipped"));
+    } else {
+        out.insert("msg".into(), Value::from("All items completed"));
+    }
+    out.insert("skipped".into(), Value::Bool(all_skipped));
+    out.insert("results".into(), Value::list(results.into_iter().map(Value::map).collect()));
+    if !all_skipped {
+        out.shift_remove("skipped");
+    }
+    out
+}

@@ -1,0 +1,405 @@
+//! One task on a set of hosts.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use super::event::{Event, HostResult, Verdict};
+use super::host::{HostPlay, PlayRun, Standing};
+use super::on_host::{Finished, OnHost};
+use super::play::role_layer;
+use super::walk::Walk;
+use crate::diagnostic::Diagnostic;
+use crate::playbook::Task;
+use crate::template::Templar;
+use crate::value::{Key, Map, Value};
+use crate::vars::{Scope, TaskVars};
+
+/// A task under way: what is the same for all hosts.
+pub(super) struct TaskRun {
+    pub task: Arc<Task>,
+    pub run: Arc<PlayRun>,
+    pub vars: TaskVars,
+}
+
+impl TaskRun {
+    pub(super) fn new(task: &Arc<Task>, run: &Arc<PlayRun>) -> Self {
+        let context = &task.context;
+        let roles: Vec<_> = context
+            .role
+            .iter()
+            .flat_map(|role| std::iter::once(role).chain(&role.parents))
+            .map(|r| role_layer(r))
+            .collect();
+        let mut search: Vec<PathBuf> = roles.iter().map(|role| role.path.clone()).collect();
+        search.extend(task.file.as_ref().and_then(|f| f.parent()).map(PathBuf::from));
+        search.push(run.vars.directory.clone());
+        let mut seen = std::collections::HashSet::new();
+        search.retain(|path| seen.insert(path.clone()));
+        let vars = TaskVars {
+            roles,
+            vars: context.vars.clone(),
+            params: context.params.clone(),
+            search: Arc::new(search),
+            environment: context.environment.clone(),
+            check: context.check_mode.as_ref().and_then(Value::to_bool),
+            ..TaskVars::default()
+        };
+        Self { task: task.clone(), run: run.clone(), vars }
+    }
+
+    /// What a host sees of the task.
+    pub(super) fn scope(&self, engine: &Engine, host: &HostPlay) -> Scope {
+        let vars = TaskVars { vars_files: host.vars_files(), ..self.vars.clone() };
+        Scope::new(&engine.world, &host.name, Some(self.run.vars.clone()), vars)
+    }
+
+    pub(super) fn templar(&self, engine: &Engine, host: &HostPlay) -> Templar {
+        Templar::new(Arc::new(self.scope(engine, host)))
+    }
+}
+
+impl Engine {
+    /// Runs a task on hosts that are all alive.
+    pub(super) async fn task(self: &Arc<Self>, task: &Arc<Task>, hosts: &[Arc<HostPlay>], walk: &Walk) {
+        let Some(first) = hosts.first() else { return };
+        let run = Arc::new(TaskRun::new(task, &first.play));
+        if !walk.handlers && !self.chosen(&run, first) {
+            return;
+        }
+        if task.action.module == "ansible.builtin.meta" {
+            return self.meta(&run, hosts, walk).await;
+        }
+        let title = self.title(&run, first);
+        if !self.started(&title) {
+            return;
+        }
+        let once = self.runs_once(&run, first);
+        let count = if once { 1 } else { hosts.len() };
+        let handler = walk.handlers;
+        self.emit(Event::TaskStarted { task: task.clone(), title: title.clone(), hosts: count, handler });
+        match task.action.module {
+            "ansible.builtin.include_tasks" | "ansible.builtin.include_role" => {
+                self.include(&run, if once { &hosts[..1] } else { hosts }, hosts, walk).await;
+            }
+            _ if once => self.task_once(&run, hosts, walk, &title).await,
+            _ => self.task_everywhere(&run, hosts, walk, &title).await,
+        }
+    }
+
+    /// Whether the task's tags are asked for.
+    fn chosen(&self, run: &TaskRun, host: &HostPlay) -> bool {
+        let tags = &run.task.context.tags;
+        if tags.is_empty() && self.options.tags.only.is_empty() && self.options.tags.skip.is_empty() {
+            return true;
+        }
+        let mut names = Vec::new();
+        for tag in tags {
+            let value = if tag.has_templates() {
+                run.templar(self, host).value(tag).unwrap_or_else(|_| tag.clone())
+            } else {
+                tag.clone()
+            };
+            match value {
+                Value::List(items) => names.extend(items.iter().map(Value::to_text)),
+                other => names.extend(other.to_text().split(',').map(|t| t.trim().to_owned())),
+            }
+        }
+        self.options.tags.allows(&names)
+    }
+
+    /// With `--start-at-task`: whether that task was reached.
+    fn started(&self, title: &str) -> bool {
+        if self.started_at.load(Ordering::SeqCst) {
+            return true;
+        }
+        let wanted = self.options.start_at_task.as_deref().unwrap_or_default();
+        let own = title.split_once(" : ").map_or(title, |(_, own)| own);
+        let glob = globset::Glob::new(wanted).map(|g| g.compile_matcher()).ok();
+        let here = [title, own].iter().any(|name| *name == wanted || glob.as_ref().is_some_and(|g| g.is_match(name)));
+        if here {
+            self.started_at.store(true, Ordering::SeqCst);
+        }
+        here
+    }
+
+    /// The task's name as this host sees it; as it is written where it cannot be evaluated.
+    fn title(&self, run: &TaskRun, host: &HostPlay) -> String {
+        let task = &run.task;
+        match &task.name {
+            Some(name) if name.is_template() => {
+                let templar = run.templar(self, host);
+                let own = templar.string(name).map_or_else(|_| name.as_str().to_owned(), |v| v.to_text());
+                match &task.context.role {
+                    Some(role) => format!("{} : {own}", role.name),
+                    None => own,
+                }
+            }
+            _ => task.title(),
+        }
+    }
+
+    fn runs_once(&self, run: &TaskRun, host: &HostPlay) -> bool {
+        let Some(value) = &run.task.context.run_once else { return false };
+        let value = if value.has_templates() { run.templar(self, host).value(value).ok() } else { Some(value.clone()) };
+        // Hosts that go on by themselves each run it: the reference does the same with the free strategy.
+        value.and_then(|v| v.to_bool()).unwrap_or(false) && !run.run.free
+    }
+
+    async fn task_everywhere(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk, title: &str) {
+        let gate = self.throttle(run, &hosts[0]);
+        let mut set = tokio::task::JoinSet::new();
+        for host in hosts {
+            let (engine, run, host, gate) = (self.clone(), run.clone(), host.clone(), gate.clone());
+            let (title, walk) = (title.to_owned(), *walk);
+            set.spawn(async move {
+                let _own = match &gate {
+                    Some(gate) => gate.acquire().await.ok(),
+                    None => None,
+                };
+                let _fork = engine.forks.acquire().await.ok();
+                let began = Instant::now();
+                let finished = OnHost::new(&engine, &run, &host).run().await;
+                engine.take_in(&run, &host, finished, began.elapsed(), &walk, &title);
+            });
+        }
+        while set.join_next().await.is_some() {}
+        self.after_task(run, hosts, walk);
+    }
+
+    /// `throttle`: fewer hosts at once than elsewhere.
+    fn throttle(&self, run: &TaskRun, host: &HostPlay) -> Option<Arc<tokio::sync::Semaphore>> {
+        let value = run.task.context.throttle.as_ref()?;
+        let value = run.templar(self, host).value(value).ok()?;
+        let limit = value.to_text().trim().parse::<usize>().ok().filter(|n| *n > 0)?;
+        Some(Arc::new(tokio::sync::Semaphore::new(limit)))
+    }
+
+    /// `run_once`: the first host does it, and all hosts get the result.
+    async fn task_once(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk, title: &str) {
+        let Some(first) = hosts.first() else { return };
+        let began = Instant::now();
+        let finished = OnHost::new(self, run, first).run().await;
+        for other in &hosts[1..] {
+            self.keep(run, other, &finished);
+            if matches!(finished.verdict, Verdict::Failed) && !finished.ignored {
+                other.stand(Standing::Failed);
+            }
+        }
+        self.take_in(run, first, finished, began.elapsed(), walk, title);
+        self.after_task(run, hosts, walk);
+    }
+
+    /// What a finished task means for its host: results kept, handlers notified, failures counted.
+    fn take_in(
+        self: &Arc<Self>,
+        run: &TaskRun,
+        host: &Arc<HostPlay>,
+        finished: Finished,
+        elapsed: Duration,
+        walk: &Walk,
+        title: &str,
+    ) {
+        self.keep(run, host, &finished);
+        let failed = finished.verdict == Verdict::Failed && !finished.ignored;
+        let rescued = failed && walk.rescuable;
+        self.count(&host.name, |stats| match finished.verdict {
+            Verdict::Ok => stats.ok += 1,
+            Verdict::Changed => {
+                stats.ok += 1;
+                stats.changed += 1;
+            }
+            Verdict::Skipped => stats.skipped += 1,
+            Verdict::Failed if finished.ignored => {
+                stats.ok += 1;
+                stats.ignored += 1;
+                stats.changed += u32::from(super::result::flag(&finished.result, "changed"));
+            }
+            Verdict::Failed if rescued => stats.rescued += 1,
+            Verdict::Failed => stats.failed += 1,
+            Verdict::Unreachable if finished.ignored => {
+                stats.skipped += 1;
+                stats.ignored += 1;
+            }
+            Verdict::Unreachable => stats.unreachable += 1,
+        });
+        let result = Arc::new(Value::map(finished.result.clone()));
+        if failed {
+            self.note_failure(host, title, result.as_ref().clone());
+        } else if finished.verdict == Verdict::Unreachable && !finished.ignored {
+            host.stand(Standing::Unreachable);
+        }
+        if finished.notifies {
+            self.notify(run, host);
+        }
+        if let Some(diagnostic) = &finished.diagnostic
+            && !finished.no_log
+        {
+            self.emit(Event::Error(diagnostic.clone()));
+        }
+        self.emit(Event::Result(HostResult {
+            task: run.task.clone(),
+            host: host.name.clone(),
+            delegate: finished.delegate.map(Into::into),
+            verdict: finished.verdict,
+            result,
+            ignored: finished.ignored,
+            rescued,
+            elapsed,
+            no_log: finished.no_log,
+        }));
+    }
+
+    /// Keeps what the task found out: registered results, facts, variables.
+    fn keep(&self, run: &TaskRun, host: &HostPlay, finished: &Finished) {
+        let target = match (&finished.delegate, finished.delegate_facts) {
+            (Some(delegate), true) => delegate.clone(),
+            _ => host.name.to_string(),
+        };
+        for result in finished.each() {
+            let Some(facts) = result.get("ansible_facts").and_then(Value::as_map) else { continue };
+            match run.task.action.module {
+                "ansible.builtin.set_fact" => {
+                    self.world.set(&target, facts.iter().map(|(k, v)| (k.clone(), v.clone())));
+                    if super::result::flag(result, "_ansible_facts_cacheable") {
+                        self.world.add_facts(&target, facts);
+                    }
+                }
+                "ansible.builtin.include_vars" => {
+                    self.world.include(&target, facts.iter().map(|(k, v)| (k.clone(), v.clone())));
+                }
+                _ => self.world.add_facts(&target, facts),
+            }
+        }
+        for result in finished.each() {
+            self.change_groups(host, result);
+        }
+        if let Some(name) = &finished.register {
+            let mut value = finished.result.clone();
+            value.shift_remove("_ansible_facts_cacheable");
+            self.world.set(&host.name, [(Key::from(name.as_str()), Value::map(value))]);
+        }
+    }
+
+    /// `add_host` and `group_by`.
+    fn change_groups(&self, host: &HostPlay, result: &Map) {
+        if let Some(added) = result.get("add_host").and_then(Value::as_map) {
+            let name = added.get("host_name").map(Value::to_text).unwrap_or_default();
+            let groups: Vec<String> =
+                added.get("groups").and_then(Value::as_list).unwrap_or_default().iter().map(Value::to_text).collect();
+            let vars = added.get("host_vars").and_then(Value::as_map).cloned().unwrap_or_default();
+            self.change_inventory(|inventory| {
+                inventory.add_member("ungrouped", &name);
+                inventory.add_host(&name).vars.extend(vars);
+                for group in &groups {
+                    inventory.add_member(group, &name);
+                    let _ = inventory.add_child("all", group);
+                }
+            });
+        }
+        if let Some(group) = result.get("add_group").map(Value::to_text) {
+            let parents: Vec<String> = result
+                .get("parent_groups")
+                .and_then(Value::as_list)
+                .unwrap_or_default()
+                .iter()
+                .map(Value::to_text)
+                .collect();
+            self.change_inventory(|inventory| {
+                inventory.add_member(&group, &host.name);
+                for parent in &parents {
+                    let _ = inventory.add_child(parent, &group);
+                }
+            });
+        }
+    }
+
+    /// What has to be settled once all hosts are through: who is lost, and whether that ends the play.
+    fn after_task(self: &Arc<Self>, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk) {
+        let failed = |h: &&Arc<HostPlay>| matches!(h.standing(), Standing::Failed | Standing::Unreachable);
+        if hosts.iter().any(|h| failed(&h)) && self.is_fatal(run, &hosts[0]) {
+            for host in hosts.iter().filter(|h| h.is_alive()) {
+                host.stand(Standing::Failed);
+            }
+            if !walk.rescuable {
+                self.emit(Event::NoMoreHosts);
+                self.aborted.store(true, Ordering::SeqCst);
+            }
+        }
+        self.settle(&run.run, hosts, walk.rescuable);
+    }
+
+    fn is_fatal(&self, run: &TaskRun, host: &HostPlay) -> bool {
+        let Some(value) = &run.task.context.any_errors_fatal else { return false };
+        run.templar(self, host).value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)
+    }
+
+    /// Notes which handlers the task's `notify` means.
+    fn notify(&self, run: &TaskRun, host: &Arc<HostPlay>) {
+        let templar = run.templar(self, host);
+        for value in &run.task.notify {
+            let names = match templar.value(value) {
+                Ok(Value::List(items)) => items.iter().map(Value::to_text).collect(),
+                Ok(other) => vec![other.to_text()],
+                Err(error) => {
+                    self.emit(Event::Error(error.to_diagnostic().or_at(Some(run.task.span))));
+                    continue;
+                }
+            };
+            for name in names {
+                let found = self.find_handlers(run, host, &name);
+                if found.is_empty() {
+                    let message = format!(
+                        "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list"
+                    );
+                    self.emit(Event::Error(Diagnostic::error("run::missing-handler", message).at(run.task.span)));
+                    host.stand(Standing::Failed);
+                    self.count(&host.name, |stats| stats.failed += 1);
+                }
+                found.into_iter().for_each(|handler| host.notify(handler));
+            }
+        }
+    }
+
+    /// The places of the handlers that are called `name` (the last one counts) or listen to it (all of them).
+    fn find_handlers(&self, run: &TaskRun, host: &HostPlay, name: &str) -> Vec<usize> {
+        let handlers = run.run.handlers.read().unwrap_or_else(PoisonError::into_inner);
+        let mut out = Vec::new();
+        let mut titles: HashMap<usize, String> = HashMap::new();
+        for (at, handler) in handlers.iter().enumerate() {
+            let title = match &handler.name {
+                Some(text) if text.is_template() => {
+                    let own = TaskRun::new(handler, &run.run).templar(self, host).string(text);
+                    own.map(|v| v.to_text()).unwrap_or_default()
+                }
+                Some(text) => text.as_str().to_owned(),
+                None => String::new(),
+            };
+            titles.insert(at, title);
+        }
+        let is_called = |at: usize| {
+            let title = &titles[&at];
+            let role = handlers[at].context.role.as_ref();
+            title == name || role.is_some_and(|role| format!("{} : {title}", role.name) == name)
+        };
+        // A role's own handler comes before one of the same name elsewhere.
+        let own = run.task.context.role.as_ref().map(|r| &r.path);
+        let same_role = |at: &usize| own.is_some() && handlers[*at].context.role.as_ref().map(|r| &r.path) == own;
+        let called: Vec<usize> = (0..handlers.len()).filter(|at| is_called(*at)).collect();
+        out.extend(called.iter().rev().find(|at| same_role(at)).or(called.last()).copied());
+        for (at, handler) in handlers.iter().enumerate() {
+            let templar = || TaskRun::new(handler, &run.run).templar(self, host);
+            let listens = handler.listen.iter().any(|topic| match topic {
+                Value::Str(text) if !text.is_template() => text.as_str() == name,
+                other => templar().value(other).is_ok_and(|v| v.to_text() == name),
+            });
+            if listens && !out.contains(&at) {
+                out.push(at);
+            }
+        }
+        out
+    }
+}

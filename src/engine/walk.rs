@@ -1,0 +1,106 @@
+//! The walk over tasks and blocks with a set of hosts.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::Engine;
+use super::host::{HostPlay, Standing, alive};
+use crate::playbook::{Block, Item, Role};
+use crate::value::Value;
+
+/// Where in the tree a walk is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Walk {
+    /// Whether a failure here is taken up by a rescue further out.
+    pub rescuable: bool,
+    /// Whether these are handlers, for which tags do not count.
+    pub handlers: bool,
+}
+
+impl Engine {
+    /// Runs a list of tasks and blocks on hosts, each item on all that are still alive before the next.
+    pub(super) fn items<'e>(
+        self: &'e Arc<Self>,
+        items: &'e [Item],
+        hosts: &'e [Arc<HostPlay>],
+        walk: &'e Walk,
+    ) -> BoxFuture<'e, ()> {
+        Box::pin(async move {
+            for item in items {
+                let going = alive(hosts);
+                if going.is_empty() {
+                    return;
+                }
+                match item {
+                    Item::Task(task) => self.task(task, &going, walk).await,
+                    Item::Block(block) => self.block(block, &going, walk).await,
+                }
+            }
+        })
+    }
+
+    async fn block(self: &Arc<Self>, block: &Arc<Block>, hosts: &[Arc<HostPlay>], walk: &Walk) {
+        match &block.role {
+            Some(role) => self.role_block(block, role, hosts, walk).await,
+            None => self.plain_block(block, hosts, walk).await,
+        }
+    }
+
+    async fn plain_block(self: &Arc<Self>, block: &Arc<Block>, hosts: &[Arc<HostPlay>], walk: &Walk) {
+        let inner = Walk { rescuable: walk.rescuable || !block.rescue.is_empty(), ..*walk };
+        self.items(&block.body, hosts, &inner).await;
+        if !block.rescue.is_empty() {
+            let failed: Vec<_> = hosts.iter().filter(|h| h.standing() == Standing::Failed).cloned().collect();
+            for host in &failed {
+                if let Some((task, result)) = host.failure() {
+                    let kept = [("ansible_failed_task".into(), task), ("ansible_failed_result".into(), result)];
+                    self.world.set(&host.name, kept);
+                }
+                host.stand(Standing::Alive);
+            }
+            self.items(&block.rescue, &failed, walk).await;
+        }
+        if block.always.is_empty() {
+            return;
+        }
+        let before: Vec<_> = hosts
+            .iter()
+            .filter(|h| matches!(h.standing(), Standing::Alive | Standing::Failed))
+            .map(|h| (h.clone(), h.standing()))
+            .collect();
+        let present: Vec<_> = before.iter().map(|(host, _)| host.clone()).collect();
+        present.iter().for_each(|host| host.stand(Standing::Alive));
+        self.items(&block.always, &present, walk).await;
+        for (host, standing) in before {
+            if standing == Standing::Failed && host.is_alive() {
+                host.stand(Standing::Failed);
+            }
+        }
+    }
+
+    /// A role's tasks, on hosts on which it has not run yet.
+    async fn role_block(self: &Arc<Self>, block: &Arc<Block>, role: &Arc<Role>, hosts: &[Arc<HostPlay>], walk: &Walk) {
+        let key = format!("{}\0{:?}", role.path.display(), role.params);
+        let fresh: Vec<_> = hosts.iter().filter(|h| role.allow_duplicates || !h.has_run_role(&key)).cloned().collect();
+        if fresh.is_empty() {
+            return;
+        }
+        if role.argument_spec.is_some() {
+            self.validate_role(block, role, &alive(&fresh), walk).await;
+        }
+        self.plain_block(block, &fresh, walk).await;
+        for host in &fresh {
+            if host.standing() == Standing::EndedRole {
+                host.stand(Standing::Alive);
+            }
+            host.ran_role(&key);
+        }
+    }
+
+    /// Notes the failure of a host for a rescue that may follow.
+    pub(super) fn note_failure(&self, host: &HostPlay, title: &str, result: Value) {
+        let task = crate::value::Map::from_iter([("name".into(), Value::from(title))]);
+        host.fail(task.into(), result);
+    }
+}
