@@ -1,12 +1,13 @@
 //! One login: the handshake, and what can be done with it afterwards.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use russh::client::{self, Handle};
 use russh::{ChannelOpenFailure, Disconnect, SshId};
+use tokio::task::JoinHandle;
 
 use super::super::error::bracketed;
 use super::super::{ConnectionError, ExecOptions, Peer, Process};
@@ -303,7 +304,7 @@ struct Opened {
     stream: Watched<Box<dyn Duplex>>,
     heard: Arc<Heard>,
     /// For a proxy command: the command, and what it said on its standard error.
-    proxy: Option<(String, Arc<Mutex<String>>)>,
+    proxy: Option<(String, JoinHandle<String>)>,
 }
 
 async fn open(
@@ -316,9 +317,9 @@ async fn open(
     let stream: Box<dyn Duplex> = match (&target.route, jump) {
         (_, Some(jump)) => Box::new(jump.tunnel_to(target, at).await?),
         (Route::Command(command), None) => {
-            let said = Arc::new(Mutex::new(String::new()));
-            proxy = Some((command.clone(), Arc::clone(&said)));
-            Box::new(ProxyProcess::start(command, at, said)?)
+            let (process, said) = ProxyProcess::start(command, at)?;
+            proxy = Some((command.clone(), said));
+            Box::new(process)
         }
         (_, None) => Box::new(connect(target, at, resources).await?),
     };
@@ -394,12 +395,9 @@ async fn handshake(
         .collect::<String>();
     let is_ssh = said.lines().any(|line| line.starts_with("SSH-"));
     if let (Some((command, stderr)), false) = (proxy, is_ssh) {
-        // Its last words may still be on their way.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let words = stderr
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        // Its streams are closed by now, so its last words are on their way.
+        let words = tokio::time::timeout(Duration::from_secs(1), stderr).await;
+        let words = words.ok().and_then(Result::ok).unwrap_or_default();
         let cause = if words.is_empty() {
             "it ended without an SSH banner".to_owned()
         } else {

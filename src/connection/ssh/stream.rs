@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 use super::super::{ConnectionError, Peer};
@@ -21,6 +23,9 @@ use super::resolve::Target;
 
 /// How long one address gets before the next is tried beside it (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// How long a proxy command may take to end once nobody talks to it any more.
+const PROXY_GRACE: Duration = Duration::from_millis(500);
 
 /// A stream in both directions.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -133,20 +138,17 @@ fn explain(error: &io::Error, at: &Peer) -> ConnectionError {
     }
 }
 
-/// The standard streams of a proxy command. Its process group is killed when this is dropped.
+/// The standard streams of a proxy command. It is ended when this is dropped.
 pub struct ProxyProcess {
-    child: Child,
+    /// `None` only while being dropped.
+    child: Option<Child>,
     stdin: ChildStdin,
     stdout: ChildStdout,
 }
 
 impl ProxyProcess {
-    /// Starts `command` with `/bin/sh -c`; what it says on its standard error goes into `said`.
-    pub fn start(
-        command: &str,
-        at: &Peer,
-        said: Arc<Mutex<String>>,
-    ) -> Result<Self, ConnectionError> {
+    /// Starts `command` with `/bin/sh -c`; the task gives what it said on its standard error, at most 2000 bytes.
+    pub fn start(command: &str, at: &Peer) -> Result<(Self, JoinHandle<String>), ConnectionError> {
         let failed = |error: io::Error| ConnectionError::ProxyCommand {
             at: at.clone(),
             command: command.to_owned(),
@@ -167,36 +169,50 @@ impl ProxyProcess {
         else {
             return Err(failed(io::Error::other("its streams are missing")));
         };
-        tokio::spawn(async move {
-            use tokio::io::AsyncBufReadExt;
-            let mut lines = tokio::io::BufReader::new(stderr).lines();
+        // It is read to its end in any case, so that the command never waits for a reader.
+        let said = tokio::spawn(async move {
+            let mut said = String::new();
+            let mut lines = BufReader::new(stderr).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
                 if said.len() < 2000 {
-                    if !said.is_empty() {
-                        said.push_str("; ");
-                    }
-                    said.push_str(&line);
+                    said.push_str(if said.is_empty() { "" } else { "; " });
+                    said.push_str(line.trim_end());
                 }
             }
+            said
         });
-        Ok(Self {
-            child,
-            stdin,
-            stdout,
-        })
+        Ok((
+            Self {
+                child: Some(child),
+                stdin,
+                stdout,
+            },
+            said,
+        ))
     }
 }
 
 impl Drop for ProxyProcess {
     fn drop(&mut self) {
-        let group = self
-            .child
-            .id()
-            .and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
-        if let Some(group) = group {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
-        }
+        let (Some(mut child), Ok(runtime)) =
+            (self.child.take(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        // It is closed with its streams. It gets a moment for its last words, which say why it failed.
+        runtime.spawn(async move {
+            let group = child
+                .id()
+                .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+            if tokio::time::timeout(PROXY_GRACE, child.wait())
+                .await
+                .is_err()
+                && let Some(group) = group
+            {
+                let _ = rustix::process::kill_process_group(group, Signal::TERM);
+                let _ = child.wait().await;
+            }
+        });
     }
 }
 

@@ -157,17 +157,9 @@ impl CommandLine {
                 options.apply(&directive, true)?;
             }
             'F' => self.config_file = Some(argument.to_owned()),
-            'J' => {
-                if options.proxy.is_none() {
-                    for hop in argument.split(',').filter(|_| argument != "none") {
-                        jump_host(hop).map_err(|message| wrong(format!("`-J`: {message}")))?;
-                    }
-                    options.proxy = Some(match argument {
-                        "none" => Proxy::None,
-                        jump => Proxy::Jump(jump.to_owned()),
-                    });
-                }
-            }
+            'J' => options
+                .set_jump(argument, true)
+                .map_err(|message| wrong(format!("`-J`: {message}")))?,
             'i' => options.identity_files.push(argument.to_owned()),
             'p' => {
                 let port = argument.parse().ok().filter(|port| *port != 0);

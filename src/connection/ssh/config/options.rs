@@ -53,12 +53,13 @@ pub struct Options {
     pub identity_agent: Option<String>,
     pub certificate_files: Vec<String>,
     pub proxy: Option<Proxy>,
+    /// `ProxyJump none` was said: later ones do not count, but a `ProxyCommand` does.
+    pub no_jump: bool,
     pub user_known_hosts: Option<Vec<String>>,
     pub global_known_hosts: Option<Vec<String>>,
     pub strict_host_keys: Option<StrictHostKeys>,
     pub host_key_alias: Option<String>,
-    /// `Some(None)`: explicitly none.
-    pub connect_timeout: Option<Option<Duration>>,
+    pub connect_timeout: Option<Duration>,
     pub connection_attempts: Option<u32>,
     pub alive_interval: Option<Duration>,
     pub alive_count_max: Option<u32>,
@@ -212,15 +213,11 @@ impl Options {
             }
             "stricthostkeychecking" => first(&mut self.strict_host_keys, active, line.strict()?),
             "hostkeyalias" => first(&mut self.host_key_alias, active, line.one()?),
-            "connecttimeout" => {
-                let value = line.one()?;
-                let timeout = if value == "none" {
-                    None
-                } else {
-                    Some(line.duration(&value)?)
-                };
-                first(&mut self.connect_timeout, active, timeout);
-            }
+            "connecttimeout" => match line.one()?.as_str() {
+                // As good as unset, also to later lines.
+                "none" => {}
+                value => first(&mut self.connect_timeout, active, line.duration(value)?),
+            },
             "connectionattempts" => first(&mut self.connection_attempts, active, line.number()?),
             "serveraliveinterval" => {
                 let value = line.one()?;
@@ -319,14 +316,21 @@ impl Options {
 
     fn jump(&mut self, line: &Line<'_>, active: bool) -> Result<(), ConnectionError> {
         let value = line.one()?;
+        self.set_jump(&value, active)
+            .map_err(|message| line.error(&message))
+    }
+
+    /// `ProxyJump`, from a file or as `-J`.
+    pub fn set_jump(&mut self, value: &str, active: bool) -> Result<(), String> {
         if value.eq_ignore_ascii_case("none") {
-            first(&mut self.proxy, active, Proxy::None);
+            self.no_jump |= active && self.proxy.is_none();
             return Ok(());
         }
         for hop in value.split(',') {
-            super::arguments::jump_host(hop).map_err(|message| line.error(&message))?;
+            super::arguments::jump_host(hop)?;
         }
-        first(&mut self.proxy, active, Proxy::Jump(value));
+        let active = active && !self.no_jump;
+        first(&mut self.proxy, active, Proxy::Jump(value.to_owned()));
         Ok(())
     }
 }

@@ -33,12 +33,8 @@ impl<'a> Tokens<'a> {
                 .replace('\0', "%"),
             None => original_host.to_owned(),
         };
-        // Names that are not given by `HostName` are folded to lower case, as in OpenSSH.
-        let host = if options.host_name.is_none() {
-            host.to_ascii_lowercase()
-        } else {
-            host
-        };
+        // OpenSSH folds the name that it connects to.
+        let host = host.to_ascii_lowercase();
         Self {
             environment,
             original_host: original_host.to_owned(),

@@ -59,7 +59,7 @@ const CASES: &[(&str, &[&str])] = &[
     ),
     (
         "IdentityFile ~/.ssh/a\nHost h\n IdentityFile \"/k/with space\"\n IdentityFile %d/.ssh/%h-%r\n IdentitiesOnly yes\n",
-        &["h", "-i /first h"],
+        &["h", "-i /etc/passwd h"],
     ),
     (
         "StrictHostKeyChecking accept-new\nHashKnownHosts yes\nUserKnownHostsFile /a \"/b c\"\nGlobalKnownHostsFile none\n",
@@ -186,12 +186,7 @@ fn shown(options: &Options) -> HashMap<String, Vec<String>> {
         yes_no(options.kbd_interactive_authentication),
     );
     put("compression", yes_no(options.compression));
-    put(
-        "connecttimeout",
-        options
-            .connect_timeout
-            .map(|time| time.map_or("none".into(), seconds)),
-    );
+    put("connecttimeout", options.connect_timeout.map(seconds));
     put(
         "connectionattempts",
         options.connection_attempts.map(|count| count.to_string()),

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -108,7 +107,7 @@ impl Server {
     pub fn logins(&self) -> usize {
         self.log()
             .lines()
-            .filter(|line| line.starts_with("Accepted "))
+            .filter(|line| line.starts_with("Accepted publickey for "))
             .count()
     }
 
@@ -224,11 +223,6 @@ pub fn keygen(args: &[&str], file: &Path) {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-}
-
-pub fn write_private(file: &Path, text: &str) {
-    std::fs::write(file, text).unwrap();
-    std::fs::set_permissions(file, PermissionsExt::from_mode(0o600)).unwrap();
 }
 
 /// Runs a command to its end: standard output, standard error, exit.
