@@ -219,7 +219,7 @@ impl HostKeys {
             algorithm: key.algorithm().to_string(),
             fingerprint: fingerprint(key),
             known: fingerprint(&entry.key),
-            place: entry.place.clone(),
+            place: Box::new(entry.place.clone()),
             name: self.name.clone(),
         })
     }
@@ -230,27 +230,24 @@ impl HostKeys {
             .iter()
             .map(|file| file.display().to_string())
             .collect();
+        let file = match self.user_files.first() {
+            Some(file) => file.display().to_string(),
+            None => "~/.ssh/known_hosts".into(),
+        };
+        let port = match self.at.port() {
+            22 => String::new(),
+            port => format!("-p {port} "),
+        };
         ConnectionError::HostKeyUnknown {
             at: self.at.clone(),
-            algorithm: key.algorithm().to_string(),
-            fingerprint: fingerprint(key),
+            key: format!("{} {}", key.algorithm(), fingerprint(key)),
             name: self.name.clone(),
             files: if names.is_empty() {
                 "any file (none is configured)".into()
             } else {
                 names.join(", ")
             },
-            file: self
-                .user_files
-                .first()
-                .map_or("~/.ssh/known_hosts".into(), |file| {
-                    file.display().to_string()
-                }),
-            port: if self.at.port() == 22 {
-                String::new()
-            } else {
-                format!(" -p {}", self.at.port())
-            },
+            remedy: format!("ssh-keyscan {port}{} >> {file}", self.at.host()),
         }
     }
 

@@ -315,7 +315,10 @@ async fn open(
 ) -> Result<Opened, ConnectionError> {
     let mut proxy = None;
     let stream: Box<dyn Duplex> = match (&target.route, jump) {
-        (_, Some(jump)) => Box::new(jump.tunnel_to(target, at).await?),
+        (_, Some(jump)) => {
+            let _permit = resources.connects.acquire().await.ok();
+            Box::new(jump.tunnel_to(target, at).await?)
+        }
         (Route::Command(command), None) => {
             let (process, said) = ProxyProcess::start(command, at)?;
             proxy = Some((command.clone(), said));
@@ -375,6 +378,7 @@ async fn handshake(
         Ok(Ok(handle)) => return Ok(handle),
         Ok(Err(error)) => error,
         Err(_) => {
+            heard.give_up();
             let phase = if first.is_empty() {
                 "the server's banner"
             } else {

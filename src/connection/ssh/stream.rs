@@ -4,12 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::task::AtomicWaker;
 use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
@@ -244,10 +246,12 @@ impl AsyncWrite for ProxyProcess {
     }
 }
 
-/// What has been received so far, for telling how far a failed handshake got.
+/// What has been received so far, for telling how far a failed handshake got; and the way to end it.
 #[derive(Debug, Default)]
 pub struct Heard {
     first: Mutex<Vec<u8>>,
+    given_up: AtomicBool,
+    reader: AtomicWaker,
 }
 
 impl Heard {
@@ -257,6 +261,12 @@ impl Heard {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Makes every further read fail: russh goes on with a handshake that nobody waits for any more.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
+        self.reader.wake();
     }
 }
 
@@ -320,6 +330,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.heard.reader.register(cx.waker());
+        if self.heard.given_up.load(Ordering::Acquire) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         let before = buf.filled().len();
         let poll = Pin::new(&mut self.inner).poll_read(cx, buf);
         if !self.full && buf.filled().len() > before {

@@ -2,7 +2,7 @@
 
 use super::super::super::ConnectionError;
 use super::file::{Directive, Origin};
-use super::options::{Options, Proxy};
+use super::options::Options;
 
 /// A parsed command line.
 #[derive(Debug, Clone, Default)]
@@ -204,6 +204,7 @@ pub fn as_jump(command: &str) -> Option<(CommandLine, Vec<String>)> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::options::Proxy;
     use super::*;
 
     fn parse(text: &str) -> Result<CommandLine, ConnectionError> {

@@ -107,7 +107,8 @@ async fn a_reader_that_waits_loses_nothing() {
         process.stdout.read_to_end(&mut out),
         process.stderr.read_to_string(&mut err)
     );
-    (read_out.unwrap(), read_err.unwrap());
+    read_out.unwrap();
+    read_err.unwrap();
     assert_eq!((out.len(), err.as_str()), (20_000_000, "end\n"));
 }
 

@@ -292,7 +292,7 @@ fn openssh_reads_the_same_from_the_same_files() {
                     .get(key)
                     .filter(|values| values.as_slice() != ["none"]);
                 assert_eq!(
-                    ours.get(key).is_some(),
+                    ours.contains_key(key),
                     wanted.is_some(),
                     "`{key}` of {args:?} in\n{text}"
                 );
