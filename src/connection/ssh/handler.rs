@@ -7,6 +7,7 @@ use russh::client::DisconnectReason;
 use russh::keys::PublicKeyOrCertificate;
 
 use super::super::{ConnectionError, Peer};
+use super::blocking::blocking;
 use super::host_key::{HostKeys, Trust};
 
 /// What is known about a connection beside its streams.
@@ -66,23 +67,25 @@ impl russh::client::Handler for Handler {
         let Some(host_keys) = self.host_keys.take() else {
             return Ok(false);
         };
-        let shown = match key {
-            PublicKeyOrCertificate::PublicKey { key, .. } => Ok(key.clone()),
-            PublicKeyOrCertificate::Certificate(certificate) => Err(certificate.clone()),
+        let judged = match key {
+            PublicKeyOrCertificate::PublicKey { key, .. } => host_keys.check(key),
+            PublicKeyOrCertificate::Certificate(certificate) => {
+                host_keys.check_certificate(certificate)
+            }
         };
-        // A new key is written to a file.
-        let judged = tokio::task::spawn_blocking(move || match shown {
-            Ok(key) => host_keys.check(&key),
-            Err(certificate) => host_keys.check_certificate(&certificate),
-        });
-        match judged.await {
-            Ok(Ok(trust)) => {
+        match judged {
+            Ok(Trust::New(key)) => {
+                // It warns if it cannot; a task that fails says nothing worse.
+                let _ = blocking(move || host_keys.record(&key)).await;
+                Ok(true)
+            }
+            Ok(trust) => {
                 self.shared
                     .doubtful
                     .store(trust == Trust::Doubtful, Ordering::Release);
                 Ok(true)
             }
-            Ok(Err(verdict)) => {
+            Err(verdict) => {
                 *self
                     .shared
                     .verdict
@@ -90,7 +93,6 @@ impl russh::client::Handler for Handler {
                     .unwrap_or_else(PoisonError::into_inner) = Some(verdict);
                 Ok(false)
             }
-            Err(_) => Ok(false),
         }
     }
 

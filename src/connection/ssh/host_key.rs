@@ -35,12 +35,12 @@ pub struct HostKeys {
 }
 
 /// The verdict on a key that may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
     /// It is known.
     Known,
-    /// It is new, and accepted as such.
-    Recorded,
+    /// It is new and accepted; [`HostKeys::record`] makes it known.
+    New(PublicKey),
     /// It is not the known one, and `StrictHostKeyChecking=no`: no password must be sent.
     Doubtful,
 }
@@ -104,7 +104,7 @@ impl HostKeys {
         preferred
     }
 
-    /// Judges a server's plain key. May write a new key down, so it may block.
+    /// Judges a server's plain key.
     pub fn check(&self, key: &PublicKey) -> Result<Trust, ConnectionError> {
         self.refuse_revoked(key.key_data(), key)?;
         if plain(&self.entries).any(|entry| entry.key.key_data() == key.key_data()) {
@@ -119,10 +119,7 @@ impl HostKeys {
         }
         match self.policy {
             StrictHostKeys::Ask | StrictHostKeys::Yes => Err(self.unknown(key)),
-            StrictHostKeys::AcceptNew | StrictHostKeys::No => {
-                self.record(key);
-                Ok(Trust::Recorded)
-            }
+            StrictHostKeys::AcceptNew | StrictHostKeys::No => Ok(Trust::New(key.clone())),
         }
     }
 
@@ -251,8 +248,8 @@ impl HostKeys {
         }
     }
 
-    /// Writes the key down. That it cannot be written is worth a warning, as in OpenSSH, not a failure.
-    fn record(&self, key: &PublicKey) {
+    /// Writes the key down, which may block. That it cannot be written is worth a warning, as in OpenSSH, not a failure.
+    pub fn record(&self, key: &PublicKey) {
         let Some(file) = self.user_files.first() else {
             return;
         };

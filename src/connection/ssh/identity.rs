@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::sync::OnceCell;
 
 use super::super::Secret;
+use super::blocking::blocking;
 use super::resolve::{Identity, Target};
 
 /// Why a key file cannot be used.
@@ -56,7 +57,7 @@ impl Cache {
         let identity = identity.clone();
         let load = || async move {
             // Deciphering takes long on purpose.
-            let read = tokio::task::spawn_blocking(move || read(&identity, uid)).await;
+            let read = blocking(move || read(&identity, uid)).await;
             read.unwrap_or_else(|error| KeyFile {
                 private: Err(Flaw::Unreadable(error.to_string())),
                 public: None,

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::super::error::bracketed;
 use super::super::{Connection, ConnectionError, Peer};
 use super::auth::Proof;
+use super::blocking::blocking;
 use super::config;
 use super::environment::Environment;
 use super::resolve::{self, Identity, Route, SshOptions, Target};
@@ -133,7 +134,7 @@ impl Pool {
     /// What `options` and ssh_config come to, without connecting.
     pub async fn resolve(&self, options: &SshOptions) -> Result<Target, ConnectionError> {
         let (resources, options) = (Arc::clone(&self.0.resources), options.clone());
-        let resolved = tokio::task::spawn_blocking(move || {
+        let resolved = blocking(move || {
             resolve::resolve(&options, &resources.environment, &resources.configs)
         });
         resolved.await.unwrap_or_else(|error| {

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::super::error::bracketed;
 use super::super::{ConnectionError, ExecOptions, Peer, Process};
 use super::auth::{self, Login, Proof};
+use super::blocking::blocking;
 use super::channel::{self, Tunnel};
 use super::handler::{Handler, Shared};
 use super::host_key::HostKeys;
@@ -268,8 +269,7 @@ async fn look_up_host_keys(
         at.clone(),
         Arc::clone(&resources.known_hosts),
     );
-    let looked_up =
-        tokio::task::spawn_blocking(move || HostKeys::look_up(&wanted, &peer, &cache)).await;
+    let looked_up = blocking(move || HostKeys::look_up(&wanted, &peer, &cache)).await;
     looked_up.map_err(|error| ConnectionError::Protocol {
         at: at.clone(),
         cause: error.to_string(),

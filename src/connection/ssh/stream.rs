@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 use super::super::{ConnectionError, Peer};
+use super::blocking;
 use super::config::AddressFamily;
 use super::resolve::Target;
 
@@ -59,10 +60,7 @@ async fn resolve(target: &Target, at: &Peer) -> Result<Vec<SocketAddr>, Connecti
         cause,
     };
     let host = target.host.trim_start_matches('[').trim_end_matches(']');
-    let lookup = tokio::time::timeout(
-        target.connect_timeout,
-        tokio::net::lookup_host((host, target.port)),
-    );
+    let lookup = tokio::time::timeout(target.connect_timeout, blocking::look_up(host, target.port));
     let found = lookup
         .await
         .map_err(|_| {
@@ -72,11 +70,13 @@ async fn resolve(target: &Target, at: &Peer) -> Result<Vec<SocketAddr>, Connecti
             ))
         })?
         .map_err(|error| failed(error.to_string()))?;
-    let wanted = found.filter(|address| match target.address_family {
-        AddressFamily::Any => true,
-        AddressFamily::Inet => address.is_ipv4(),
-        AddressFamily::Inet6 => address.is_ipv6(),
-    });
+    let wanted = found
+        .into_iter()
+        .filter(|address| match target.address_family {
+            AddressFamily::Any => true,
+            AddressFamily::Inet => address.is_ipv4(),
+            AddressFamily::Inet6 => address.is_ipv6(),
+        });
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in wanted {
         if !addresses.contains(&address) {

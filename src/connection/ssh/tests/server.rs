@@ -187,12 +187,13 @@ pub fn kill(id: i32) {
     }
 }
 
+/// The commands get a `HOME` of their own, so that no `.bashrc` of whoever runs the tests slows them down.
 fn spawn(path: &Path, port: u16, extra: &str) -> Child {
     let directory = path.display();
     let config = format!(
         "Port {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host_ed25519\nHostKey {directory}/host_ecdsa\n\
          AuthorizedKeysFile {directory}/authorized_keys\nPidFile none\nStrictModes no\nLogLevel VERBOSE\n\
-         UsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 200\n{extra}\n"
+         UsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 200\nSetEnv HOME={directory}\n{extra}\n"
     );
     std::fs::write(path.join("sshd_config"), config).unwrap();
     Command::new(SSHD)
