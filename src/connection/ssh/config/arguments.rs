@@ -17,7 +17,8 @@ pub struct CommandLine {
     pub destination: Option<String>,
 }
 
-/// Options without an argument that have no meaning here, or that are always so.
+/// Options without an argument. Apart from `-4` and `-6` they have no meaning here, or are always so. `-C` is left
+/// out on purpose: Ansible gives it by default, and what rplay sends is compressed already.
 const FLAGS: &str = "46AaCfGgKkMNnqsTtVvXxYy";
 /// Options with an argument that has no meaning here.
 const IGNORED_WITH_ARGUMENT: &str = "BbcDEeIkLmOQRSw";
@@ -129,7 +130,6 @@ impl CommandLine {
         match letter {
             '4' => self.set("AddressFamily", "inet"),
             '6' => self.set("AddressFamily", "inet6"),
-            'C' => self.set("Compression", "yes"),
             _ => {}
         }
     }
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(line.options.user.as_deref(), Some("deployer"));
         assert_eq!(line.options.identity_files, ["/k"]);
         assert_eq!(line.options.proxy, Some(Proxy::Jump("a@b:1,c".into())));
-        assert_eq!(line.options.compression, Some(true));
+        assert_eq!(line.options.compression, None);
     }
 
     #[test]

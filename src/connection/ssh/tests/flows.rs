@@ -242,3 +242,13 @@ async fn a_silent_server_is_an_error_within_the_keepalive() {
         began.elapsed()
     );
 }
+
+#[tokio::test]
+async fn compressed_where_ssh_config_says_so() {
+    let server = Server::start("Compression yes");
+    server.know();
+    server.config("Compression yes\n");
+    let connection = server.pool().connect(&server.options()).await.unwrap();
+    let (out, ..) = run(&connection, "yes | head -c 3000000").await;
+    assert!(out.len() == 3_000_000 && out.starts_with("y\ny\n"));
+}
