@@ -54,6 +54,7 @@ impl Cache {
             let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(slots.entry(key).or_default())
         };
+        let (path, passphrase) = (identity.path.clone(), identity.passphrase.clone());
         let identity = identity.clone();
         let load = || async move {
             // Deciphering takes long on purpose.
@@ -64,7 +65,14 @@ impl Cache {
                 certificate: None,
             })
         };
-        slot.get_or_init(load).await.clone()
+        let file = slot.get_or_init(load).await.clone();
+        if file.private.is_err() {
+            // What is missing now may be there for the next login: a play can make keys.
+            let key = (path, passphrase);
+            let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.remove(&key);
+        }
+        file
     }
 }
 
