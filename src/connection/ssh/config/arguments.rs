@@ -228,6 +228,12 @@ mod tests {
         assert!(error.contains("`-Z`"), "{error}");
         let error = parse("-o Bogus=1").unwrap_err().to_string();
         assert!(error.contains("`Bogus`"), "{error}");
+        let error = parse("-o RevokedHostKeys=/x").unwrap_err().to_string();
+        assert!(
+            error.contains("`RevokedHostKeys`: is not supported"),
+            "{error}"
+        );
+        assert!(parse("-o CanonicalizeHostname=no").is_ok());
         assert!(parse("host").unwrap_err().to_string().contains("`host`"));
         assert!(parse("-p none").is_err());
     }

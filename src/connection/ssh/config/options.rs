@@ -89,10 +89,8 @@ const IGNORED: &[&str] = &[
     "addkeystoagent",
     "afstokenpassing",
     "batchmode",
-    "bindinterface",
     "canonicaldomains",
     "canonicalizefallbacklocal",
-    "canonicalizehostname",
     "canonicalizemaxdots",
     "canonicalizepermittedcnames",
     "casignaturealgorithms",
@@ -132,7 +130,6 @@ const IGNORED: &[&str] = &[
     "hostbasedkeytypes",
     "ipqos",
     "kbdinteractivedevices",
-    "knownhostscommand",
     "localcommand",
     "localforward",
     "loglevel",
@@ -174,6 +171,15 @@ const IGNORED: &[&str] = &[
     "versionaddendum",
     "visualhostkey",
     "xauthlocation",
+];
+
+/// Keywords that would change where a connection goes or whom it trusts. They are refused rather than left out, unless
+/// switched off.
+const REFUSED: &[&str] = &[
+    "bindinterface",
+    "canonicalizehostname",
+    "knownhostscommand",
+    "revokedhostkeys",
 ];
 
 fn first<T>(slot: &mut Option<T>, active: bool, value: T) {
@@ -226,6 +232,14 @@ impl Options {
             "serveralivecountmax" => first(&mut self.alive_count_max, active, line.number()?),
             "addressfamily" => first(&mut self.address_family, active, line.family()?),
             "bindaddress" => first(&mut self.bind_address, active, line.one()?),
+            keyword if REFUSED.contains(&keyword) => {
+                let off = ["none", "no"]
+                    .iter()
+                    .any(|off| directive.rest.trim().eq_ignore_ascii_case(off));
+                if active && !off {
+                    return Err(line.error("is not supported by rplay; leave it out for this host"));
+                }
+            }
             keyword if IGNORED.contains(&keyword) => {}
             keyword => {
                 let ignored = self.ignore_unknown.as_deref();
