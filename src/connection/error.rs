@@ -185,22 +185,20 @@ pub enum ConnectionError {
         cause: String,
     },
     /// The host is in no known_hosts file.
-    #[error("{at}: the host key is not known: {algorithm} {fingerprint} for `{name}` is not in {files}; verify the fingerprint and add it with `ssh-keyscan{port} {} >> {file}`, or set `StrictHostKeyChecking=accept-new`", at.host())]
+    #[error(
+        "{at}: the host key is not known: {key} for `{name}` is not in {files}; verify the fingerprint and add it with `{remedy}`, or set `StrictHostKeyChecking=accept-new`"
+    )]
     HostKeyUnknown {
         /// The peer.
         at: Peer,
-        /// The key's type.
-        algorithm: String,
-        /// SHA256:…
-        fingerprint: String,
+        /// The key's type and SHA256 fingerprint.
+        key: String,
         /// The name looked for.
         name: String,
         /// The files looked into.
         files: String,
-        /// The file a new key belongs in.
-        file: String,
-        /// ` -p PORT` or nothing.
-        port: String,
+        /// The command that makes the key known.
+        remedy: String,
     },
     /// The host shows another key than the known one.
     #[error("{at}: THE HOST KEY HAS CHANGED: the server shows {algorithm} {fingerprint}, {place} says {known}; somebody may be in between, or the host was reinstalled; if you know why, remove the old key with `ssh-keygen -R '{name}' -f {}`", place.file.display())]
@@ -214,7 +212,7 @@ pub enum ConnectionError {
         /// SHA256:… of the key in the file.
         known: String,
         /// The offending entry.
-        place: Place,
+        place: Box<Place>,
         /// The name in the file.
         name: String,
     },

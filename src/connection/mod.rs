@@ -129,7 +129,10 @@ impl ProcessHandle {
         (Self(Some(sender)), receiver)
     }
 
-    /// Kills the command: SIGKILL to its process group where the server lets us, and its channel is closed.
+    /// Kills the command, as far as possible.
+    ///
+    /// Here its process group gets SIGKILL. Over SSH the server is asked to do the same, which OpenSSH's does not for
+    /// root, and the channel is closed: a command that neither reads nor writes may then go on, as with `ssh` itself.
     pub fn kill(mut self) {
         self.send(Stop::Kill);
     }

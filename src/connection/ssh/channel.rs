@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -13,6 +14,7 @@ use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::super::{ConnectionError, Exit, Peer, Process, ProcessHandle, Stop};
 use super::handler::Shared;
@@ -22,6 +24,8 @@ const PROCESS_BACKLOG: usize = 32;
 /// The same for a connection through a jump host. It is larger because a full one holds up every host behind the jump
 /// host, and it fills only when the reader of some command does not read.
 const TUNNEL_BACKLOG: usize = 256;
+/// How long a killed command may take to end before its channel is closed.
+const KILL_GRACE: Duration = Duration::from_millis(500);
 
 /// Says that the server has closed a channel, to a writer that waits for room in its window.
 ///
@@ -145,7 +149,19 @@ pub fn process(channel: Channel<Msg>, at: Peer, shared: Arc<Shared>) -> Process 
     let (tell, told) = oneshot::channel();
     let (handle, stop) = ProcessHandle::new();
     let stdin = Writer::new(Arc::clone(&write), Arc::clone(&link));
+<<<<<<< HEAD
     let follower = Follower { read, write, stdout: Some(stdout), stderr: Some(stderr), stop: Some(stop), link };
+=======
+    let follower = Follower {
+        read,
+        write,
+        stdout: Some(stdout),
+        stderr: Some(stderr),
+        stop: Some(stop),
+        deadline: None,
+        link,
+    };
+>>>>>>> ssh
     let lost = {
         let (at, shared) = (at.clone(), Arc::clone(&shared));
         move || shared.lost_error(&at)
@@ -157,6 +173,10 @@ pub fn process(channel: Channel<Msg>, at: Peer, shared: Arc<Shared>) -> Process 
             End::Silent => Err(ConnectionError::Lost {
                 at,
                 cause: "the command's channel was closed without an exit status".into(),
+            }),
+            End::Stopped => Err(ConnectionError::Lost {
+                at,
+                cause: "the command was given up here".into(),
             }),
             End::Lost => {
                 // The channel's end and the reason for it arrive by two ways.
@@ -193,6 +213,8 @@ enum End {
     Refused,
     /// Closed, and not a word about the command.
     Silent,
+    /// Closed by us, because nobody wants it any more.
+    Stopped,
     /// The whole connection is gone.
     Lost,
 }
@@ -206,14 +228,15 @@ struct Follower {
     stderr: Option<mpsc::Sender<Bytes>>,
     /// `None` once it has spoken.
     stop: Option<oneshot::Receiver<Stop>>,
+    /// When to close the channel after having been stopped.
+    deadline: Option<Instant>,
     link: Arc<Link>,
 }
 
 impl Follower {
     async fn run(mut self) -> End {
         let mut exit = None;
-        let mut refused = false;
-        let closed = loop {
+        let end = loop {
             let message = tokio::select! {
                 biased;
                 message = self.read.wait() => message,
@@ -221,6 +244,7 @@ impl Follower {
                     self.stop(asked).await;
                     continue;
                 }
+                () = until(self.deadline) => break End::Stopped,
             };
             match message {
                 Some(ChannelMsg::Data { data }) => self.deliver(data, false).await,
@@ -229,23 +253,30 @@ impl Follower {
                 Some(ChannelMsg::ExitStatus { exit_status }) => {
                     exit = Some(Exit::Code(i32::try_from(exit_status).unwrap_or(255)));
                 }
+<<<<<<< HEAD
                 Some(ChannelMsg::ExitSignal { signal_name, .. }) => exit = Some(Exit::Signal(name(&signal_name))),
                 Some(ChannelMsg::Failure) => {
                     refused = true;
                     let _ = self.write.close().await;
                 }
                 Some(ChannelMsg::Close) => break true,
+=======
+                Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
+                    exit = Some(Exit::Signal(name(&signal_name)));
+                }
+                Some(ChannelMsg::Failure) => break End::Refused,
+                Some(ChannelMsg::Close) => break End::Silent,
+>>>>>>> ssh
                 Some(_) => {}
-                None => break false,
+                None => break End::Lost,
             }
         };
         self.link.close();
-        match (exit, refused, closed) {
-            (Some(exit), ..) => End::Exit(exit),
-            (None, true, _) => End::Refused,
-            (None, false, true) => End::Silent,
-            (None, false, false) => End::Lost,
+        if matches!(end, End::Refused | End::Stopped) {
+            // russh forgets a channel that we close, so there is no answer to wait for.
+            let _ = self.write.close().await;
         }
+        exit.map_or(end, End::Exit)
     }
 
     /// Hands a packet to its reader, waiting for room; to nobody where nobody reads.
@@ -271,15 +302,26 @@ impl Follower {
 
     async fn stop(&mut self, asked: Option<Stop>) {
         self.stop = None;
-        if asked == Some(Stop::Detach) {
-            return;
-        }
-        if asked == Some(Stop::Kill) {
-            let _ = self.write.signal(Sig::KILL).await;
-        }
-        // Nobody gets anything from here on, so nothing can hold the close up. Errors mean that the connection is gone.
+        let grace = match asked {
+            Some(Stop::Detach) => return,
+            Some(Stop::Kill) => {
+                // Errors mean that the connection is gone, which shows on the reading side.
+                let _ = self.write.signal(Sig::KILL).await;
+                let _ = self.write.eof().await;
+                KILL_GRACE
+            }
+            None => Duration::ZERO,
+        };
+        self.deadline = Some(Instant::now() + grace);
+        // Nobody gets anything from here on, so nothing can hold the end up.
         (self.stdout, self.stderr) = (None, None);
-        let _ = self.write.close().await;
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -314,7 +356,19 @@ pub fn tunnel(channel: Channel<Msg>, held: Box<dyn Send + Sync>) -> Tunnel {
     let (stdout, packets) = mpsc::channel(TUNNEL_BACKLOG);
     let (handle, stop) = ProcessHandle::new();
     let writer = Writer::new(Arc::clone(&write), Arc::clone(&link));
+<<<<<<< HEAD
     let follower = Follower { read, write, stdout: Some(stdout), stderr: None, stop: Some(stop), link };
+=======
+    let follower = Follower {
+        read,
+        write,
+        stdout: Some(stdout),
+        stderr: None,
+        stop: Some(stop),
+        deadline: None,
+        link,
+    };
+>>>>>>> ssh
     tokio::spawn(follower.run());
     Tunnel { reader: Reader { packets, current: None }, writer, _handle: handle, _held: held }
 }

@@ -7,6 +7,7 @@ use russh::client::DisconnectReason;
 use russh::keys::PublicKeyOrCertificate;
 
 use super::super::{ConnectionError, Peer};
+use super::blocking::blocking;
 use super::host_key::{HostKeys, Trust};
 
 /// What is known about a connection beside its streams.
@@ -54,10 +55,13 @@ impl russh::client::Handler for Handler {
         let Some(host_keys) = self.host_keys.take() else {
             return Ok(false);
         };
-        let shown = match key {
-            PublicKeyOrCertificate::PublicKey { key, .. } => Ok(key.clone()),
-            PublicKeyOrCertificate::Certificate(certificate) => Err(certificate.clone()),
+        let judged = match key {
+            PublicKeyOrCertificate::PublicKey { key, .. } => host_keys.check(key),
+            PublicKeyOrCertificate::Certificate(certificate) => {
+                host_keys.check_certificate(certificate)
+            }
         };
+<<<<<<< HEAD
         // A new key is written to a file.
         let judged = tokio::task::spawn_blocking(move || match shown {
             Ok(key) => host_keys.check(&key),
@@ -70,9 +74,28 @@ impl russh::client::Handler for Handler {
             }
             Ok(Err(verdict)) => {
                 *self.shared.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
+=======
+        match judged {
+            Ok(Trust::New(key)) => {
+                // It warns if it cannot; a task that fails says nothing worse.
+                let _ = blocking(move || host_keys.record(&key)).await;
+                Ok(true)
+            }
+            Ok(trust) => {
+                self.shared
+                    .doubtful
+                    .store(trust == Trust::Doubtful, Ordering::Release);
+                Ok(true)
+            }
+            Err(verdict) => {
+                *self
+                    .shared
+                    .verdict
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = Some(verdict);
+>>>>>>> ssh
                 Ok(false)
             }
-            Err(_) => Ok(false),
         }
     }
 

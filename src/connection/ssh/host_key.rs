@@ -35,12 +35,12 @@ pub struct HostKeys {
 }
 
 /// The verdict on a key that may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
     /// It is known.
     Known,
-    /// It is new, and accepted as such.
-    Recorded,
+    /// It is new and accepted; [`HostKeys::record`] makes it known.
+    New(PublicKey),
     /// It is not the known one, and `StrictHostKeyChecking=no`: no password must be sent.
     Doubtful,
 }
@@ -90,7 +90,7 @@ impl HostKeys {
         preferred
     }
 
-    /// Judges a server's plain key. May write a new key down, so it may block.
+    /// Judges a server's plain key.
     pub fn check(&self, key: &PublicKey) -> Result<Trust, ConnectionError> {
         self.refuse_revoked(key.key_data(), key)?;
         if plain(&self.entries).any(|entry| entry.key.key_data() == key.key_data()) {
@@ -105,10 +105,7 @@ impl HostKeys {
         }
         match self.policy {
             StrictHostKeys::Ask | StrictHostKeys::Yes => Err(self.unknown(key)),
-            StrictHostKeys::AcceptNew | StrictHostKeys::No => {
-                self.record(key);
-                Ok(Trust::Recorded)
-            }
+            StrictHostKeys::AcceptNew | StrictHostKeys::No => Ok(Trust::New(key.clone())),
         }
     }
 
@@ -183,26 +180,50 @@ impl HostKeys {
             algorithm: key.algorithm().to_string(),
             fingerprint: fingerprint(key),
             known: fingerprint(&entry.key),
-            place: entry.place.clone(),
+            place: Box::new(entry.place.clone()),
             name: self.name.clone(),
         })
     }
 
     fn unknown(&self, key: &PublicKey) -> ConnectionError {
+<<<<<<< HEAD
         let names: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
+=======
+        let names: Vec<String> = self
+            .files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
+        let file = match self.user_files.first() {
+            Some(file) => file.display().to_string(),
+            None => "~/.ssh/known_hosts".into(),
+        };
+        let port = match self.at.port() {
+            22 => String::new(),
+            port => format!("-p {port} "),
+        };
+>>>>>>> ssh
         ConnectionError::HostKeyUnknown {
             at: self.at.clone(),
-            algorithm: key.algorithm().to_string(),
-            fingerprint: fingerprint(key),
+            key: format!("{} {}", key.algorithm(), fingerprint(key)),
             name: self.name.clone(),
+<<<<<<< HEAD
             files: if names.is_empty() { "any file (none is configured)".into() } else { names.join(", ") },
             file: self.user_files.first().map_or("~/.ssh/known_hosts".into(), |file| file.display().to_string()),
             port: if self.at.port() == 22 { String::new() } else { format!(" -p {}", self.at.port()) },
+=======
+            files: if names.is_empty() {
+                "any file (none is configured)".into()
+            } else {
+                names.join(", ")
+            },
+            remedy: format!("ssh-keyscan {port}{} >> {file}", self.at.host()),
+>>>>>>> ssh
         }
     }
 
-    /// Writes the key down. That it cannot be written is worth a warning, as in OpenSSH, not a failure.
-    fn record(&self, key: &PublicKey) {
+    /// Writes the key down, which may block. That it cannot be written is worth a warning, as in OpenSSH, not a failure.
+    pub fn record(&self, key: &PublicKey) {
         let Some(file) = self.user_files.first() else {
             return;
         };

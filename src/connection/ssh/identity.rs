@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::sync::OnceCell;
 
 use super::super::Secret;
+use super::blocking::blocking;
 use super::resolve::{Identity, Target};
 
 /// Why a key file cannot be used.
@@ -53,17 +54,25 @@ impl Cache {
             let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(slots.entry(key).or_default())
         };
+        let (path, passphrase) = (identity.path.clone(), identity.passphrase.clone());
         let identity = identity.clone();
         let load = || async move {
             // Deciphering takes long on purpose.
-            let read = tokio::task::spawn_blocking(move || read(&identity, uid)).await;
+            let read = blocking(move || read(&identity, uid)).await;
             read.unwrap_or_else(|error| KeyFile {
                 private: Err(Flaw::Unreadable(error.to_string())),
                 public: None,
                 certificate: None,
             })
         };
-        slot.get_or_init(load).await.clone()
+        let file = slot.get_or_init(load).await.clone();
+        if file.private.is_err() {
+            // What is missing now may be there for the next login: a play can make keys.
+            let key = (path, passphrase);
+            let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.remove(&key);
+        }
+        file
     }
 }
 

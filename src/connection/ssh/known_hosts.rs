@@ -115,10 +115,11 @@ pub fn parse(text: &str, file: &Path) -> Vec<Entry> {
 }
 
 type Stamp = (Option<SystemTime>, u64);
+type Files = HashMap<PathBuf, (Stamp, Arc<Vec<Entry>>)>;
 
 /// Parsed files by path, read again when they change, so that a thousand logins parse a file once.
 #[derive(Debug, Default)]
-pub struct Cache(Mutex<HashMap<PathBuf, (Stamp, Arc<Vec<Entry>>)>>);
+pub struct Cache(Mutex<Files>);
 
 impl Cache {
     /// The entries of `file`; none where it is missing or unreadable.

@@ -6,6 +6,7 @@
 
 mod algorithms;
 mod auth;
+mod blocking;
 mod channel;
 pub mod config;
 mod environment;

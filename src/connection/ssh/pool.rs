@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::super::error::bracketed;
 use super::super::{Connection, ConnectionError, Peer};
 use super::auth::Proof;
+use super::blocking::blocking;
 use super::config;
 use super::environment::Environment;
 use super::resolve::{self, Identity, Route, SshOptions, Target};
@@ -122,8 +123,14 @@ impl Pool {
     /// What `options` and ssh_config come to, without connecting.
     pub async fn resolve(&self, options: &SshOptions) -> Result<Target, ConnectionError> {
         let (resources, options) = (Arc::clone(&self.0.resources), options.clone());
+<<<<<<< HEAD
         let resolved =
             tokio::task::spawn_blocking(move || resolve::resolve(&options, &resources.environment, &resources.configs));
+=======
+        let resolved = blocking(move || {
+            resolve::resolve(&options, &resources.environment, &resources.configs)
+        });
+>>>>>>> ssh
         resolved.await.unwrap_or_else(|error| {
             Err(ConnectionError::Config { place: "the ssh configuration".into(), message: error.to_string() })
         })
@@ -133,10 +140,7 @@ impl Pool {
         let pool = self.clone();
         async move {
             if depth > MAX_JUMPS {
-                return Err(ConnectionError::Config {
-                    place: "the ssh configuration".into(),
-                    message: format!("the jump hosts go in a circle through `{}`", options.host),
-                });
+                return Err(circle(&options.host));
             }
             let target = pool.resolve(&options).await?;
             let way = pool.way(&target).await?;
@@ -156,15 +160,31 @@ impl Pool {
                 let mut next = options.clone();
                 loop {
                     let hop = self.resolve(&next).await?;
-                    if names.is_empty() && is_same(&hop, target) {
+                    if names.is_empty() && is_same(&hop, &target.host, target.port) {
                         // `ProxyJump` for all hosts is meant for all but the jump host itself.
                         return Ok(Way::default());
                     }
+<<<<<<< HEAD
                     names.push(format!("{}@{}:{}", hop.user, bracketed(&hop.host), hop.port));
                     match hop.route {
                         Route::Jump(_) if names.len() > MAX_JUMPS => break,
                         Route::Jump(further) if !loops(self, &hop.user, &hop.host, hop.port, &further).await? => {
                             next = further
+=======
+                    names.push(format!(
+                        "{}@{}:{}",
+                        hop.user,
+                        bracketed(&hop.host),
+                        hop.port
+                    ));
+                    match &hop.route {
+                        Route::Jump(further) if !loops(self, &hop, further).await? => {
+                            // A login that waits for itself would wait for ever.
+                            if names.len() >= MAX_JUMPS {
+                                return Err(circle(&target.host));
+                            }
+                            next = further.clone();
+>>>>>>> ssh
                         }
                         Route::Command(command) => {
                             names.push(format!("`{command}`"));
@@ -267,12 +287,25 @@ struct Way {
     names: Vec<String>,
 }
 
-fn is_same(hop: &Target, target: &Target) -> bool {
-    hop.host == target.host && hop.port == target.port && hop.user == target.user
+fn circle(host: &str) -> ConnectionError {
+    ConnectionError::Config {
+        place: "the ssh configuration".into(),
+        message: format!("the jump hosts go in a circle on the way to `{host}`"),
+    }
+}
+
+/// Whether a jump host is the place that it is to lead to, by whatever login.
+fn is_same(hop: &Target, host: &str, port: u16) -> bool {
+    hop.host == host && hop.port == port
 }
 
 /// Whether the next jump host is the one that it is to lead to.
+<<<<<<< HEAD
 async fn loops(pool: &Pool, user: &str, host: &str, port: u16, further: &SshOptions) -> Result<bool, ConnectionError> {
     let hop = pool.resolve(further).await?;
     Ok(hop.user == user && hop.host == host && hop.port == port)
+=======
+async fn loops(pool: &Pool, hop: &Target, further: &SshOptions) -> Result<bool, ConnectionError> {
+    Ok(is_same(&pool.resolve(further).await?, &hop.host, hop.port))
+>>>>>>> ssh
 }

@@ -133,7 +133,7 @@ pub fn resolve(wanted: &SshOptions, environment: &Environment, cache: &Cache) ->
             ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"],
         )?,
         hash_known_hosts: options.hash_known_hosts.unwrap_or(false),
-        connect_timeout: options.connect_timeout.flatten().unwrap_or(default_timeout),
+        connect_timeout: options.connect_timeout.unwrap_or(default_timeout),
         connection_attempts: options.connection_attempts.unwrap_or(1).max(1),
         alive_interval: Some(alive).filter(|interval| !interval.is_zero()),
         alive_count_max: options.alive_count_max.unwrap_or(3),

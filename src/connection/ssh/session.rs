@@ -1,16 +1,18 @@
 //! One login: the handshake, and what can be done with it afterwards.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use russh::client::{self, Handle};
 use russh::{ChannelOpenFailure, Disconnect, SshId};
+use tokio::task::JoinHandle;
 
 use super::super::error::bracketed;
 use super::super::{ConnectionError, ExecOptions, Peer, Process};
 use super::auth::{self, Login, Proof};
+use super::blocking::blocking;
 use super::channel::{self, Tunnel};
 use super::handler::{Handler, Shared};
 use super::host_key::HostKeys;
@@ -211,10 +213,28 @@ fn pause(tries: u32) -> Duration {
     Duration::from_millis(100 << tries.min(5).saturating_sub(1)).mul_f64(rand::random_range(0.75..1.25))
 }
 
+<<<<<<< HEAD
 async fn look_up_host_keys(target: &Target, at: &Peer, resources: &Resources) -> Result<HostKeys, ConnectionError> {
     let (wanted, peer, cache) = (target.clone(), at.clone(), Arc::clone(&resources.known_hosts));
     let looked_up = tokio::task::spawn_blocking(move || HostKeys::look_up(&wanted, &peer, &cache)).await;
     looked_up.map_err(|error| ConnectionError::Protocol { at: at.clone(), cause: error.to_string() })
+=======
+async fn look_up_host_keys(
+    target: &Target,
+    at: &Peer,
+    resources: &Resources,
+) -> Result<HostKeys, ConnectionError> {
+    let (wanted, peer, cache) = (
+        target.clone(),
+        at.clone(),
+        Arc::clone(&resources.known_hosts),
+    );
+    let looked_up = blocking(move || HostKeys::look_up(&wanted, &peer, &cache)).await;
+    looked_up.map_err(|error| ConnectionError::Protocol {
+        at: at.clone(),
+        cause: error.to_string(),
+    })
+>>>>>>> ssh
 }
 
 fn client_config(target: &Target, keys: &HostKeys) -> client::Config {
@@ -242,7 +262,7 @@ struct Opened {
     stream: Watched<Box<dyn Duplex>>,
     heard: Arc<Heard>,
     /// For a proxy command: the command, and what it said on its standard error.
-    proxy: Option<(String, Arc<Mutex<String>>)>,
+    proxy: Option<(String, JoinHandle<String>)>,
 }
 
 async fn open(
@@ -253,11 +273,14 @@ async fn open(
 ) -> Result<Opened, ConnectionError> {
     let mut proxy = None;
     let stream: Box<dyn Duplex> = match (&target.route, jump) {
-        (_, Some(jump)) => Box::new(jump.tunnel_to(target, at).await?),
+        (_, Some(jump)) => {
+            let _permit = resources.connects.acquire().await.ok();
+            Box::new(jump.tunnel_to(target, at).await?)
+        }
         (Route::Command(command), None) => {
-            let said = Arc::new(Mutex::new(String::new()));
-            proxy = Some((command.clone(), Arc::clone(&said)));
-            Box::new(ProxyProcess::start(command, at, said)?)
+            let (process, said) = ProxyProcess::start(command, at)?;
+            proxy = Some((command.clone(), said));
+            Box::new(process)
         }
         (_, None) => Box::new(connect(target, at, resources).await?),
     };
@@ -301,7 +324,16 @@ async fn handshake(
         Ok(Ok(handle)) => return Ok(handle),
         Ok(Err(error)) => error,
         Err(_) => {
+<<<<<<< HEAD
             let phase = if first.is_empty() { "the server's banner" } else { "the key exchange" };
+=======
+            heard.give_up();
+            let phase = if first.is_empty() {
+                "the server's banner"
+            } else {
+                "the key exchange"
+            };
+>>>>>>> ssh
             let after = target.connect_timeout;
             return Err(Failed::Otherwise(ConnectionError::TimedOut { at: at.clone(), phase: phase.into(), after }));
         }
@@ -309,11 +341,27 @@ async fn handshake(
     let said = String::from_utf8_lossy(&first).trim().chars().take(100).collect::<String>();
     let is_ssh = said.lines().any(|line| line.starts_with("SSH-"));
     if let (Some((command, stderr)), false) = (proxy, is_ssh) {
+<<<<<<< HEAD
         // Its last words may still be on their way.
         tokio::time::sleep(Duration::from_millis(20)).await;
         let words = stderr.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let cause = if words.is_empty() { "it ended without an SSH banner".to_owned() } else { words };
         return Err(Failed::Otherwise(ConnectionError::ProxyCommand { at: at.clone(), command, cause }));
+=======
+        // Its streams are closed by now, so its last words are on their way.
+        let words = tokio::time::timeout(Duration::from_secs(1), stderr).await;
+        let words = words.ok().and_then(Result::ok).unwrap_or_default();
+        let cause = if words.is_empty() {
+            "it ended without an SSH banner".to_owned()
+        } else {
+            words
+        };
+        return Err(Failed::Otherwise(ConnectionError::ProxyCommand {
+            at: at.clone(),
+            command,
+            cause,
+        }));
+>>>>>>> ssh
     }
     Err(told_apart(error, said, is_ssh, at))
 }

@@ -4,23 +4,31 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use futures::task::AtomicWaker;
+use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 use super::super::{ConnectionError, Peer};
+use super::blocking;
 use super::config::AddressFamily;
 use super::resolve::Target;
 
 /// How long one address gets before the next is tried beside it (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// How long a proxy command may take to end once nobody talks to it any more.
+const PROXY_GRACE: Duration = Duration::from_millis(500);
 
 /// A stream in both directions.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -45,16 +53,22 @@ pub async fn dial(target: &Target, at: &Peer) -> Result<TcpStream, ConnectionErr
 async fn resolve(target: &Target, at: &Peer) -> Result<Vec<SocketAddr>, ConnectionError> {
     let failed = |cause: String| ConnectionError::Resolve { at: at.clone(), cause };
     let host = target.host.trim_start_matches('[').trim_end_matches(']');
+<<<<<<< HEAD
     let lookup = tokio::time::timeout(target.connect_timeout, tokio::net::lookup_host((host, target.port)));
+=======
+    let lookup = tokio::time::timeout(target.connect_timeout, blocking::look_up(host, target.port));
+>>>>>>> ssh
     let found = lookup
         .await
         .map_err(|_| failed(format!("no answer within {} s", target.connect_timeout.as_secs_f32())))?
         .map_err(|error| failed(error.to_string()))?;
-    let wanted = found.filter(|address| match target.address_family {
-        AddressFamily::Any => true,
-        AddressFamily::Inet => address.is_ipv4(),
-        AddressFamily::Inet6 => address.is_ipv6(),
-    });
+    let wanted = found
+        .into_iter()
+        .filter(|address| match target.address_family {
+            AddressFamily::Any => true,
+            AddressFamily::Inet => address.is_ipv4(),
+            AddressFamily::Inet6 => address.is_ipv6(),
+        });
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in wanted {
         if !addresses.contains(&address) {
@@ -109,16 +123,22 @@ fn explain(error: &io::Error, at: &Peer) -> ConnectionError {
     }
 }
 
-/// The standard streams of a proxy command. Its process group is killed when this is dropped.
+/// The standard streams of a proxy command. It is ended when this is dropped.
 pub struct ProxyProcess {
-    child: Child,
+    /// `None` only while being dropped.
+    child: Option<Child>,
     stdin: ChildStdin,
     stdout: ChildStdout,
 }
 
 impl ProxyProcess {
+<<<<<<< HEAD
     /// Starts `command` with `/bin/sh -c`; what it says on its standard error goes into `said`.
     pub fn start(command: &str, at: &Peer, said: Arc<Mutex<String>>) -> Result<Self, ConnectionError> {
+=======
+    /// Starts `command` with `/bin/sh -c`; the task gives what it said on its standard error, at most 2000 bytes.
+    pub fn start(command: &str, at: &Peer) -> Result<(Self, JoinHandle<String>), ConnectionError> {
+>>>>>>> ssh
         let failed = |error: io::Error| ConnectionError::ProxyCommand {
             at: at.clone(),
             command: command.to_owned(),
@@ -138,29 +158,61 @@ impl ProxyProcess {
         else {
             return Err(failed(io::Error::other("its streams are missing")));
         };
-        tokio::spawn(async move {
-            use tokio::io::AsyncBufReadExt;
-            let mut lines = tokio::io::BufReader::new(stderr).lines();
+        // It is read to its end in any case, so that the command never waits for a reader.
+        let said = tokio::spawn(async move {
+            let mut said = String::new();
+            let mut lines = BufReader::new(stderr).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
                 if said.len() < 2000 {
-                    if !said.is_empty() {
-                        said.push_str("; ");
-                    }
-                    said.push_str(&line);
+                    said.push_str(if said.is_empty() { "" } else { "; " });
+                    said.push_str(line.trim_end());
                 }
             }
+            said
         });
+<<<<<<< HEAD
         Ok(Self { child, stdin, stdout })
+=======
+        Ok((
+            Self {
+                child: Some(child),
+                stdin,
+                stdout,
+            },
+            said,
+        ))
+>>>>>>> ssh
     }
 }
 
 impl Drop for ProxyProcess {
     fn drop(&mut self) {
+<<<<<<< HEAD
         let group = self.child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
         if let Some(group) = group {
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
         }
+=======
+        let (Some(mut child), Ok(runtime)) =
+            (self.child.take(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        // It is closed with its streams. It gets a moment for its last words, which say why it failed.
+        runtime.spawn(async move {
+            let group = child
+                .id()
+                .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+            if tokio::time::timeout(PROXY_GRACE, child.wait())
+                .await
+                .is_err()
+                && let Some(group) = group
+            {
+                let _ = rustix::process::kill_process_group(group, Signal::TERM);
+                let _ = child.wait().await;
+            }
+        });
+>>>>>>> ssh
     }
 }
 
@@ -184,16 +236,24 @@ impl AsyncWrite for ProxyProcess {
     }
 }
 
-/// What has been received so far, for telling how far a failed handshake got.
+/// What has been received so far, for telling how far a failed handshake got; and the way to end it.
 #[derive(Debug, Default)]
 pub struct Heard {
     first: Mutex<Vec<u8>>,
+    given_up: AtomicBool,
+    reader: AtomicWaker,
 }
 
 impl Heard {
     /// The first bytes, at most 200.
     pub fn first(&self) -> Vec<u8> {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes every further read fail: russh goes on with a handshake that nobody waits for any more.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
+        self.reader.wake();
     }
 }
 
@@ -237,7 +297,19 @@ impl<S> Watched<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+<<<<<<< HEAD
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+=======
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.heard.reader.register(cx.waker());
+        if self.heard.given_up.load(Ordering::Acquire) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+>>>>>>> ssh
         let before = buf.filled().len();
         let poll = Pin::new(&mut self.inner).poll_read(cx, buf);
         if !self.full && buf.filled().len() > before {

@@ -2,7 +2,7 @@
 
 use super::super::super::ConnectionError;
 use super::file::{Directive, Origin};
-use super::options::{Options, Proxy};
+use super::options::Options;
 
 /// A parsed command line.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +17,8 @@ pub struct CommandLine {
     pub destination: Option<String>,
 }
 
-/// Options without an argument that have no meaning here, or that are always so.
+/// Options without an argument. Apart from `-4` and `-6` they have no meaning here, or are always so. `-C` is left
+/// out on purpose: Ansible gives it by default, and what rplay sends is compressed already.
 const FLAGS: &str = "46AaCfGgKkMNnqsTtVvXxYy";
 /// Options with an argument that has no meaning here.
 const IGNORED_WITH_ARGUMENT: &str = "BbcDEeIkLmOQRSw";
@@ -107,7 +108,6 @@ impl CommandLine {
         match letter {
             '4' => self.set("AddressFamily", "inet"),
             '6' => self.set("AddressFamily", "inet6"),
-            'C' => self.set("Compression", "yes"),
             _ => {}
         }
     }
@@ -132,17 +132,9 @@ impl CommandLine {
                 options.apply(&directive, true)?;
             }
             'F' => self.config_file = Some(argument.to_owned()),
-            'J' => {
-                if options.proxy.is_none() {
-                    for hop in argument.split(',').filter(|_| argument != "none") {
-                        jump_host(hop).map_err(|message| wrong(format!("`-J`: {message}")))?;
-                    }
-                    options.proxy = Some(match argument {
-                        "none" => Proxy::None,
-                        jump => Proxy::Jump(jump.to_owned()),
-                    });
-                }
-            }
+            'J' => options
+                .set_jump(argument, true)
+                .map_err(|message| wrong(format!("`-J`: {message}")))?,
             'i' => options.identity_files.push(argument.to_owned()),
             'p' => {
                 let port = argument.parse().ok().filter(|port| *port != 0);
@@ -187,6 +179,7 @@ pub fn as_jump(command: &str) -> Option<(CommandLine, Vec<String>)> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::options::Proxy;
     use super::*;
 
     fn parse(text: &str) -> Result<CommandLine, ConnectionError> {
@@ -202,7 +195,7 @@ mod tests {
         assert_eq!(line.options.user.as_deref(), Some("deployer"));
         assert_eq!(line.options.identity_files, ["/k"]);
         assert_eq!(line.options.proxy, Some(Proxy::Jump("a@b:1,c".into())));
-        assert_eq!(line.options.compression, Some(true));
+        assert_eq!(line.options.compression, None);
     }
 
     #[test]
@@ -211,6 +204,12 @@ mod tests {
         assert!(error.contains("`-Z`"), "{error}");
         let error = parse("-o Bogus=1").unwrap_err().to_string();
         assert!(error.contains("`Bogus`"), "{error}");
+        let error = parse("-o RevokedHostKeys=/x").unwrap_err().to_string();
+        assert!(
+            error.contains("`RevokedHostKeys`: is not supported"),
+            "{error}"
+        );
+        assert!(parse("-o CanonicalizeHostname=no").is_ok());
         assert!(parse("host").unwrap_err().to_string().contains("`host`"));
         assert!(parse("-p none").is_err());
     }

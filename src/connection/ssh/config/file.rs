@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use super::super::super::{ConnectionError, Place};
 use super::super::words::config_words;
@@ -66,18 +67,35 @@ impl Directive {
     }
 }
 
-/// Parsed files by path, so that a thousand hosts read `~/.ssh/config` once.
+type Stamp = Option<(Option<SystemTime>, u64)>;
+type Parsed = Option<Arc<Vec<Directive>>>;
+
+/// Parsed files by path, read again when they change, so that a thousand hosts parse `~/.ssh/config` once.
 #[derive(Debug, Default)]
-pub struct Cache(Mutex<HashMap<PathBuf, Option<Arc<Vec<Directive>>>>>);
+pub struct Cache(Mutex<HashMap<PathBuf, (Stamp, Parsed)>>);
 
 impl Cache {
     /// The directives of `path`, or `None` where there is no such file.
+<<<<<<< HEAD
     pub fn load(&self, path: &Path) -> Result<Option<Arc<Vec<Directive>>>, ConnectionError> {
         if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path) {
             return Ok(known.clone());
         }
         let parsed = read(path)?.map(Arc::new);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), parsed.clone());
+=======
+    pub fn load(&self, path: &Path) -> Result<Parsed, ConnectionError> {
+        let metadata = std::fs::metadata(path).ok();
+        let stamp = metadata.map(|metadata| (metadata.modified().ok(), metadata.len()));
+        let files = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, parsed)) = files().get(path)
+            && *known == stamp
+        {
+            return Ok(parsed.clone());
+        }
+        let parsed = read(path)?.map(Arc::new);
+        files().insert(path.to_owned(), (stamp, parsed.clone()));
+>>>>>>> ssh
         Ok(parsed)
     }
 }

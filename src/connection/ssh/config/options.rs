@@ -53,12 +53,13 @@ pub struct Options {
     pub identity_agent: Option<String>,
     pub certificate_files: Vec<String>,
     pub proxy: Option<Proxy>,
+    /// `ProxyJump none` was said: later ones do not count, but a `ProxyCommand` does.
+    pub no_jump: bool,
     pub user_known_hosts: Option<Vec<String>>,
     pub global_known_hosts: Option<Vec<String>>,
     pub strict_host_keys: Option<StrictHostKeys>,
     pub host_key_alias: Option<String>,
-    /// `Some(None)`: explicitly none.
-    pub connect_timeout: Option<Option<Duration>>,
+    pub connect_timeout: Option<Duration>,
     pub connection_attempts: Option<u32>,
     pub alive_interval: Option<Duration>,
     pub alive_count_max: Option<u32>,
@@ -88,10 +89,8 @@ const IGNORED: &[&str] = &[
     "addkeystoagent",
     "afstokenpassing",
     "batchmode",
-    "bindinterface",
     "canonicaldomains",
     "canonicalizefallbacklocal",
-    "canonicalizehostname",
     "canonicalizemaxdots",
     "canonicalizepermittedcnames",
     "casignaturealgorithms",
@@ -131,7 +130,6 @@ const IGNORED: &[&str] = &[
     "hostbasedkeytypes",
     "ipqos",
     "kbdinteractivedevices",
-    "knownhostscommand",
     "localcommand",
     "localforward",
     "loglevel",
@@ -175,6 +173,15 @@ const IGNORED: &[&str] = &[
     "xauthlocation",
 ];
 
+/// Keywords that would change where a connection goes or whom it trusts. They are refused rather than left out, unless
+/// switched off.
+const REFUSED: &[&str] = &[
+    "bindinterface",
+    "canonicalizehostname",
+    "knownhostscommand",
+    "revokedhostkeys",
+];
+
 fn first<T>(slot: &mut Option<T>, active: bool, value: T) {
     if active && slot.is_none() {
         *slot = Some(value);
@@ -204,11 +211,19 @@ impl Options {
             }
             "stricthostkeychecking" => first(&mut self.strict_host_keys, active, line.strict()?),
             "hostkeyalias" => first(&mut self.host_key_alias, active, line.one()?),
+<<<<<<< HEAD
             "connecttimeout" => {
                 let value = line.one()?;
                 let timeout = if value == "none" { None } else { Some(line.duration(&value)?) };
                 first(&mut self.connect_timeout, active, timeout);
             }
+=======
+            "connecttimeout" => match line.one()?.as_str() {
+                // As good as unset, also to later lines.
+                "none" => {}
+                value => first(&mut self.connect_timeout, active, line.duration(value)?),
+            },
+>>>>>>> ssh
             "connectionattempts" => first(&mut self.connection_attempts, active, line.number()?),
             "serveraliveinterval" => {
                 let value = line.one()?;
@@ -217,6 +232,14 @@ impl Options {
             "serveralivecountmax" => first(&mut self.alive_count_max, active, line.number()?),
             "addressfamily" => first(&mut self.address_family, active, line.family()?),
             "bindaddress" => first(&mut self.bind_address, active, line.one()?),
+            keyword if REFUSED.contains(&keyword) => {
+                let off = ["none", "no"]
+                    .iter()
+                    .any(|off| directive.rest.trim().eq_ignore_ascii_case(off));
+                if active && !off {
+                    return Err(line.error("is not supported by rplay; leave it out for this host"));
+                }
+            }
             keyword if IGNORED.contains(&keyword) => {}
             keyword => {
                 let ignored = self.ignore_unknown.as_deref();
@@ -303,14 +326,21 @@ impl Options {
 
     fn jump(&mut self, line: &Line<'_>, active: bool) -> Result<(), ConnectionError> {
         let value = line.one()?;
+        self.set_jump(&value, active)
+            .map_err(|message| line.error(&message))
+    }
+
+    /// `ProxyJump`, from a file or as `-J`.
+    pub fn set_jump(&mut self, value: &str, active: bool) -> Result<(), String> {
         if value.eq_ignore_ascii_case("none") {
-            first(&mut self.proxy, active, Proxy::None);
+            self.no_jump |= active && self.proxy.is_none();
             return Ok(());
         }
         for hop in value.split(',') {
-            super::arguments::jump_host(hop).map_err(|message| line.error(&message))?;
+            super::arguments::jump_host(hop)?;
         }
-        first(&mut self.proxy, active, Proxy::Jump(value));
+        let active = active && !self.no_jump;
+        first(&mut self.proxy, active, Proxy::Jump(value.to_owned()));
         Ok(())
     }
 }

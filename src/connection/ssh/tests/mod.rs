@@ -3,5 +3,6 @@
 mod flows;
 mod logins;
 mod oracle;
+mod passwords;
 mod refusals;
 mod server;

@@ -36,7 +36,7 @@ const CASES: &[(&str, &[&str])] = &[
     ("Host a\n ProxyCommand ssh -W %h:%p \"my bastion\"\nHost *\n ProxyJump x\n", &["a", "b"]),
     (
         "IdentityFile ~/.ssh/a\nHost h\n IdentityFile \"/k/with space\"\n IdentityFile %d/.ssh/%h-%r\n IdentitiesOnly yes\n",
-        &["h", "-i /first h"],
+        &["h", "-i /etc/passwd h"],
     ),
     (
         "StrictHostKeyChecking accept-new\nHashKnownHosts yes\nUserKnownHostsFile /a \"/b c\"\nGlobalKnownHostsFile none\n",
@@ -125,8 +125,16 @@ fn shown(options: &Options) -> HashMap<String, Vec<String>> {
     put("passwordauthentication", yes_no(options.password_authentication));
     put("kbdinteractiveauthentication", yes_no(options.kbd_interactive_authentication));
     put("compression", yes_no(options.compression));
+<<<<<<< HEAD
     put("connecttimeout", options.connect_timeout.map(|time| time.map_or("none".into(), seconds)));
     put("connectionattempts", options.connection_attempts.map(|count| count.to_string()));
+=======
+    put("connecttimeout", options.connect_timeout.map(seconds));
+    put(
+        "connectionattempts",
+        options.connection_attempts.map(|count| count.to_string()),
+    );
+>>>>>>> ssh
     put("serveraliveinterval", options.alive_interval.map(seconds));
     put("serveralivecountmax", options.alive_count_max.map(|count| count.to_string()));
     put("preferredauthentications", options.preferred_authentications.as_ref().map(|methods| methods.join(",")));
@@ -181,9 +189,28 @@ fn openssh_reads_the_same_from_the_same_files() {
                 assert_eq!(value, &wanted, "`{key}` of {args:?} in\n{text}");
                 compared += 1;
             }
+<<<<<<< HEAD
             for key in ["proxyjump", "proxycommand", "hostkeyalias", "certificatefile", "setenv", "bindaddress"] {
                 let wanted = theirs.get(key).filter(|values| values.as_slice() != ["none"]);
                 assert_eq!(ours.get(key).is_some(), wanted.is_some(), "`{key}` of {args:?} in\n{text}");
+=======
+            for key in [
+                "proxyjump",
+                "proxycommand",
+                "hostkeyalias",
+                "certificatefile",
+                "setenv",
+                "bindaddress",
+            ] {
+                let wanted = theirs
+                    .get(key)
+                    .filter(|values| values.as_slice() != ["none"]);
+                assert_eq!(
+                    ours.contains_key(key),
+                    wanted.is_some(),
+                    "`{key}` of {args:?} in\n{text}"
+                );
+>>>>>>> ssh
             }
         }
     }

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -86,7 +85,14 @@ impl Server {
 
     /// How many logins it has let in.
     pub fn logins(&self) -> usize {
+<<<<<<< HEAD
         self.log().lines().filter(|line| line.starts_with("Accepted ")).count()
+=======
+        self.log()
+            .lines()
+            .filter(|line| line.starts_with("Accepted publickey for "))
+            .count()
+>>>>>>> ssh
     }
 
     /// The processes of sshd that serve a connection.
@@ -156,12 +162,13 @@ pub fn kill(id: i32) {
     }
 }
 
+/// The commands get a `HOME` of their own, so that no `.bashrc` of whoever runs the tests slows them down.
 fn spawn(path: &Path, port: u16, extra: &str) -> Child {
     let directory = path.display();
     let config = format!(
         "Port {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host_ed25519\nHostKey {directory}/host_ecdsa\n\
          AuthorizedKeysFile {directory}/authorized_keys\nPidFile none\nStrictModes no\nLogLevel VERBOSE\n\
-         UsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 200\n{extra}\n"
+         UsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 200\nSetEnv HOME={directory}\n{extra}\n"
     );
     std::fs::write(path.join("sshd_config"), config).unwrap();
     Command::new(SSHD)
@@ -183,11 +190,6 @@ pub fn free_port() -> u16 {
 pub fn keygen(args: &[&str], file: &Path) {
     let output = Command::new("ssh-keygen").args(args).arg(file).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-}
-
-pub fn write_private(file: &Path, text: &str) {
-    std::fs::write(file, text).unwrap();
-    std::fs::set_permissions(file, PermissionsExt::from_mode(0o600)).unwrap();
 }
 
 /// Runs a command to its end: standard output, standard error, exit.
