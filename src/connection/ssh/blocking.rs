@@ -9,9 +9,7 @@ static FILES: Semaphore = Semaphore::const_new(8);
 static NAMES: Semaphore = Semaphore::const_new(32);
 
 /// Runs `work` on a thread where it may block. tokio alone would start one thread per host, up to 512.
-pub async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, JoinError> {
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
     // The semaphore is never closed, and without its permit the work is as right.
     let _permit = FILES.acquire().await.ok();
     tokio::task::spawn_blocking(work).await

@@ -149,19 +149,8 @@ pub fn process(channel: Channel<Msg>, at: Peer, shared: Arc<Shared>) -> Process 
     let (tell, told) = oneshot::channel();
     let (handle, stop) = ProcessHandle::new();
     let stdin = Writer::new(Arc::clone(&write), Arc::clone(&link));
-<<<<<<< HEAD
-    let follower = Follower { read, write, stdout: Some(stdout), stderr: Some(stderr), stop: Some(stop), link };
-=======
-    let follower = Follower {
-        read,
-        write,
-        stdout: Some(stdout),
-        stderr: Some(stderr),
-        stop: Some(stop),
-        deadline: None,
-        link,
-    };
->>>>>>> ssh
+    let follower =
+        Follower { read, write, stdout: Some(stdout), stderr: Some(stderr), stop: Some(stop), deadline: None, link };
     let lost = {
         let (at, shared) = (at.clone(), Arc::clone(&shared));
         move || shared.lost_error(&at)
@@ -174,10 +163,7 @@ pub fn process(channel: Channel<Msg>, at: Peer, shared: Arc<Shared>) -> Process 
                 at,
                 cause: "the command's channel was closed without an exit status".into(),
             }),
-            End::Stopped => Err(ConnectionError::Lost {
-                at,
-                cause: "the command was given up here".into(),
-            }),
+            End::Stopped => Err(ConnectionError::Lost { at, cause: "the command was given up here".into() }),
             End::Lost => {
                 // The channel's end and the reason for it arrive by two ways.
                 settle(&shared).await;
@@ -253,20 +239,11 @@ impl Follower {
                 Some(ChannelMsg::ExitStatus { exit_status }) => {
                     exit = Some(Exit::Code(i32::try_from(exit_status).unwrap_or(255)));
                 }
-<<<<<<< HEAD
-                Some(ChannelMsg::ExitSignal { signal_name, .. }) => exit = Some(Exit::Signal(name(&signal_name))),
-                Some(ChannelMsg::Failure) => {
-                    refused = true;
-                    let _ = self.write.close().await;
-                }
-                Some(ChannelMsg::Close) => break true,
-=======
                 Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
                     exit = Some(Exit::Signal(name(&signal_name)));
                 }
                 Some(ChannelMsg::Failure) => break End::Refused,
                 Some(ChannelMsg::Close) => break End::Silent,
->>>>>>> ssh
                 Some(_) => {}
                 None => break End::Lost,
             }
@@ -356,19 +333,7 @@ pub fn tunnel(channel: Channel<Msg>, held: Box<dyn Send + Sync>) -> Tunnel {
     let (stdout, packets) = mpsc::channel(TUNNEL_BACKLOG);
     let (handle, stop) = ProcessHandle::new();
     let writer = Writer::new(Arc::clone(&write), Arc::clone(&link));
-<<<<<<< HEAD
-    let follower = Follower { read, write, stdout: Some(stdout), stderr: None, stop: Some(stop), link };
-=======
-    let follower = Follower {
-        read,
-        write,
-        stdout: Some(stdout),
-        stderr: None,
-        stop: Some(stop),
-        deadline: None,
-        link,
-    };
->>>>>>> ssh
+    let follower = Follower { read, write, stdout: Some(stdout), stderr: None, stop: Some(stop), deadline: None, link };
     tokio::spawn(follower.run());
     Tunnel { reader: Reader { packets, current: None }, writer, _handle: handle, _held: held }
 }

@@ -57,24 +57,8 @@ impl russh::client::Handler for Handler {
         };
         let judged = match key {
             PublicKeyOrCertificate::PublicKey { key, .. } => host_keys.check(key),
-            PublicKeyOrCertificate::Certificate(certificate) => {
-                host_keys.check_certificate(certificate)
-            }
+            PublicKeyOrCertificate::Certificate(certificate) => host_keys.check_certificate(certificate),
         };
-<<<<<<< HEAD
-        // A new key is written to a file.
-        let judged = tokio::task::spawn_blocking(move || match shown {
-            Ok(key) => host_keys.check(&key),
-            Err(certificate) => host_keys.check_certificate(&certificate),
-        });
-        match judged.await {
-            Ok(Ok(trust)) => {
-                self.shared.doubtful.store(trust == Trust::Doubtful, Ordering::Release);
-                Ok(true)
-            }
-            Ok(Err(verdict)) => {
-                *self.shared.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
-=======
         match judged {
             Ok(Trust::New(key)) => {
                 // It warns if it cannot; a task that fails says nothing worse.
@@ -82,18 +66,11 @@ impl russh::client::Handler for Handler {
                 Ok(true)
             }
             Ok(trust) => {
-                self.shared
-                    .doubtful
-                    .store(trust == Trust::Doubtful, Ordering::Release);
+                self.shared.doubtful.store(trust == Trust::Doubtful, Ordering::Release);
                 Ok(true)
             }
             Err(verdict) => {
-                *self
-                    .shared
-                    .verdict
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = Some(verdict);
->>>>>>> ssh
+                *self.shared.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
                 Ok(false)
             }
         }

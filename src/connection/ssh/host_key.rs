@@ -186,14 +186,7 @@ impl HostKeys {
     }
 
     fn unknown(&self, key: &PublicKey) -> ConnectionError {
-<<<<<<< HEAD
         let names: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
-=======
-        let names: Vec<String> = self
-            .files
-            .iter()
-            .map(|file| file.display().to_string())
-            .collect();
         let file = match self.user_files.first() {
             Some(file) => file.display().to_string(),
             None => "~/.ssh/known_hosts".into(),
@@ -202,23 +195,12 @@ impl HostKeys {
             22 => String::new(),
             port => format!("-p {port} "),
         };
->>>>>>> ssh
         ConnectionError::HostKeyUnknown {
             at: self.at.clone(),
             key: format!("{} {}", key.algorithm(), fingerprint(key)),
             name: self.name.clone(),
-<<<<<<< HEAD
             files: if names.is_empty() { "any file (none is configured)".into() } else { names.join(", ") },
-            file: self.user_files.first().map_or("~/.ssh/known_hosts".into(), |file| file.display().to_string()),
-            port: if self.at.port() == 22 { String::new() } else { format!(" -p {}", self.at.port()) },
-=======
-            files: if names.is_empty() {
-                "any file (none is configured)".into()
-            } else {
-                names.join(", ")
-            },
             remedy: format!("ssh-keyscan {port}{} >> {file}", self.at.host()),
->>>>>>> ssh
         }
     }
 

@@ -123,14 +123,7 @@ impl Pool {
     /// What `options` and ssh_config come to, without connecting.
     pub async fn resolve(&self, options: &SshOptions) -> Result<Target, ConnectionError> {
         let (resources, options) = (Arc::clone(&self.0.resources), options.clone());
-<<<<<<< HEAD
-        let resolved =
-            tokio::task::spawn_blocking(move || resolve::resolve(&options, &resources.environment, &resources.configs));
-=======
-        let resolved = blocking(move || {
-            resolve::resolve(&options, &resources.environment, &resources.configs)
-        });
->>>>>>> ssh
+        let resolved = blocking(move || resolve::resolve(&options, &resources.environment, &resources.configs));
         resolved.await.unwrap_or_else(|error| {
             Err(ConnectionError::Config { place: "the ssh configuration".into(), message: error.to_string() })
         })
@@ -164,19 +157,7 @@ impl Pool {
                         // `ProxyJump` for all hosts is meant for all but the jump host itself.
                         return Ok(Way::default());
                     }
-<<<<<<< HEAD
                     names.push(format!("{}@{}:{}", hop.user, bracketed(&hop.host), hop.port));
-                    match hop.route {
-                        Route::Jump(_) if names.len() > MAX_JUMPS => break,
-                        Route::Jump(further) if !loops(self, &hop.user, &hop.host, hop.port, &further).await? => {
-                            next = further
-=======
-                    names.push(format!(
-                        "{}@{}:{}",
-                        hop.user,
-                        bracketed(&hop.host),
-                        hop.port
-                    ));
                     match &hop.route {
                         Route::Jump(further) if !loops(self, &hop, further).await? => {
                             // A login that waits for itself would wait for ever.
@@ -184,7 +165,6 @@ impl Pool {
                                 return Err(circle(&target.host));
                             }
                             next = further.clone();
->>>>>>> ssh
                         }
                         Route::Command(command) => {
                             names.push(format!("`{command}`"));
@@ -300,12 +280,6 @@ fn is_same(hop: &Target, host: &str, port: u16) -> bool {
 }
 
 /// Whether the next jump host is the one that it is to lead to.
-<<<<<<< HEAD
-async fn loops(pool: &Pool, user: &str, host: &str, port: u16, further: &SshOptions) -> Result<bool, ConnectionError> {
-    let hop = pool.resolve(further).await?;
-    Ok(hop.user == user && hop.host == host && hop.port == port)
-=======
 async fn loops(pool: &Pool, hop: &Target, further: &SshOptions) -> Result<bool, ConnectionError> {
     Ok(is_same(&pool.resolve(further).await?, &hop.host, hop.port))
->>>>>>> ssh
 }

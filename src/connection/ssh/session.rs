@@ -213,28 +213,10 @@ fn pause(tries: u32) -> Duration {
     Duration::from_millis(100 << tries.min(5).saturating_sub(1)).mul_f64(rand::random_range(0.75..1.25))
 }
 
-<<<<<<< HEAD
 async fn look_up_host_keys(target: &Target, at: &Peer, resources: &Resources) -> Result<HostKeys, ConnectionError> {
     let (wanted, peer, cache) = (target.clone(), at.clone(), Arc::clone(&resources.known_hosts));
-    let looked_up = tokio::task::spawn_blocking(move || HostKeys::look_up(&wanted, &peer, &cache)).await;
-    looked_up.map_err(|error| ConnectionError::Protocol { at: at.clone(), cause: error.to_string() })
-=======
-async fn look_up_host_keys(
-    target: &Target,
-    at: &Peer,
-    resources: &Resources,
-) -> Result<HostKeys, ConnectionError> {
-    let (wanted, peer, cache) = (
-        target.clone(),
-        at.clone(),
-        Arc::clone(&resources.known_hosts),
-    );
     let looked_up = blocking(move || HostKeys::look_up(&wanted, &peer, &cache)).await;
-    looked_up.map_err(|error| ConnectionError::Protocol {
-        at: at.clone(),
-        cause: error.to_string(),
-    })
->>>>>>> ssh
+    looked_up.map_err(|error| ConnectionError::Protocol { at: at.clone(), cause: error.to_string() })
 }
 
 fn client_config(target: &Target, keys: &HostKeys) -> client::Config {
@@ -324,16 +306,8 @@ async fn handshake(
         Ok(Ok(handle)) => return Ok(handle),
         Ok(Err(error)) => error,
         Err(_) => {
-<<<<<<< HEAD
-            let phase = if first.is_empty() { "the server's banner" } else { "the key exchange" };
-=======
             heard.give_up();
-            let phase = if first.is_empty() {
-                "the server's banner"
-            } else {
-                "the key exchange"
-            };
->>>>>>> ssh
+            let phase = if first.is_empty() { "the server's banner" } else { "the key exchange" };
             let after = target.connect_timeout;
             return Err(Failed::Otherwise(ConnectionError::TimedOut { at: at.clone(), phase: phase.into(), after }));
         }
@@ -341,27 +315,11 @@ async fn handshake(
     let said = String::from_utf8_lossy(&first).trim().chars().take(100).collect::<String>();
     let is_ssh = said.lines().any(|line| line.starts_with("SSH-"));
     if let (Some((command, stderr)), false) = (proxy, is_ssh) {
-<<<<<<< HEAD
-        // Its last words may still be on their way.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let words = stderr.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let cause = if words.is_empty() { "it ended without an SSH banner".to_owned() } else { words };
-        return Err(Failed::Otherwise(ConnectionError::ProxyCommand { at: at.clone(), command, cause }));
-=======
         // Its streams are closed by now, so its last words are on their way.
         let words = tokio::time::timeout(Duration::from_secs(1), stderr).await;
         let words = words.ok().and_then(Result::ok).unwrap_or_default();
-        let cause = if words.is_empty() {
-            "it ended without an SSH banner".to_owned()
-        } else {
-            words
-        };
-        return Err(Failed::Otherwise(ConnectionError::ProxyCommand {
-            at: at.clone(),
-            command,
-            cause,
-        }));
->>>>>>> ssh
+        let cause = if words.is_empty() { "it ended without an SSH banner".to_owned() } else { words };
+        return Err(Failed::Otherwise(ConnectionError::ProxyCommand { at: at.clone(), command, cause }));
     }
     Err(told_apart(error, said, is_ssh, at))
 }

@@ -53,22 +53,16 @@ pub async fn dial(target: &Target, at: &Peer) -> Result<TcpStream, ConnectionErr
 async fn resolve(target: &Target, at: &Peer) -> Result<Vec<SocketAddr>, ConnectionError> {
     let failed = |cause: String| ConnectionError::Resolve { at: at.clone(), cause };
     let host = target.host.trim_start_matches('[').trim_end_matches(']');
-<<<<<<< HEAD
-    let lookup = tokio::time::timeout(target.connect_timeout, tokio::net::lookup_host((host, target.port)));
-=======
     let lookup = tokio::time::timeout(target.connect_timeout, blocking::look_up(host, target.port));
->>>>>>> ssh
     let found = lookup
         .await
         .map_err(|_| failed(format!("no answer within {} s", target.connect_timeout.as_secs_f32())))?
         .map_err(|error| failed(error.to_string()))?;
-    let wanted = found
-        .into_iter()
-        .filter(|address| match target.address_family {
-            AddressFamily::Any => true,
-            AddressFamily::Inet => address.is_ipv4(),
-            AddressFamily::Inet6 => address.is_ipv6(),
-        });
+    let wanted = found.into_iter().filter(|address| match target.address_family {
+        AddressFamily::Any => true,
+        AddressFamily::Inet => address.is_ipv4(),
+        AddressFamily::Inet6 => address.is_ipv6(),
+    });
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in wanted {
         if !addresses.contains(&address) {
@@ -132,13 +126,8 @@ pub struct ProxyProcess {
 }
 
 impl ProxyProcess {
-<<<<<<< HEAD
-    /// Starts `command` with `/bin/sh -c`; what it says on its standard error goes into `said`.
-    pub fn start(command: &str, at: &Peer, said: Arc<Mutex<String>>) -> Result<Self, ConnectionError> {
-=======
     /// Starts `command` with `/bin/sh -c`; the task gives what it said on its standard error, at most 2000 bytes.
     pub fn start(command: &str, at: &Peer) -> Result<(Self, JoinHandle<String>), ConnectionError> {
->>>>>>> ssh
         let failed = |error: io::Error| ConnectionError::ProxyCommand {
             at: at.clone(),
             command: command.to_owned(),
@@ -170,49 +159,25 @@ impl ProxyProcess {
             }
             said
         });
-<<<<<<< HEAD
-        Ok(Self { child, stdin, stdout })
-=======
-        Ok((
-            Self {
-                child: Some(child),
-                stdin,
-                stdout,
-            },
-            said,
-        ))
->>>>>>> ssh
+        Ok((Self { child: Some(child), stdin, stdout }, said))
     }
 }
 
 impl Drop for ProxyProcess {
     fn drop(&mut self) {
-<<<<<<< HEAD
-        let group = self.child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
-        if let Some(group) = group {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
-        }
-=======
-        let (Some(mut child), Ok(runtime)) =
-            (self.child.take(), tokio::runtime::Handle::try_current())
-        else {
+        let (Some(mut child), Ok(runtime)) = (self.child.take(), tokio::runtime::Handle::try_current()) else {
             return;
         };
         // It is closed with its streams. It gets a moment for its last words, which say why it failed.
         runtime.spawn(async move {
-            let group = child
-                .id()
-                .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-            if tokio::time::timeout(PROXY_GRACE, child.wait())
-                .await
-                .is_err()
+            let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+            if tokio::time::timeout(PROXY_GRACE, child.wait()).await.is_err()
                 && let Some(group) = group
             {
                 let _ = rustix::process::kill_process_group(group, Signal::TERM);
                 let _ = child.wait().await;
             }
         });
->>>>>>> ssh
     }
 }
 
@@ -297,19 +262,11 @@ impl<S> Watched<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-<<<<<<< HEAD
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-=======
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
         self.heard.reader.register(cx.waker());
         if self.heard.given_up.load(Ordering::Acquire) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
->>>>>>> ssh
         let before = buf.filled().len();
         let poll = Pin::new(&mut self.inner).poll_read(cx, buf);
         if !self.full && buf.filled().len() > before {

@@ -132,9 +132,7 @@ impl CommandLine {
                 options.apply(&directive, true)?;
             }
             'F' => self.config_file = Some(argument.to_owned()),
-            'J' => options
-                .set_jump(argument, true)
-                .map_err(|message| wrong(format!("`-J`: {message}")))?,
+            'J' => options.set_jump(argument, true).map_err(|message| wrong(format!("`-J`: {message}")))?,
             'i' => options.identity_files.push(argument.to_owned()),
             'p' => {
                 let port = argument.parse().ok().filter(|port| *port != 0);
@@ -205,10 +203,7 @@ mod tests {
         let error = parse("-o Bogus=1").unwrap_err().to_string();
         assert!(error.contains("`Bogus`"), "{error}");
         let error = parse("-o RevokedHostKeys=/x").unwrap_err().to_string();
-        assert!(
-            error.contains("`RevokedHostKeys`: is not supported"),
-            "{error}"
-        );
+        assert!(error.contains("`RevokedHostKeys`: is not supported"), "{error}");
         assert!(parse("-o CanonicalizeHostname=no").is_ok());
         assert!(parse("host").unwrap_err().to_string().contains("`host`"));
         assert!(parse("-p none").is_err());

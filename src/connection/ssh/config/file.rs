@@ -76,14 +76,6 @@ pub struct Cache(Mutex<HashMap<PathBuf, (Stamp, Parsed)>>);
 
 impl Cache {
     /// The directives of `path`, or `None` where there is no such file.
-<<<<<<< HEAD
-    pub fn load(&self, path: &Path) -> Result<Option<Arc<Vec<Directive>>>, ConnectionError> {
-        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path) {
-            return Ok(known.clone());
-        }
-        let parsed = read(path)?.map(Arc::new);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), parsed.clone());
-=======
     pub fn load(&self, path: &Path) -> Result<Parsed, ConnectionError> {
         let metadata = std::fs::metadata(path).ok();
         let stamp = metadata.map(|metadata| (metadata.modified().ok(), metadata.len()));
@@ -95,7 +87,6 @@ impl Cache {
         }
         let parsed = read(path)?.map(Arc::new);
         files().insert(path.to_owned(), (stamp, parsed.clone()));
->>>>>>> ssh
         Ok(parsed)
     }
 }

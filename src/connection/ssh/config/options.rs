@@ -175,12 +175,7 @@ const IGNORED: &[&str] = &[
 
 /// Keywords that would change where a connection goes or whom it trusts. They are refused rather than left out, unless
 /// switched off.
-const REFUSED: &[&str] = &[
-    "bindinterface",
-    "canonicalizehostname",
-    "knownhostscommand",
-    "revokedhostkeys",
-];
+const REFUSED: &[&str] = &["bindinterface", "canonicalizehostname", "knownhostscommand", "revokedhostkeys"];
 
 fn first<T>(slot: &mut Option<T>, active: bool, value: T) {
     if active && slot.is_none() {
@@ -211,19 +206,11 @@ impl Options {
             }
             "stricthostkeychecking" => first(&mut self.strict_host_keys, active, line.strict()?),
             "hostkeyalias" => first(&mut self.host_key_alias, active, line.one()?),
-<<<<<<< HEAD
-            "connecttimeout" => {
-                let value = line.one()?;
-                let timeout = if value == "none" { None } else { Some(line.duration(&value)?) };
-                first(&mut self.connect_timeout, active, timeout);
-            }
-=======
             "connecttimeout" => match line.one()?.as_str() {
                 // As good as unset, also to later lines.
                 "none" => {}
                 value => first(&mut self.connect_timeout, active, line.duration(value)?),
             },
->>>>>>> ssh
             "connectionattempts" => first(&mut self.connection_attempts, active, line.number()?),
             "serveraliveinterval" => {
                 let value = line.one()?;
@@ -233,9 +220,7 @@ impl Options {
             "addressfamily" => first(&mut self.address_family, active, line.family()?),
             "bindaddress" => first(&mut self.bind_address, active, line.one()?),
             keyword if REFUSED.contains(&keyword) => {
-                let off = ["none", "no"]
-                    .iter()
-                    .any(|off| directive.rest.trim().eq_ignore_ascii_case(off));
+                let off = ["none", "no"].iter().any(|off| directive.rest.trim().eq_ignore_ascii_case(off));
                 if active && !off {
                     return Err(line.error("is not supported by rplay; leave it out for this host"));
                 }
@@ -326,8 +311,7 @@ impl Options {
 
     fn jump(&mut self, line: &Line<'_>, active: bool) -> Result<(), ConnectionError> {
         let value = line.one()?;
-        self.set_jump(&value, active)
-            .map_err(|message| line.error(&message))
+        self.set_jump(&value, active).map_err(|message| line.error(&message))
     }
 
     /// `ProxyJump`, from a file or as `-J`.

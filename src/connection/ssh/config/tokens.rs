@@ -30,13 +30,8 @@ impl<'a> Tokens<'a> {
             Some(name) => name.replace("%%", "\0").replace("%h", original_host).replace('\0', "%"),
             None => original_host.to_owned(),
         };
-<<<<<<< HEAD
-        // Names that are not given by `HostName` are folded to lower case, as in OpenSSH.
-        let host = if options.host_name.is_none() { host.to_ascii_lowercase() } else { host };
-=======
         // OpenSSH folds the name that it connects to.
         let host = host.to_ascii_lowercase();
->>>>>>> ssh
         Self {
             environment,
             original_host: original_host.to_owned(),

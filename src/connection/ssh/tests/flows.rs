@@ -82,18 +82,10 @@ async fn a_reader_that_waits_loses_nothing() {
     let mut process = start(&connection, "head -c 20000000 /dev/zero; echo end >&2").await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (mut out, mut err) = (Vec::new(), String::new());
-<<<<<<< HEAD
     let (read_out, read_err) =
         tokio::join!(process.stdout.read_to_end(&mut out), process.stderr.read_to_string(&mut err));
-    (read_out.unwrap(), read_err.unwrap());
-=======
-    let (read_out, read_err) = tokio::join!(
-        process.stdout.read_to_end(&mut out),
-        process.stderr.read_to_string(&mut err)
-    );
     read_out.unwrap();
     read_err.unwrap();
->>>>>>> ssh
     assert_eq!((out.len(), err.as_str()), (20_000_000, "end\n"));
 }
 
@@ -136,10 +128,7 @@ async fn a_dropped_process_and_a_killed_one_end() {
     wait_for_end(killed).await;
     // sshd delivers the signal only where it has given up privileges: not for root, whose `cat` sees its input end.
     let exit = process.exit.await;
-    assert!(
-        matches!(exit, Ok(Exit::Signal(_) | Exit::Code(0))),
-        "{exit:?}"
-    );
+    assert!(matches!(exit, Ok(Exit::Signal(_) | Exit::Code(0))), "{exit:?}");
     assert_eq!(run(&connection, "echo fine").await.0, "fine\n");
 }
 

@@ -264,11 +264,7 @@ async fn many_hosts_through_one_jump_host() {
     bastion.know();
     let host = Server::start("");
     std::fs::copy(bastion.path("user.pub"), host.path("authorized_keys")).unwrap();
-    let jump = format!(
-        "{}@127.0.0.1:{}",
-        host.environment().local_user,
-        bastion.port
-    );
+    let jump = format!("{}@127.0.0.1:{}", host.environment().local_user, bastion.port);
     let pool = bastion.pool();
     let options = |index: usize| SshOptions {
         port: Some(host.port),

@@ -125,16 +125,8 @@ fn shown(options: &Options) -> HashMap<String, Vec<String>> {
     put("passwordauthentication", yes_no(options.password_authentication));
     put("kbdinteractiveauthentication", yes_no(options.kbd_interactive_authentication));
     put("compression", yes_no(options.compression));
-<<<<<<< HEAD
-    put("connecttimeout", options.connect_timeout.map(|time| time.map_or("none".into(), seconds)));
-    put("connectionattempts", options.connection_attempts.map(|count| count.to_string()));
-=======
     put("connecttimeout", options.connect_timeout.map(seconds));
-    put(
-        "connectionattempts",
-        options.connection_attempts.map(|count| count.to_string()),
-    );
->>>>>>> ssh
+    put("connectionattempts", options.connection_attempts.map(|count| count.to_string()));
     put("serveraliveinterval", options.alive_interval.map(seconds));
     put("serveralivecountmax", options.alive_count_max.map(|count| count.to_string()));
     put("preferredauthentications", options.preferred_authentications.as_ref().map(|methods| methods.join(",")));
@@ -189,28 +181,9 @@ fn openssh_reads_the_same_from_the_same_files() {
                 assert_eq!(value, &wanted, "`{key}` of {args:?} in\n{text}");
                 compared += 1;
             }
-<<<<<<< HEAD
             for key in ["proxyjump", "proxycommand", "hostkeyalias", "certificatefile", "setenv", "bindaddress"] {
                 let wanted = theirs.get(key).filter(|values| values.as_slice() != ["none"]);
-                assert_eq!(ours.get(key).is_some(), wanted.is_some(), "`{key}` of {args:?} in\n{text}");
-=======
-            for key in [
-                "proxyjump",
-                "proxycommand",
-                "hostkeyalias",
-                "certificatefile",
-                "setenv",
-                "bindaddress",
-            ] {
-                let wanted = theirs
-                    .get(key)
-                    .filter(|values| values.as_slice() != ["none"]);
-                assert_eq!(
-                    ours.contains_key(key),
-                    wanted.is_some(),
-                    "`{key}` of {args:?} in\n{text}"
-                );
->>>>>>> ssh
+                assert_eq!(ours.contains_key(key), wanted.is_some(), "`{key}` of {args:?} in\n{text}");
             }
         }
     }

@@ -27,40 +27,21 @@ struct Strict {
 impl Strict {
     fn verdict(&self, method: MethodKind, password: &str) -> Auth {
         self.seen.lock().unwrap().push((&method).into());
-        if method == self.method && password == RIGHT {
-            Auth::Accept
-        } else {
-            Auth::reject()
-        }
+        if method == self.method && password == RIGHT { Auth::Accept } else { Auth::reject() }
     }
 }
 
 impl Handler for Strict {
     type Error = russh::Error;
 
-    async fn auth_publickey_offered(
-        &mut self,
-        _: &str,
-        _: PublicKeyOffer<'_>,
-    ) -> Result<Auth, Self::Error> {
-        Ok(if self.key_first {
-            Auth::Accept
-        } else {
-            Auth::reject()
-        })
+    async fn auth_publickey_offered(&mut self, _: &str, _: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+        Ok(if self.key_first { Auth::Accept } else { Auth::reject() })
     }
 
-    async fn auth_publickey(
-        &mut self,
-        _: &str,
-        _: VerifiedPublicKey<'_>,
-    ) -> Result<Auth, Self::Error> {
+    async fn auth_publickey(&mut self, _: &str, _: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         self.seen.lock().unwrap().push("publickey");
         let proceed_with_methods = Some(MethodSet::from([self.method].as_slice()));
-        Ok(Auth::Reject {
-            proceed_with_methods,
-            partial_success: true,
-        })
+        Ok(Auth::Reject { proceed_with_methods, partial_success: true })
     }
 
     async fn auth_password(&mut self, _: &str, password: &str) -> Result<Auth, Self::Error> {
@@ -75,15 +56,9 @@ impl Handler for Strict {
     ) -> Result<Auth, Self::Error> {
         let Some(mut response) = response else {
             let prompts = Cow::Owned(vec![("Password: ".into(), false)]);
-            return Ok(Auth::Partial {
-                name: "".into(),
-                instructions: "".into(),
-                prompts,
-            });
+            return Ok(Auth::Partial { name: "".into(), instructions: "".into(), prompts });
         };
-        let answer = response
-            .next()
-            .map(|answer| String::from_utf8_lossy(&answer).into_owned());
+        let answer = response.next().map(|answer| String::from_utf8_lossy(&answer).into_owned());
         Ok(self.verdict(MethodKind::KeyboardInteractive, &answer.unwrap_or_default()))
     }
 }
@@ -91,20 +66,10 @@ impl Handler for Strict {
 async fn serve(method: MethodKind, key_first: bool) -> (u16, Strict) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let strict = Strict {
-        method,
-        key_first,
-        seen: Arc::default(),
-    };
-    let offered = if key_first {
-        MethodKind::PublicKey
-    } else {
-        method
-    };
+    let strict = Strict { method, key_first, seen: Arc::default() };
+    let offered = if key_first { MethodKind::PublicKey } else { method };
     let config = Arc::new(Config {
-        keys: vec![
-            PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).unwrap(),
-        ],
+        keys: vec![PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).unwrap()],
         methods: MethodSet::from([offered].as_slice()),
         auth_rejection_time: std::time::Duration::ZERO,
         ..Config::default()
@@ -112,8 +77,7 @@ async fn serve(method: MethodKind, key_first: bool) -> (u16, Strict) {
     let handler = strict.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let running =
-                russh::server::run_stream(Arc::clone(&config), stream, handler.clone()).await;
+            let running = russh::server::run_stream(Arc::clone(&config), stream, handler.clone()).await;
             tokio::spawn(async move { running.unwrap().await });
         }
     });
@@ -158,15 +122,9 @@ async fn a_wrong_one_is_refused_and_not_shown() {
     let home = tempfile::tempdir().unwrap();
     let (port, _) = serve(MethodKind::Password, false).await;
     let error = refusal(&pool(&home), &options(port, "wrong horse")).await;
-    assert!(
-        matches!(error, ConnectionError::AuthDenied { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, ConnectionError::AuthDenied { .. }), "{error}");
     assert!(error.to_string().contains("tried: password"), "{error}");
-    assert!(
-        !format!("{error} {error:?}").contains("wrong horse"),
-        "{error}"
-    );
+    assert!(!format!("{error} {error:?}").contains("wrong horse"), "{error}");
 }
 
 #[tokio::test]
@@ -175,10 +133,7 @@ async fn a_key_and_then_a_password() {
     let key = home.path().join("key");
     super::server::keygen(&["-q", "-t", "ed25519", "-N", "", "-f"], &key);
     let (port, strict) = serve(MethodKind::Password, true).await;
-    let options = SshOptions {
-        private_key_file: Some(key),
-        ..options(port, RIGHT)
-    };
+    let options = SshOptions { private_key_file: Some(key), ..options(port, RIGHT) };
     pool(&home).connect(&options).await.unwrap();
     assert_eq!(*strict.seen.lock().unwrap(), ["publickey", "password"]);
 }
@@ -189,18 +144,10 @@ async fn none_is_sent_to_a_changed_host() {
     let home = tempfile::tempdir().unwrap();
     let (port, strict) = serve(MethodKind::Password, false).await;
     let other = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).unwrap();
-    let line = format!(
-        "[127.0.0.1]:{port} {}\n",
-        other.public_key().to_openssh().unwrap()
-    );
+    let line = format!("[127.0.0.1]:{port} {}\n", other.public_key().to_openssh().unwrap());
     std::fs::create_dir(home.path().join(".ssh")).unwrap();
     std::fs::write(home.path().join(".ssh/known_hosts"), line).unwrap();
-    let error = refusal(&pool(&home), &options(port, RIGHT))
-        .await
-        .to_string();
-    assert!(
-        error.contains("left out, because the host key has changed"),
-        "{error}"
-    );
+    let error = refusal(&pool(&home), &options(port, RIGHT)).await.to_string();
+    assert!(error.contains("left out, because the host key has changed"), "{error}");
     assert!(strict.seen.lock().unwrap().is_empty());
 }

@@ -215,10 +215,7 @@ async fn a_command_that_the_server_does_not_run() {
 async fn jump_hosts_in_a_circle() {
     let server = Server::start("");
     server.config("Host a\n ProxyJump b\nHost b\n ProxyJump c\nHost c\n ProxyJump a\n");
-    let options = SshOptions {
-        host: "a".into(),
-        ..SshOptions::default()
-    };
+    let options = SshOptions { host: "a".into(), ..SshOptions::default() };
     let error = refusal(&server.pool(), &options).await.to_string();
     assert!(error.contains("in a circle on the way to `a`"), "{error}");
 }

@@ -85,14 +85,7 @@ impl Server {
 
     /// How many logins it has let in.
     pub fn logins(&self) -> usize {
-<<<<<<< HEAD
-        self.log().lines().filter(|line| line.starts_with("Accepted ")).count()
-=======
-        self.log()
-            .lines()
-            .filter(|line| line.starts_with("Accepted publickey for "))
-            .count()
->>>>>>> ssh
+        self.log().lines().filter(|line| line.starts_with("Accepted publickey for ")).count()
     }
 
     /// The processes of sshd that serve a connection.
