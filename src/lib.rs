@@ -4,12 +4,15 @@
 //! inventory and playbook → vars and template → engine → action → remote → connection, with events going to report.
 
 pub mod action;
+pub mod cli;
+pub mod config;
 pub mod connection;
 pub mod diagnostic;
 pub mod engine;
 pub mod inventory;
 pub mod playbook;
 pub mod remote;
+pub mod report;
 pub mod source;
 pub mod template;
 pub mod value;

@@ -1,3 +1,5 @@
 //! rplay: picks the command by its name and arguments.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    rplay::cli::main()
+}

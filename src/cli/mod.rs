@@ -1,0 +1,82 @@
+//! The command line: picks the command and turns arguments into calls.
+
+mod run;
+mod vars;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::diagnostic::{Diagnostic, render_all};
+
+/// Runs Ansible playbooks over SSH, with nothing on the managed host but sshd and a shell.
+#[derive(Debug, Parser)]
+#[command(name = "rplay", version, propagate_version = true, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run playbooks.
+    Run(Box<run::Args>),
+    /// Serve a controller on standard input and output (rplay starts this on managed hosts itself).
+    #[command(hide = true)]
+    Worker,
+}
+
+/// The line of arguments under the name `ansible-playbook`.
+#[derive(Debug, Parser)]
+#[command(name = "ansible-playbook", version)]
+struct Playbook {
+    #[command(flatten)]
+    args: run::Args,
+}
+
+/// Runs the command that the program's name and arguments ask for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let applet = std::env::args_os().next().map(std::path::PathBuf::from);
+    let applet = applet.as_deref().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
+    if applet.as_deref() == Some("ansible-playbook") {
+        return match Playbook::try_parse() {
+            Ok(cli) => run::main(&cli.args),
+            Err(error) => usage(&error),
+        };
+    }
+    match Cli::try_parse() {
+        Ok(Cli { command: Command::Run(args) }) => run::main(&args),
+        Ok(Cli { command: Command::Worker }) => worker(),
+        Err(error) => usage(&error),
+    }
+}
+
+/// Help and version go to standard output with status 0; what is wrong ends with 1.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+fn worker() -> ExitCode {
+    match rplay_worker::serve::serve(std::io::stdin().lock(), std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rplay worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether to colour what goes to a stream: `NO_COLOR`, `FORCE_COLOR`, and whether it is a terminal.
+fn color(is_terminal: bool) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    !set("NO_COLOR") && (is_terminal || set("FORCE_COLOR"))
+}
+
+/// Shows what is wrong and gives the status for it.
+fn complain(diagnostics: &[Diagnostic]) -> ExitCode {
+    use std::io::IsTerminal;
+    eprint!("{}", render_all(diagnostics, color(std::io::stderr().is_terminal())));
+    ExitCode::from(1)
+}

@@ -1,0 +1,66 @@
+//! `--extra-vars` in all its forms.
+
+use std::path::Path;
+
+use crate::diagnostic::Diagnostic;
+use crate::playbook::{expand_home, parse_free_form};
+use crate::source::{self, load};
+use crate::value::{Key, Map, Str, Value};
+
+/// Reads what `-e` was given: `key=value` pairs, a dictionary in JSON or YAML, or `@file`; later ones count.
+pub fn extra_vars(given: &[String]) -> Result<Map, Vec<Diagnostic>> {
+    let mut out = Map::new();
+    let mut errors = Vec::new();
+    for text in given {
+        match one(text) {
+            Ok(map) => out.extend(map),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(out) } else { Err(errors) }
+}
+
+fn one(text: &str) -> Result<Map, Diagnostic> {
+    if let Some(path) = text.strip_prefix('@') {
+        let path = expand_home(path);
+        return dictionary(load(Path::new(&path))?, text);
+    }
+    let text = text.trim_start();
+    if text.starts_with(['{', '[']) {
+        let node = source::load_text("<extra vars>", None, text.to_owned())?;
+        return dictionary(node, text);
+    }
+    let whole = source::register("<extra vars>", None, text.to_owned());
+    let parsed = parse_free_form(text, false);
+    if !parsed.rest.is_empty() {
+        let message = format!("`{}` is neither key=value, a dictionary, nor @file", parsed.rest);
+        return Err(Diagnostic::error("cli::extra-vars", message).at(whole));
+    }
+    let pairs = parsed.pairs.into_iter();
+    Ok(pairs.map(|(key, value)| (Key::from(key), Value::Str(Str::trusted(value, Some(whole))))).collect())
+}
+
+fn dictionary(node: Option<source::Node>, text: &str) -> Result<Map, Diagnostic> {
+    match node.as_ref().map(source::Node::to_value) {
+        None => Ok(Map::new()),
+        Some(Value::Map(map)) => Ok(map.as_ref().clone()),
+        Some(other) => {
+            let message = format!("extra variables must be a dictionary, and `{text}` holds {}", other.kind());
+            Err(Diagnostic::error("cli::extra-vars", message))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_form() {
+        let given = ["a=1 b='x y'", "{\"c\": [1]}", "{d: true, a: 2}"].map(ToOwned::to_owned);
+        let json = Value::map(extra_vars(&given).unwrap()).to_json();
+        assert_eq!(json, serde_json::json!({"a": 2, "b": "x y", "c": [1], "d": true}));
+        assert!(extra_vars(&["nonsense".to_owned()]).is_err());
+    }
+}
