@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import cgroup, image, keys, paths, process
+from . import cgroup, image, keys, manifest, paths, process
 from .network import Network
 from .shell import LabError, attempt, run
 from .topology import GATEWAY, HostSpec
@@ -85,9 +85,12 @@ class Host:
     def wait(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Return when systemd calls the host running and sshd listens."""
         deadline = time.monotonic() + timeout
+        born = False
         while not self._listening():
-            if time.monotonic() > deadline:
-                raise LabError(f"{self.name} did not boot within {timeout:.0f} s; its console says:\n{self.console_tail()}")
+            alive = self.supervisor is not None
+            born = born or alive
+            if time.monotonic() > deadline or (born and not alive):
+                raise LabError(f"{self.name} did not boot (given {timeout:.0f} s); its console says:\n{self.console_tail()}")
             time.sleep(0.05)
         done = self.exec("systemctl", "is-system-running", "--wait", timeout=timeout)
         state = done.stdout.strip()
@@ -142,10 +145,14 @@ class Host:
         if leader is None:
             raise LabError(f"{self.name} is not running")
         words = ["sh", "-c", argv[0]] if len(argv) == 1 else list(argv)
-        return ["nsenter", f"--target={leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wd=/root",
-                "env", "-i", "HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/bash", "LANG=C.UTF-8",
+        return ["nsenter", f"--target={leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup",
+                "env", "-i", "--chdir=/root", "HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/bash", "LANG=C.UTF-8",
                 "TERM=" + os.environ.get("TERM", "dumb"),
                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *words]
+
+    def manifest(self) -> dict[str, dict]:
+        """What differs from the image now; see manifest.py."""
+        return manifest.collect(self.upper)
 
     def _listening(self) -> bool:
         leader = self.leader

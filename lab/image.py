@@ -22,18 +22,21 @@ PACKAGES = ("systemd systemd-sysv dbus openssh-server sudo iproute2 iptables nft
 # Boot services that cost time or wake up in the middle of a test.
 MASKED = ("apt-daily.timer apt-daily-upgrade.timer apt-daily.service apt-daily-upgrade.service dpkg-db-backup.timer "
           "fstrim.timer e2scrub_all.timer systemd-networkd-wait-online.service systemd-firstboot.service "
-          "console-getty.service getty@tty1.service systemd-journal-flush.service "
+          "console-getty.service getty@tty1.service e2scrub_reap.service dev-hugepages.mount sys-kernel-debug.mount "
+          "sys-kernel-tracing.mount systemd-update-utmp.service systemd-journal-flush.service "
           "systemd-update-utmp-runlevel.service").split()
 
-# nspawn mounts the cgroup hierarchies read-only; a container engine inside a host needs to write there.
-CGROUPS_UNIT = """[Unit]
-Description=Writable cgroup hierarchies
+# What a machine of its own would give, and a container does not:
+# - forwarding is off until somebody turns it on (a new network namespace inherits the machine's setting);
+# - the cgroup hierarchies are writable, which a container engine inside the host needs.
+BOOT_UNIT = """[Unit]
+Description=Kernel defaults of a machine of its own
 DefaultDependencies=no
-Before=sysinit.target
+Before=systemd-sysctl.service sysinit.target
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'for c in /sys/fs/cgroup /sys/fs/cgroup/*/; do mount -o remount,rw,bind $c 2>/dev/null; done; true'
+ExecStart=/bin/sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward; for c in /sys/fs/cgroup /sys/fs/cgroup/*/; do mount -o remount,rw,bind $c 2>/dev/null; done; true'
 
 [Install]
 WantedBy=sysinit.target
@@ -44,7 +47,7 @@ PAUSE = "exit 101\n"  # policy-rc.d's word for "do not start services", while pa
 
 def recipe(suite: str) -> str:
     """A hash of all that decides the image's content, so that a changed recipe makes a new image."""
-    parts = [str(STEPS), suite, *PACKAGES, *MASKED, CGROUPS_UNIT, Path(_resolv_conf()).read_text()]
+    parts = [str(STEPS), suite, *PACKAGES, *MASKED, BOOT_UNIT, Path(_resolv_conf()).read_text()]
     parts += [f.read_text() for f in _source_files()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
@@ -125,8 +128,8 @@ def _build(suite: str, work: Path, final: Path) -> None:
 
 
 def _tidy(work: Path) -> None:
-    (work / "etc/systemd/system/lab-cgroups.service").write_text(CGROUPS_UNIT)
-    for unit in ("ssh", "systemd-networkd", "cron", "lab-cgroups"):
+    (work / "etc/systemd/system/lab-boot.service").write_text(BOOT_UNIT)
+    for unit in ("ssh", "systemd-networkd", "cron", "lab-boot"):
         run("systemctl", f"--root={work}", "enable", unit)
     run("systemctl", f"--root={work}", "mask", *MASKED)
     run("systemctl", f"--root={work}", "set-default", "multi-user.target")

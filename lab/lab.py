@@ -86,9 +86,11 @@ class Lab:
             raise LabError(f"lab `{self.name}` is a {self._known()['topology']}; take it down first or use another --name")
         if self.exists() and self._known()["suite"] != suite:
             raise LabError(f"lab `{self.name}` runs {self._known()['suite']}; take it down first or use another --name")
-        base = image.ensure(suite)
-        with _registry():
-            self._register(plan, suite, base)
+        # Hosts that run keep the image they began with; building a newer one would only make somebody wait.
+        if not self.exists() or not all(h.running() for h in self.hosts()):
+            base = image.ensure(suite)
+            with _registry():
+                self._register(plan, suite, base)
         with self._lock():
             self._bring_up()
 

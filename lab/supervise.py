@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from . import cgroup, process
@@ -28,16 +29,17 @@ def nspawn_command(spec: dict) -> list[str]:
     elif spec["outside"]:
         command.append("--network-bridge=br-out")
     if spec["private"] and spec["outside"]:
-        command.append("--network-interface=out0")
+        command.append(f"--network-veth-extra={spec['cable']}:out0")
     return command + [f"--bind={b}" for b in spec.get("binds", [])]
 
 
-def lay_second_cable(spec: dict) -> None:
-    """A bastion's outward interface; it dies with each boot's network namespace, so each boot gets a new one."""
-    ip = ["ip", "-n", spec["netns"], "link"]
-    attempt(*ip, "del", spec["cable"])
-    attempt(*ip, "add", spec["cable"], "type", "veth", "peer", "name", "out0")
-    attempt(*ip, "set", spec["cable"], "master", "br-out", "up")
+def plug_second_cable(spec: dict, child: subprocess.Popen) -> None:
+    """Put the outer end of a bastion's second interface on the outward bridge; each boot makes a new cable."""
+    for _ in range(500):
+        plugged = attempt("ip", "-n", spec["netns"], "link", "set", spec["cable"], "master", "br-out", "up")
+        if plugged.returncode == 0 or child.poll() is not None:
+            return
+        time.sleep(0.02)
 
 
 def main() -> int:
@@ -54,8 +56,6 @@ def main() -> int:
             child.terminate()  # nspawn passes it on as an orderly shutdown
 
     while True:
-        if spec["private"] and spec["outside"]:
-            lay_second_cable(spec)
         env = dict(os.environ)
         if spec.get("unified"):
             env["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1"
@@ -63,6 +63,8 @@ def main() -> int:
                                  preexec_fn=lambda: cgroup.enter(groups))
         process.remember(directory / "nspawn.pid", child.pid)
         signal.signal(signal.SIGTERM, stop)
+        if spec["private"] and spec["outside"]:
+            plug_second_cable(spec, child)
         code = child.wait()
         print(f"lab: systemd-nspawn ended with {code}", flush=True)
         cgroup.remove(groups)
