@@ -41,7 +41,10 @@ class Host:
         """The machine's id of the host's first process."""
         known = process.recall(self.directory / "leader.pid")
         if known is None and self.directory.is_dir():
-            known = process.container_init(f"upperdir={self.upper},")
+            nspawn = process.recall(self.directory / "nspawn.pid")
+            # A container whose nspawn was killed is nobody's child any more; look everywhere.
+            among = process.children(nspawn) if nspawn else process.pids()
+            known = process.container_init(f"upperdir={self.upper},", among)
             if known:
                 process.remember(self.directory / "leader.pid", known)
         return known

@@ -19,7 +19,9 @@ def render(topology: Topology, network: Network, directory: Path, operator_key: 
 
 
 def _all_vars(topology: Topology, directory: Path, operator_key: str) -> dict:
-    found = {"ansible_user": topology.login, "ansible_ssh_common_args": f"-F {directory}/ssh_config",
+    # On a fresh fortress only root gets in; the playbook sets `login_user` until that has changed.
+    login = topology.login if topology.login == "root" else f"{{{{ login_user | default('{topology.login}') }}}}"
+    found = {"ansible_user": login, "ansible_ssh_common_args": f"-F {directory}/ssh_config",
              "ansible_python_interpreter": "/usr/bin/python3"}
     if topology.has_private_network:
         found |= {"operator_keys": [operator_key], "private_network": PRIVATE_NETWORK}

@@ -52,9 +52,16 @@ def pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def container_init(marker: str) -> int | None:
-    """The first process of the container whose root mount names `marker` (its overlay's upper directory)."""
-    for pid in pids():
+def children(pid: int) -> list[int]:
+    try:
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def container_init(marker: str, candidates: list[int]) -> int | None:
+    """Which of `candidates` is the first process of the container whose root mount names `marker`."""
+    for pid in candidates:
         try:
             status = Path(f"/proc/{pid}/status").read_text()
             inner = next(line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:"))
