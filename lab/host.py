@@ -83,7 +83,7 @@ class Host:
                        "-p", "KillMode=mixed", "-p", "TasksMax=infinity", f"--setenv=PYTHONPATH={paths.package_root()}",
                        "--setenv=PYTHONDONTWRITEBYTECODE=1", f"--setenv=PATH={os.environ['PATH']}", *command]
         with open(self.directory / "console.log", "a") as log:
-            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True)
+            subprocess.run(["setsid", "--fork", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, check=True)
 
     def wait(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Return when systemd calls the host running and sshd listens."""
@@ -155,7 +155,7 @@ class Host:
 
     def manifest(self) -> dict[str, dict]:
         """What differs from the image now; see manifest.py."""
-        return manifest.collect(self.upper)
+        return manifest.collect(self.upper, self.base)
 
     def _listening(self) -> bool:
         leader = self.leader

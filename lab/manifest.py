@@ -23,9 +23,10 @@ IGNORE = (
 )
 
 
-def collect(upper: Path) -> dict[str, dict]:
-    """Every entry of an upper directory by its path on the host.
+def collect(upper: Path, base: Path) -> dict[str, dict]:
+    """Every entry of an upper directory over the image `base`, by its path on the host.
 
+    Directories of the image that are here only because something below them changed are left out.
     An entry has `type`, `mode`, `uid`, `gid`; files have `size` and `sha256`, symlinks `target`. A `whiteout` is
     something of the image that was deleted; an `opaque` directory hides the image's one.
     """
@@ -34,10 +35,19 @@ def collect(upper: Path) -> dict[str, dict]:
         for name in names + files:
             path = Path(directory) / name
             try:
-                found["/" + str(path.relative_to(upper))] = _entry(path)
+                entry = _entry(path)
+                if entry["type"] != "directory" or entry != _of_image(base / path.relative_to(upper)):
+                    found["/" + str(path.relative_to(upper))] = entry
             except FileNotFoundError:
                 continue  # a running host may remove it while we look
     return found
+
+
+def _of_image(path: Path) -> dict | None:
+    try:
+        return _entry(path)
+    except FileNotFoundError:
+        return None
 
 
 def _entry(path: Path) -> dict:
@@ -64,16 +74,13 @@ def ignored(path: str, patterns=IGNORE) -> bool:
 
 
 def diff(left: dict, right: dict, ignore=IGNORE) -> list[str]:
-    """The differences as one line each; empty when the two are the same.
-
-    A directory that is in only one upper layer with something below it, in the same mode, says nothing of its own.
-    """
+    """The differences as one line each; empty when the two are the same."""
     lines = []
     for path in sorted(left.keys() | right.keys()):
         if ignored(path, ignore):
             continue
         a, b = left.get(path), right.get(path)
-        if a == b or _only_a_way(path, a, left, b, ignore) or _only_a_way(path, b, right, a, ignore):
+        if a == b:
             continue
         if a is None or b is None:
             lines.append(f"{'+' if a is None else '-'} {path} {describe(a or b)}")
@@ -81,14 +88,6 @@ def diff(left: dict, right: dict, ignore=IGNORE) -> list[str]:
             changed = [f"{k}: {a.get(k)} -> {b.get(k)}" for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)]
             lines.append(f"~ {path} {', '.join(changed)}")
     return lines
-
-
-def _only_a_way(path: str, entry: dict | None, side: dict, other: dict | None, ignore) -> bool:
-    """A directory copied up only because something ignored below it changed."""
-    if entry is None or other is not None or entry["type"] != "directory" or entry.get("opaque"):
-        return False
-    below = [p for p in side if p.startswith(path + "/")]
-    return bool(below) and all(ignored(p, ignore) or side[p]["type"] == "directory" for p in below)
 
 
 def describe(entry: dict) -> str:
