@@ -24,7 +24,7 @@ MASKED = ("apt-daily.timer apt-daily-upgrade.timer apt-daily.service apt-daily-u
           "fstrim.timer e2scrub_all.timer systemd-networkd-wait-online.service systemd-firstboot.service "
           "console-getty.service getty@tty1.service e2scrub_reap.service dev-hugepages.mount sys-kernel-debug.mount "
           "sys-kernel-tracing.mount systemd-update-utmp.service systemd-journal-flush.service "
-          "systemd-update-utmp-runlevel.service").split()
+          "systemd-update-utmp-runlevel.service systemd-modules-load.service").split()
 
 # What a machine of its own would give, and a container does not:
 # - forwarding is off until somebody turns it on (a new network namespace inherits the machine's setting);

@@ -61,5 +61,6 @@ def _ssh_config(directory: Path, topology: Topology, network: Network) -> str:
         lines.append("")
     lines += ["Host *", f"    IdentityFile {directory}/operator", "    IdentitiesOnly yes",
               f"    UserKnownHostsFile {directory}/known_hosts", "    GlobalKnownHostsFile /dev/null",
-              "    StrictHostKeyChecking yes", "    ConnectTimeout 10", "    LogLevel ERROR", ""]
+              "    StrictHostKeyChecking yes", "    ConnectTimeout 10", "    ServerAliveInterval 5",
+              "    ServerAliveCountMax 3", "    LogLevel ERROR", ""]
     return "\n".join(lines)

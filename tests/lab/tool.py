@@ -1,0 +1,71 @@
+"""A playbook runner under test, and what it said."""
+import os
+import re
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import reference
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SITE = ROOT / "playbooks/site.yml"
+
+
+@dataclass
+class Outcome:
+    """One finished run; `recap` maps a host to its counters (`ok`, `changed`, `unreachable`, `failed`, …)."""
+
+    code: int
+    text: str
+    seconds: float
+    recap: dict = field(default_factory=dict)
+
+    def changed(self) -> dict[str, int]:
+        return {host: counts["changed"] for host, counts in self.recap.items()}
+
+    def expect(self, *codes: int) -> "Outcome":
+        assert self.code in codes, f"exit code {self.code}, expected {codes}:\n{self.text[-3000:]}"
+        return self
+
+
+def parse_recap(text: str) -> dict[str, dict[str, int]]:
+    """Counters by host from lines such as `web1 : ok=3 changed=1 unreachable=0 failed=0`."""
+    found = {}
+    for line in text.splitlines():
+        counts = dict(re.findall(r"\b(\w+)=(\d+)", line))
+        if {"ok", "changed"} <= counts.keys():
+            host = re.match(r"\W*([\w.-]+)", line)
+            if host:
+                found[host[1]] = {k: int(v) for k, v in counts.items()}
+    return found
+
+
+class Tool:
+    """`rplay` or something that takes its command line."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def run(self, playbook: Path, inventory: Path, *args: str, timeout: float = 600) -> Outcome:
+        """Run a playbook to its end."""
+        return self.finish(self.start(playbook, inventory, *args), timeout)
+
+    def start(self, playbook: Path, inventory: Path, *args: str) -> subprocess.Popen:
+        """Begin a run, for cases that do something meanwhile."""
+        env = reference.environment() | {"NO_COLOR": "1"}
+        command = [self.path, "run", str(playbook), "-i", str(inventory), *args]
+        child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+        child.started = time.monotonic()
+        return child
+
+    def finish(self, child: subprocess.Popen, timeout: float = 600) -> Outcome:
+        try:
+            text, _ = child.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, 9)
+            text, _ = child.communicate()
+            raise AssertionError(f"hung for {timeout:.0f} s:\n{text[-3000:]}") from None
+        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+        return Outcome(child.returncode, text, time.monotonic() - child.started, parse_recap(text))
