@@ -36,6 +36,7 @@ class Faults:
 
     def playbook(self, tasks: str, header: str = "gather_facts: false") -> Path:
         path = self.scratch / "play.yml"
+        tasks = tasks.replace("REACHED", r'"reached\n"')
         lines = "".join(f"    {line}\n" if line else "\n" for line in tasks.strip("\n").splitlines())
         path.write_text(f"- name: A play\n  hosts: all\n  {header}\n  tasks:\n{lines}")
         return path
@@ -62,7 +63,7 @@ class Faults:
         extra = self.scratch / "inventory.yml"
         ours = self.inventory.read_text().replace("      hosts:\n", f"      hosts:\n        ghost:\n          ansible_host: {nobody}\n", 1)
         extra.write_text(ours)
-        play = self.playbook("- name: Write\n  ansible.builtin.copy: {content: 'reached\\n', dest: /root/unreachable}")
+        play = self.playbook("- name: Write\n  ansible.builtin.copy: {content: REACHED, dest: /root/unreachable}")
         outcome = self.tool.run(play, extra, timeout=60).expect(4)
         self.says(outcome, "ghost", r"no route|timed out|timeout|unreachable")
         self.counted(outcome, "ghost", "unreachable")
@@ -79,7 +80,7 @@ class Faults:
         (self.scratch / "ssh_config").write_text(config)
         inventory = self.scratch / "inventory.yml"
         inventory.write_text(self.inventory.read_text().replace(str(self.lab.ssh_config), f"{self.scratch}/ssh_config"))
-        play = self.playbook("- name: Write\n  ansible.builtin.copy: {content: 'reached\\n', dest: /root/hostkey}")
+        play = self.playbook("- name: Write\n  ansible.builtin.copy: {content: REACHED, dest: /root/hostkey}")
         outcome = self.tool.run(play, inventory, timeout=60).expect(4)
         self.says(outcome, VICTIM, r"host key|host identification")
         self.counted(outcome, VICTIM, "unreachable")
@@ -90,7 +91,7 @@ class Faults:
         victim = self.lab.host(VICTIM)
         victim.exec("mv /root/.ssh/authorized_keys /root/.ssh/away")
         try:
-            play = self.playbook("- name: Write\n  ansible.builtin.copy: {content: 'reached\\n', dest: /root/denied}")
+            play = self.playbook("- name: Write\n  ansible.builtin.copy: {content: REACHED, dest: /root/denied}")
             outcome = self.tool.run(play, self.inventory, timeout=60).expect(4)
         finally:
             victim.exec("mv /root/.ssh/away /root/.ssh/authorized_keys")
@@ -122,7 +123,7 @@ class Faults:
                              "cp /root/.ssh/authorized_keys ~carol/.ssh/; chown -R carol: ~carol/.ssh;"
                              f"echo 'carol:secret' | chpasswd; echo 'carol ALL=(ALL) {rule}' >/etc/sudoers.d/carol")
             assert made.returncode == 0, made.stderr
-        play = self.playbook("- name: Write\n  ansible.builtin.copy: {content: 'reached\\n', dest: /root/sudo}",
+        play = self.playbook("- name: Write\n  ansible.builtin.copy: {content: REACHED, dest: /root/sudo}",
                              header="gather_facts: false\n  become: true")
         outcome = self.tool.run(play, self.inventory, "-e", "ansible_user=carol", timeout=60).expect(2, 4)
         self.says(outcome, VICTIM, r"password")
@@ -135,7 +136,7 @@ class Faults:
             "- name: Wait\n"
             "  ansible.builtin.shell: {cmd: touch /run/waiting; sleep 4}\n"
             "- name: Write\n"
-            "  ansible.builtin.copy: {content: 'reached\\n', dest: /root/died}\n")
+            "  ansible.builtin.copy: {content: REACHED, dest: /root/died}\n")
         child = self.tool.start(play, self.inventory)
         try:
             deadline = time.monotonic() + 30

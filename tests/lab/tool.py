@@ -1,7 +1,9 @@
 """A playbook runner under test, and what it said."""
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +55,9 @@ class Tool:
 
     def start(self, playbook: Path, inventory: Path, *args: str) -> subprocess.Popen:
         """Begin a run, for cases that do something meanwhile."""
-        env = reference.environment() | {"NO_COLOR": "1"}
+        # A fresh place for the reference's shared connections, so that each run has to log in anew.
+        self.sockets = tempfile.mkdtemp(prefix="rp-")
+        env = reference.environment() | {"NO_COLOR": "1", "ANSIBLE_SSH_CONTROL_PATH_DIR": self.sockets}
         command = [self.path, "run", str(playbook), "-i", str(inventory), *args]
         child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
@@ -67,5 +71,6 @@ class Tool:
             os.killpg(child.pid, 9)
             text, _ = child.communicate()
             raise AssertionError(f"hung for {timeout:.0f} s:\n{text[-3000:]}") from None
+        shutil.rmtree(self.sockets, ignore_errors=True)
         text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
         return Outcome(child.returncode, text, time.monotonic() - child.started, parse_recap(text))
