@@ -22,6 +22,22 @@ def directories(name: str) -> list[Path]:
     return found
 
 
+def prepare(machine: str) -> list[Path]:
+    """The directories for one host, to be entered by its container; called by its supervisor."""
+    if not Path("/run/systemd/system").is_dir() or not (ROOT / "cgroup.procs").exists():
+        return directories(f"rplay-lab/{machine}")
+    # A unit with a delegated cgroup (version 2): controllers reach the host only through cgroups without processes of
+    # their own, so the supervisor steps aside first.
+    inside, aside = directories("host")[0], directories("supervisor")[0]
+    enter([aside])
+    for controller in (inside.parent / "cgroup.controllers").read_text().split():
+        try:
+            (inside.parent / "cgroup.subtree_control").write_text(f"+{controller}")
+        except OSError:
+            continue
+    return [inside]
+
+
 def _mount(controllers: str) -> Path | None:
     names = [controllers.removeprefix("name=")] if controllers else ["unified", "."]
     for name in names:

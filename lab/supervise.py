@@ -46,7 +46,7 @@ def main() -> int:
     directory = Path(sys.argv[1])
     spec = json.loads((directory / "spec.json").read_text())
     process.remember(directory / "supervisor.pid", os.getpid())
-    groups = cgroup.directories(f"rplay-lab/{spec['machine']}")
+    groups = cgroup.prepare(spec["machine"])
     (directory / "cgroups.json").write_text(json.dumps([str(g) for g in groups]))
     stopping = []
 
