@@ -52,7 +52,7 @@ class Fortress:
         return [self.no_way_out_before, self.check_changes_nothing, self.converges, self.one_connection,
                 self.check_predicted_the_same, self.way_out_after, self.only_the_deploy_user_gets_in,
                 self.second_run_changes_nothing, self.check_finds_nothing, self.same_files_as_the_reference,
-                self.nat_survives_a_reboot]
+                self.drift_is_repaired, self.unproven_sshd_change_is_taken_back, self.nat_survives_a_reboot]
 
     def no_way_out_before(self):
         done = self.lab.host("app-01").exec(UPDATE.format(10))
@@ -118,6 +118,36 @@ class Fortress:
         ours, theirs = self.manifests(self.lab), self.manifests(self.other)
         lines = [f"{h} {line}" for h in MANAGED for line in manifest.diff(theirs[h], ours[h])]
         assert not lines, "reference -> tool:\n" + "\n".join(lines)
+
+    def drift_is_repaired(self):
+        """A stray key, a wrong mode, a weakened sshd: all put right, and no backup or other trace left."""
+        self.needs("converged")
+        host = self.lab.host("app-01")
+        before = host.manifest()
+        done = host.exec("echo 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHIcOO/tZEqC7TpxSjuL+YaXmAiMUK4DYFyCzeaarJgU x'"
+                         " >>/home/deployer/.ssh/authorized_keys; chmod 644 /etc/sudoers.d/50-deployer;"
+                         "sed -i 's/^PermitRootLogin no/PermitRootLogin yes/' /etc/ssh/sshd_config.d/00-harden.conf; systemctl reload ssh")
+        assert done.returncode == 0, done.stderr
+        outcome = self.run("-l", "app-01").expect(0)
+        # Keys, mode, drop-in, and the reload that follows from the last; the former drop-in's removal is one more.
+        assert outcome.changed() == {"app-01": 5}, f"{outcome.changed()}\n{outcome.text[-3000:]}"
+        lines = manifest.diff(before, host.manifest())
+        assert not lines, "\n".join(lines)
+
+    def unproven_sshd_change_is_taken_back(self):
+        """A change that locks the deploy user out fails, and the host goes back to what it had by itself."""
+        self.needs("converged")
+        host = self.lab.host("app-02")
+        before = host.manifest()
+        # That sshd knows of the change is what counts, so the group exists and the deploy user is not in it.
+        lock_out = '{"harden_ssh_allow_groups": ["games"], "harden_ssh_rollback_after": 12}'
+        outcome = self.run("-l", "app-02", "-e", lock_out).expect(2)
+        assert "runs with the former one again" in outcome.text, outcome.text[-3000:]
+        assert outcome.recap["app-02"]["failed"] == 1, outcome.recap
+        login = shell.attempt("ssh", "-F", self.lab.ssh_config, "-o", "BatchMode=yes", "app-02", "id -un")
+        assert login.stdout == "deployer\n", login.stderr
+        lines = manifest.diff(before, host.manifest())
+        assert not lines, "\n".join(lines)
 
     def nat_survives_a_reboot(self):
         self.needs("converged")
