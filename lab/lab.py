@@ -131,7 +131,7 @@ class Lab:
         partial = self.directory / "lab.json.partial"
         partial.write_text(json.dumps(record, indent=1))
         partial.rename(self.record)
-        _remember_forwarding()
+        _raise_kernel_settings()
 
     def _free_slot(self) -> int:
         """A slot derived from the name, the next free one when that is taken."""
@@ -167,7 +167,7 @@ class Lab:
         with _registry():
             self.record.unlink(missing_ok=True)
             shutil.rmtree(self.directory)
-            _restore_forwarding()
+            _restore_kernel_settings()
         say(f"lab {self.name}: down, {len(hosts)} hosts gone")
 
 
@@ -180,22 +180,30 @@ def all_labs() -> list[Lab]:
     return found
 
 
-def _remember_forwarding() -> None:
-    """Hosts reach out through the machine, so it must forward; the last `down` puts back what was."""
-    before = paths.labs() / "ip_forward.before"
-    now = run("sysctl", "-n", "net.ipv4.ip_forward").strip()
-    if not before.exists():
-        before.write_text(now)
-    if now != "1":
-        run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+# What the machine's kernel must allow: hosts reach out through it, and each systemd needs some ten inotify instances,
+# of which a user (root, here) has 128 by default.
+KERNEL = {"net.ipv4.ip_forward": 1, "fs.inotify.max_user_instances": 4096}
 
 
-def _restore_forwarding() -> None:
-    before = paths.labs() / "ip_forward.before"
-    if all_labs() or not before.exists():
+def _raise_kernel_settings() -> None:
+    """Set what is too low, and write down what was; the last `down` puts it back."""
+    record = paths.labs() / "sysctl.before"
+    before = json.loads(record.read_text()) if record.exists() else {}
+    now = {name: int(run("sysctl", "-n", name)) for name in KERNEL}
+    low = {name: value for name, value in now.items() if value < KERNEL[name]}
+    if low:
+        record.write_text(json.dumps(low | before))
+    for name in low:
+        run("sysctl", "-qw", f"{name}={KERNEL[name]}")
+
+
+def _restore_kernel_settings() -> None:
+    record = paths.labs() / "sysctl.before"
+    if all_labs():
         return
-    # Whoever else set it in the meantime (a container engine) set it to 1 as well; only our own change is undone.
-    attempt("sysctl", "-qw", f"net.ipv4.ip_forward={before.read_text().strip()}")
-    before.unlink()
+    if record.exists():
+        for name, value in json.loads(record.read_text()).items():
+            attempt("sysctl", "-qw", f"{name}={value}")
+        record.unlink()
     for group in cgroup.directories("rplay-lab"):
         cgroup.remove([group])

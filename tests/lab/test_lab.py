@@ -45,7 +45,7 @@ def traces() -> dict:
         "namespaces": shell.run("ip", "netns", "list").splitlines(),
         "links": [line.split(":")[1].split("@")[0].strip() for line in shell.run("ip", "-o", "link").splitlines()],
         "rules": [line for line in rules.splitlines() if line.startswith("-A")],
-        "forwarding": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
+        "kernel": shell.run("sysctl", "net.ipv4.ip_forward", "fs.inotify.max_user_instances"),
         "labs": sorted(p.name for p in paths.labs().glob("*") if not p.name.startswith(".")),
         "cgroups": sorted(str(p) for p in Path("/sys/fs/cgroup").glob("**/rplay-lab*")),
         "processes": [],
