@@ -91,6 +91,7 @@ class Lab:
             base = image.ensure(suite)
             with _registry():
                 self._register(plan, suite, base)
+                _raise_kernel_settings()
         with self._lock():
             self._bring_up()
 
@@ -131,7 +132,6 @@ class Lab:
         partial = self.directory / "lab.json.partial"
         partial.write_text(json.dumps(record, indent=1))
         partial.rename(self.record)
-        _raise_kernel_settings()
 
     def _free_slot(self) -> int:
         """A slot derived from the name, the next free one when that is taken."""

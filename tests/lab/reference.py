@@ -37,5 +37,6 @@ def _pip(place: Path, *packages: str) -> None:
 
 def environment() -> dict:
     """What to set so that neither the user's configuration nor an earlier run takes part."""
-    return dict(os.environ, ANSIBLE_NOCOLOR="1", ANSIBLE_PIPELINING="1", ANSIBLE_CONFIG=str(Path(__file__).with_name("ansible.cfg")), ANSIBLE_FORKS="8",
+    nothing = str(Path(__file__).with_name("ansible.cfg"))
+    return dict(os.environ, ANSIBLE_NOCOLOR="1", ANSIBLE_PIPELINING="1", ANSIBLE_CONFIG=nothing, ANSIBLE_FORKS="8",
                 PATH=f"{ensure()}:{os.environ['PATH']}")
