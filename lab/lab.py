@@ -133,10 +133,13 @@ class Lab:
         partial.write_text(json.dumps(record, indent=1))
         partial.rename(self.record)
 
+    def first_slot(self) -> int:
+        """The slot that the name stands for; what the lab gets unless somebody has it already."""
+        return zlib.crc32(self.name.encode()) % wires.POOLS
+
     def _free_slot(self) -> int:
-        """A slot derived from the name, the next free one when that is taken."""
         used = {lab._known()["slot"] for lab in all_labs()}
-        first = zlib.crc32(self.name.encode()) % wires.POOLS
+        first = self.first_slot()
         for offset in range(wires.POOLS):
             slot = (first + offset) % wires.POOLS
             if slot not in used and not wires.Network.taken(slot):

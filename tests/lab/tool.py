@@ -2,6 +2,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -56,21 +57,29 @@ class Tool:
     def start(self, playbook: Path, inventory: Path, *args: str) -> subprocess.Popen:
         """Begin a run, for cases that do something meanwhile."""
         # A fresh place for the reference's shared connections, so that each run has to log in anew.
-        self.sockets = tempfile.mkdtemp(prefix="rp-")
-        env = reference.environment() | {"NO_COLOR": "1", "ANSIBLE_SSH_CONTROL_PATH_DIR": self.sockets}
+        sockets = tempfile.mkdtemp(prefix="rp-")
+        env = reference.environment() | {"NO_COLOR": "1", "ANSIBLE_SSH_CONTROL_PATH_DIR": sockets}
         command = [self.path, "run", str(playbook), "-i", str(inventory), *args]
-        child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
-        child.started = time.monotonic()
+        # A file, since nobody reads while a case does something else, and a full pipe would stop the run.
+        output = tempfile.TemporaryFile("w+", errors="replace")
+        child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                 start_new_session=True)
+        child.output, child.started, child.sockets = output, time.monotonic(), sockets
         return child
 
     def finish(self, child: subprocess.Popen, timeout: float = 600) -> Outcome:
+        """Wait for the end of a run that was begun; one that hangs is killed and fails the case."""
+        hung = False
         try:
-            text, _ = child.communicate(timeout=timeout)
+            child.wait(timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, 9)
-            text, _ = child.communicate()
-            raise AssertionError(f"hung for {timeout:.0f} s:\n{text[-3000:]}") from None
-        shutil.rmtree(self.sockets, ignore_errors=True)
-        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
-        return Outcome(child.returncode, text, time.monotonic() - child.started, parse_recap(text))
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            hung = True
+        seconds = time.monotonic() - child.started
+        shutil.rmtree(child.sockets, ignore_errors=True)
+        child.output.seek(0)
+        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", child.output.read())
+        child.output.close()
+        assert not hung, f"hung for {timeout:.0f} s:\n{text[-3000:]}"
+        return Outcome(child.returncode, text, seconds, parse_recap(text))
