@@ -1,10 +1,10 @@
 """What goes wrong on servers: one host of three fails, in a way that a person understands, and the others go on."""
 import re
+import shutil
 import tempfile
 import time
 from pathlib import Path
 
-from lab import shell
 from lab.lab import Lab
 from tool import Outcome, Tool
 
@@ -17,16 +17,17 @@ class Faults:
     def __init__(self, tool: Tool):
         self.tool = tool
         self.lab = Lab("judge-faults")
-        self.scratch = Path(tempfile.mkdtemp(prefix="rplay-faults-"))
 
     def up(self) -> None:
         self.lab.down()
+        self.scratch = Path(tempfile.mkdtemp(prefix="rplay-faults-"))
         self.lab.up("flat:3")
         self.inventory = self.lab.directory / "inventory.yml"
 
     def down(self) -> None:
         self.lab.down()
-        shell.run("rm", "-rf", self.scratch)
+        if hasattr(self, "scratch"):
+            shutil.rmtree(self.scratch)
 
     def cases(self):
         return [self.unreachable_host, self.wrong_host_key, self.denied_key, self.full_disk, self.sudo_wants_a_password,
