@@ -1,0 +1,85 @@
+"""A playbook runner under test, and what it said."""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import reference
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SITE = ROOT / "playbooks/site.yml"
+
+
+@dataclass
+class Outcome:
+    """One finished run; `recap` maps a host to its counters (`ok`, `changed`, `unreachable`, `failed`, …)."""
+
+    code: int
+    text: str
+    seconds: float
+    recap: dict = field(default_factory=dict)
+
+    def changed(self) -> dict[str, int]:
+        return {host: counts["changed"] for host, counts in self.recap.items()}
+
+    def expect(self, *codes: int) -> "Outcome":
+        assert self.code in codes, f"exit code {self.code}, expected {codes}:\n{self.text[-3000:]}"
+        return self
+
+
+def parse_recap(text: str) -> dict[str, dict[str, int]]:
+    """Counters by host from lines such as `web1 : ok=3 changed=1 unreachable=0 failed=0`."""
+    found = {}
+    for line in text.splitlines():
+        counts = dict(re.findall(r"\b(\w+)=(\d+)", line))
+        if {"ok", "changed"} <= counts.keys():
+            host = re.match(r"\W*([\w.-]+)", line)
+            if host:
+                found[host[1]] = {k: int(v) for k, v in counts.items()}
+    return found
+
+
+class Tool:
+    """`rplay` or something that takes its command line."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def run(self, playbook: Path, inventory: Path, *args: str, timeout: float = 600) -> Outcome:
+        """Run a playbook to its end."""
+        return self.finish(self.start(playbook, inventory, *args), timeout)
+
+    def start(self, playbook: Path, inventory: Path, *args: str) -> subprocess.Popen:
+        """Begin a run, for cases that do something meanwhile."""
+        # A fresh place for the reference's shared connections, so that each run has to log in anew.
+        sockets = tempfile.mkdtemp(prefix="rp-")
+        env = reference.environment() | {"NO_COLOR": "1", "ANSIBLE_SSH_CONTROL_PATH_DIR": sockets}
+        command = [self.path, "run", str(playbook), "-i", str(inventory), *args]
+        # A file, since nobody reads while a case does something else, and a full pipe would stop the run.
+        output = tempfile.TemporaryFile("w+", errors="replace")
+        child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                 start_new_session=True)
+        child.output, child.started, child.sockets = output, time.monotonic(), sockets
+        return child
+
+    def finish(self, child: subprocess.Popen, timeout: float = 600) -> Outcome:
+        """Wait for the end of a run that was begun; one that hangs is killed and fails the case."""
+        hung = False
+        try:
+            child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            hung = True
+        seconds = time.monotonic() - child.started
+        shutil.rmtree(child.sockets, ignore_errors=True)
+        child.output.seek(0)
+        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", child.output.read())
+        child.output.close()
+        assert not hung, f"hung for {timeout:.0f} s:\n{text[-3000:]}"
+        return Outcome(child.returncode, text, seconds, parse_recap(text))
