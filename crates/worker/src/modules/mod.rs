@@ -1,13 +1,27 @@
 //! Every module that runs on a managed host, one file each.
 
 mod command;
+mod copy;
+mod file;
+mod files;
+mod pattern;
 mod ping;
+mod slurp;
+mod stat;
 
 use crate::module::Entry;
 
 /// All modules, by full name.
-pub static MODULES: &[Entry] =
-    &[Entry::of::<command::CommandArgs>(), Entry::of::<command::ShellArgs>(), Entry::of::<ping::Ping>()];
+pub static MODULES: &[Entry] = &[
+    Entry::of::<command::CommandArgs>(),
+    Entry::of::<copy::Copy>(),
+    Entry::of::<file::File>(),
+    Entry::of::<command::ShellArgs>(),
+    Entry::of::<stat::Stat>(),
+    Entry::of::<slurp::Slurp>(),
+    Entry::of::<slurp::Fetch>(),
+    Entry::of::<ping::Ping>(),
+];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
 #[must_use]
