@@ -1,11 +1,15 @@
 //! Every module that runs on a managed host, one file each.
 
+mod blockinfile;
 mod command;
 mod copy;
+mod edit;
 mod file;
 mod files;
+mod lineinfile;
 mod pattern;
 mod ping;
+mod replace;
 mod slurp;
 mod stat;
 
@@ -20,6 +24,9 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<stat::Stat>(),
     Entry::of::<slurp::Slurp>(),
     Entry::of::<slurp::Fetch>(),
+    Entry::of::<lineinfile::LineInFile>(),
+    Entry::of::<blockinfile::BlockInFile>(),
+    Entry::of::<replace::Replace>(),
     Entry::of::<ping::Ping>(),
 ];
 

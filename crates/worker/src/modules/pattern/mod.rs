@@ -32,7 +32,10 @@ pub(super) struct Flags {
 
 /// A compiled pattern.
 #[derive(Debug, Clone)]
-pub(super) struct Pattern(Regex);
+pub(super) struct Pattern {
+    regex: Regex,
+    multiline: bool,
+}
 
 impl Pattern {
     /// Compiles a pattern; an error says which one and why.
@@ -42,8 +45,9 @@ impl Pattern {
             Alphabet::Bytes => widen(text.as_bytes()),
         };
         let bad = |e: String| format!("'{text}' is not a valid regular expression: {e}");
-        let translated = translate::translate(&wide, alphabet, flags).map_err(bad)?;
-        Regex::new(&translated).map(Self).map_err(|e| bad(e.to_string()))
+        let (translated, multiline) = translate::translate(&wide, alphabet, flags).map_err(bad)?;
+        let regex = Regex::new(&translated).map_err(|e| bad(e.to_string()))?;
+        Ok(Self { regex, multiline })
     }
 
     /// Compiles a pattern for widened bytes, without flags.
@@ -51,19 +55,24 @@ impl Pattern {
         Self::new(text, Alphabet::Bytes, Flags::default())
     }
 
+    /// Whether the pattern itself asks for lines, by `(?m)`.
+    pub(super) fn is_multiline(&self) -> bool {
+        self.multiline
+    }
+
     /// Whether it matches anywhere.
     pub(super) fn is_match(&self, text: &str) -> Result<bool, Failure> {
-        self.0.is_match(text).map_err(|e| self.gave_up(&e))
+        self.regex.is_match(text).map_err(|e| self.gave_up(&e))
     }
 
     /// The first match with its groups.
     pub(super) fn captures<'t>(&self, text: &'t str) -> Result<Option<Captures<'t, str>>, Failure> {
-        self.0.captures(text).map_err(|e| self.gave_up(&e))
+        self.regex.captures(text).map_err(|e| self.gave_up(&e))
     }
 
     /// The names of the groups, `None` for those without.
     pub(super) fn group_names(&self) -> impl Iterator<Item = Option<&str>> {
-        self.0.capture_names()
+        self.regex.capture_names()
     }
 
     /// Every match that does not overlap an earlier one, as Python's `finditer` finds them.
@@ -72,7 +81,7 @@ impl Pattern {
         let mut from = 0;
         let mut empty_at = None;
         while from <= text.len() {
-            let Some(captures) = self.0.captures_from_pos(text, from).map_err(|e| self.gave_up(&e))? else { break };
+            let Some(captures) = self.regex.captures_from_pos(text, from).map_err(|e| self.gave_up(&e))? else { break };
             let Some(whole) = captures.get(0) else { break };
             let (start, end) = (whole.start(), whole.end());
             if start == end && empty_at == Some(start) {
@@ -104,7 +113,7 @@ impl Pattern {
     }
 
     fn gave_up(&self, error: &fancy_regex::Error) -> Failure {
-        Failure::new(format!("the regular expression '{}' could not be matched: {error}", self.0.as_str()))
+        Failure::new(format!("the regular expression '{}' could not be matched: {error}", self.regex.as_str()))
     }
 }
 

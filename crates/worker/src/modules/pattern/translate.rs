@@ -2,8 +2,8 @@
 
 use super::{Alphabet, Flags};
 
-/// A pattern in the other syntax. What Python does not know is an error; what is plainly wrong is left to the compiler.
-pub(super) fn translate(pattern: &str, alphabet: Alphabet, flags: Flags) -> Result<String, String> {
+/// A pattern in the other syntax, and whether it is matched line by line. What Python does not know is an error; what is plainly wrong is left to the compiler.
+pub(super) fn translate(pattern: &str, alphabet: Alphabet, flags: Flags) -> Result<(String, bool), String> {
     let mut this =
         Translation { rest: pattern.chars().collect(), at: 0, out: String::new(), alphabet, flags, verbose: false };
     // Python has global flags only at the start.
@@ -15,7 +15,7 @@ pub(super) fn translate(pattern: &str, alphabet: Alphabet, flags: Flags) -> Resu
     if this.flags.dotall {
         prefix.push_str("(?s)");
     }
-    Ok(prefix + &this.out)
+    Ok((prefix + &this.out, this.flags.multiline))
 }
 
 struct Translation {
