@@ -142,6 +142,12 @@ impl Host {
         Content::Path(self.real(path))
     }
 
+    /// A temporary file in a directory of the host, gone when it is dropped; it may be made in check mode too.
+    pub fn temporary_in(&self, directory: &Path) -> Result<NamedTempFile, Failure> {
+        NamedTempFile::new_in(self.real(directory))
+            .context(|| format!("cannot make a temporary file in {}", directory.display()))
+    }
+
     /// The permissions of a file or directory made with `mode`, or with none: what the umask leaves.
     pub fn mode_of_new(&self, mode: Option<&Mode>, is_dir: bool) -> Result<u32, Failure> {
         let default = if is_dir { 0o777 } else { 0o666 } & !current_umask();

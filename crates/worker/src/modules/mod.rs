@@ -1,17 +1,23 @@
 //! Every module that runs on a managed host, one file each.
 
+mod authorized_key;
 mod blockinfile;
 mod command;
 mod copy;
 mod edit;
 mod file;
 mod files;
+mod get_url;
+mod hostname;
+mod http;
 mod lineinfile;
 mod pattern;
 mod ping;
 mod replace;
 mod slurp;
 mod stat;
+mod sysctl;
+mod wait_for;
 
 use crate::module::Entry;
 
@@ -27,6 +33,11 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<lineinfile::LineInFile>(),
     Entry::of::<blockinfile::BlockInFile>(),
     Entry::of::<replace::Replace>(),
+    Entry::of::<authorized_key::AuthorizedKey>(),
+    Entry::of::<sysctl::Sysctl>(),
+    Entry::of::<hostname::Hostname>(),
+    Entry::of::<get_url::GetUrl>(),
+    Entry::of::<wait_for::WaitFor>(),
     Entry::of::<ping::Ping>(),
 ];
 
