@@ -148,6 +148,27 @@ impl Host {
             .context(|| format!("cannot make a temporary file in {}", directory.display()))
     }
 
+    /// Makes a file or directory under a name that nothing has, for its owner only; `None` in check mode.
+    pub fn make_temporary(
+        &self,
+        directory: &Path,
+        (prefix, suffix): (&str, &str),
+        is_dir: bool,
+    ) -> Result<Option<PathBuf>, Failure> {
+        self.change(|| {
+            let mut builder = tempfile::Builder::new();
+            let builder = builder.prefix(prefix).suffix(suffix).rand_bytes(8);
+            let attempted = || format!("cannot make a temporary file in {}", directory.display());
+            let real = self.real(directory);
+            let path = if is_dir {
+                builder.permissions(Permissions::from_mode(0o700)).tempdir_in(real).context(attempted)?.keep()
+            } else {
+                builder.tempfile_in(real).context(attempted)?.into_temp_path().keep().context(attempted)?
+            };
+            Ok(directory.join(path.file_name().unwrap_or_default()))
+        })
+    }
+
     /// The permissions of a file or directory made with `mode`, or with none: what the umask leaves.
     pub fn mode_of_new(&self, mode: Option<&Mode>, is_dir: bool) -> Result<u32, Failure> {
         let default = if is_dir { 0o777 } else { 0o666 } & !current_umask();

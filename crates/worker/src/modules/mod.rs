@@ -4,6 +4,7 @@ mod authorized_key;
 mod blockinfile;
 mod command;
 mod copy;
+mod cron;
 mod edit;
 mod file;
 mod files;
@@ -17,6 +18,7 @@ mod replace;
 mod slurp;
 mod stat;
 mod sysctl;
+mod tempfile;
 mod wait_for;
 
 use crate::module::Entry;
@@ -38,6 +40,8 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<hostname::Hostname>(),
     Entry::of::<get_url::GetUrl>(),
     Entry::of::<wait_for::WaitFor>(),
+    Entry::of::<cron::Cron>(),
+    Entry::of::<tempfile::TempFile>(),
     Entry::of::<ping::Ping>(),
 ];
 

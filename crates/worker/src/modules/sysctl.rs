@@ -122,7 +122,7 @@ fn assignment(line: &str) -> Option<(&str, &str)> {
 
 /// The value that a file gives a parameter: the last one counts.
 fn value_in(file: &str, name: &str) -> Option<String> {
-    file.lines().filter_map(assignment).filter(|(n, _)| *n == name).next_back().map(|(_, value)| value.to_owned())
+    file.lines().filter_map(assignment).rfind(|(n, _)| *n == name).map(|(_, value)| value.to_owned())
 }
 
 /// The file with the parameter where it was, or at the end; a second assignment of anything is dropped.

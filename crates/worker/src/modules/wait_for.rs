@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
@@ -304,7 +304,7 @@ fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
     Some((plain(address), u16::from_str_radix(port, 16).ok()?))
 }
 
-fn present_file(host: &Host, path: &PathBuf, pattern: Option<&Pattern>) -> Result<Option<Found>, Failure> {
+fn present_file(host: &Host, path: &Path, pattern: Option<&Pattern>) -> Result<Option<Found>, Failure> {
     if !host.exists(path)? {
         return Ok(None);
     }
@@ -314,7 +314,7 @@ fn present_file(host: &Host, path: &PathBuf, pattern: Option<&Pattern>) -> Resul
     }
 }
 
-fn absent_file(host: &Host, path: &PathBuf, pattern: Option<&Pattern>) -> Result<Option<Found>, Failure> {
+fn absent_file(host: &Host, path: &Path, pattern: Option<&Pattern>) -> Result<Option<Found>, Failure> {
     if !host.exists(path)? {
         return Ok(Some(Found::default()));
     }

@@ -1,4 +1,5 @@
-#![allow(clippy::unwrap_used)]
+// The tests prepare their own little host.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::io::Write;
 use std::net::TcpListener;

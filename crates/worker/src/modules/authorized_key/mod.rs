@@ -71,7 +71,9 @@ impl Module for AuthorizedKey {
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
         let wanted = self.wanted(&self.source(host)?).map_err(Failure::new)?;
         let user = host.user(&self.user)?;
-        let path = self.file(host, user.as_ref())?;
+        let named = self.file(host, user.as_ref())?;
+        let followed = self.follow && host.kind(&named)? == FileKind::Link;
+        let path = if followed { host.canonical(&named)? } else { named.clone() };
         let old = match host.read_if_exists(&path)? {
             Some(bytes) => String::from_utf8(bytes)
                 .map_err(|_| Failure::new(format!("{} is not text: it is left alone", path.display())))?,
@@ -88,10 +90,10 @@ impl Module for AuthorizedKey {
             self.write(host, &path, &new, user.as_ref())?;
             outcome.diffs.push(Diff::text(old, new).headers(text(&path), text(&path)));
         }
-        self.describe(&path, &mut outcome);
+        self.describe(&named, &mut outcome);
         if self.path.is_some() {
             // As in the reference, what is at a path that was given hides the `state` that was.
-            files::describe(host, &path, &mut outcome)?;
+            files::describe(host, &named, &mut outcome)?;
         }
         Ok(outcome)
     }
@@ -144,7 +146,7 @@ impl AuthorizedKey {
                 return Err(Failure::new(msg));
             }
         };
-        if self.follow && host.kind(&path)? == FileKind::Link { host.canonical(&path) } else { Ok(path) }
+        Ok(path)
     }
 
     /// Puts the wanted keys in; says whether anything is different.

@@ -305,12 +305,10 @@ impl Job<'_> {
             let path = directory.join(name);
             report.changed |= self.host.set_attributes(&path, &self.attributes, false)?.is_some();
             match self.host.kind(&path)? {
-                FileKind::Link if self.args.follow => {
+                FileKind::Link if self.args.follow && self.host.exists(&path)? => {
                     // Only one step, and nothing below it: what a link leads to may hold the link itself.
-                    if self.host.stat(&path)?.is_some() {
-                        let target = self.host.canonical(&path)?;
-                        report.changed |= self.host.set_attributes(&target, &self.attributes, false)?.is_some();
-                    }
+                    let target = self.host.canonical(&path)?;
+                    report.changed |= self.host.set_attributes(&target, &self.attributes, false)?.is_some();
                 }
                 FileKind::Directory => self.recurse(&path, report)?,
                 _ => {}
@@ -353,7 +351,8 @@ impl Job<'_> {
             let msg = format!("Error, could not touch target: the directory {} does not exist", parent.display());
             return Err(Failure::new(msg).with("path", text(path)));
         }
-        let options = WriteOptions { mode_if_new: Some(mode), ..WriteOptions::default() };
+        let options =
+            WriteOptions { mode_if_new: Some(mode), unsafe_writes: self.args.unsafe_writes, ..WriteOptions::default() };
         self.host.write_file(path, &Content::from(Vec::new()), &options)?;
         Ok(())
     }
