@@ -79,19 +79,24 @@ impl Module for Sysctl {
             (Some(held), Some(wanted)) => !equal(&held, wanted),
             (held, wanted) => held.is_some() != wanted.is_some(),
         };
-        let to_kernel = self.sysctl_set && wanted.is_some() && !equal(&self.running(host, name)?, &value);
-        if to_kernel {
+        // The kernel is asked only by those who care: a file that is right may not have been loaded.
+        let asked = wanted.is_some() && (self.sysctl_set || (self.reload && !differs));
+        let running = if asked { self.running(host, name)? } else { String::new() };
+        let drifted = asked && !equal(&running, &value);
+        outcome.changed = differs || drifted;
+        if drifted && self.sysctl_set {
             self.set(host, name, &value)?;
-            outcome.changed = true;
         }
         if differs {
             let new = rewritten(&old, name, wanted);
             self.write(host, &path, &new)?;
             outcome.diffs.push(Diff::text(old, new).headers(text(&path), text(&path)));
-            outcome.changed = true;
-            if self.reload {
-                self.load(host, &path)?;
-            }
+        } else if drifted {
+            let line = |value: &str| format!("{name} = {value}\n");
+            outcome.diffs.push(Diff::text(line(&running), line(&value)));
+        }
+        if outcome.changed && self.reload {
+            self.load(host, &path)?;
         }
         Ok(outcome)
     }
@@ -159,6 +164,10 @@ impl Sysctl {
 
     /// The running kernel's value; empty where it does not know the parameter.
     fn running(&self, host: &Host, name: &str) -> Result<String, Failure> {
+        if host.check_mode() && host.find_program("sysctl").is_none() {
+            // An earlier task of the dry run would have installed it.
+            return Ok(String::new());
+        }
         host.require_program("sysctl")?;
         let output = host.query(&Command::new("sysctl").c_locale().args(["-e", "-n", name]))?;
         Ok(if output.rc == 0 { output.stdout_text().trim().to_owned() } else { String::new() })
@@ -248,6 +257,18 @@ mod tests {
         let now = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap().trim().to_owned();
         let same = json!({"name": "kernel.pid_max", "value": now, "sysctl_set": true});
         assert!(call(&host, same).unwrap().changed, "the file does not hold it");
+        let file = dir.path().join("f");
+        let text = |value: &str| Content::from(format!("kernel.pid_max={value}\n").into_bytes());
+        let loaded = |value: &str| {
+            Host::new().write_file(&file, &text(value), &WriteOptions::default()).unwrap();
+            let args = json!({"name": "kernel.pid_max", "value": value, "sysctl_file": "/f"});
+            let module: Sysctl = args::parse(args.as_object().unwrap()).unwrap();
+            module.run(&host).unwrap()
+        };
+        assert!(!loaded(&now).changed);
+        let drifted = loaded("1");
+        assert!(drifted.changed, "the file is right, but the kernel does not have it");
+        assert_eq!(drifted.diffs[0].clone().into_value()["before"], format!("kernel.pid_max = {now}\n"));
         assert!(equal(&Sysctl::running(&parsed(), &host, "kernel.pid_max").unwrap(), &now));
         assert_eq!(Sysctl::running(&parsed(), &host, "no.such.thing").unwrap(), "");
     }
