@@ -43,6 +43,20 @@ impl Diff {
         Self::text(text(before), text(after)).headers(header, header)
     }
 
+    /// The name shown above what was not there before.
+    #[must_use]
+    pub fn of_new(mut self, after: impl Into<String>) -> Self {
+        self.before_header = None;
+        self.after_header = Some(after.into());
+        self
+    }
+
+    /// The two sides, for a module that tells several differences as one.
+    #[must_use]
+    pub fn into_sides(self) -> (Value, Value) {
+        (self.before, self.after)
+    }
+
     /// The names shown above the two sides.
     #[must_use]
     pub fn headers(mut self, before: impl Into<String>, after: impl Into<String>) -> Self {

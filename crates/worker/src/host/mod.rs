@@ -39,6 +39,8 @@ pub enum Content {
     Bytes(Arc<Vec<u8>>),
     /// In a temporary file of the worker's, because it was long.
     File(Arc<tempfile::NamedTempFile>),
+    /// A file that is on the host already, under its real path.
+    Path(PathBuf),
 }
 
 /// Tells a running call that nobody waits for it any more.

@@ -78,4 +78,10 @@ impl Host {
     pub fn uid(&self) -> u32 {
         rustix::process::geteuid().as_raw()
     }
+
+    /// The group id this worker runs as.
+    #[must_use]
+    pub fn gid(&self) -> u32 {
+        rustix::process::getegid().as_raw()
+    }
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::{Command, Content, Diff, Host};
+use super::{Command, Content, Diff, FileKind, Host};
+use crate::args::Mode;
 use crate::module::{Context, Failure};
 
 /// How a file is written.
@@ -43,6 +44,7 @@ impl Content {
         match self {
             Self::Bytes(bytes) => Ok(Box::new(&bytes[..])),
             Self::File(file) => Ok(Box::new(file.reopen()?)),
+            Self::Path(path) => Ok(Box::new(File::open(path)?)),
         }
     }
 
@@ -51,12 +53,25 @@ impl Content {
         match self {
             Self::Bytes(bytes) => Ok(bytes.len() as u64),
             Self::File(file) => Ok(file.as_file().metadata()?.len()),
+            Self::Path(path) => Ok(fs::metadata(path)?.len()),
         }
     }
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+
+    /// All of it, in memory.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.open()?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Its checksum in hex, by one of the algorithms of [`super::digest`].
+    pub fn checksum(&self, algorithm: &str) -> io::Result<String> {
+        super::digest(&mut *self.open()?, algorithm)
     }
 }
 
@@ -77,6 +92,8 @@ impl Host {
             return Err(Failure::new(format!("cannot write {}: it is a directory", path.display())));
         }
         let same = match &old {
+            // A link is not the file that was asked for, whatever it leads to.
+            Some(_) if self.kind(path)? == FileKind::Link => false,
             Some(meta) => self.same_content(path, meta.len(), content)?,
             None => false,
         };
@@ -115,7 +132,47 @@ impl Host {
         let before = if old.is_some() { self.read(path)? } else { Vec::new() };
         let mut after = Vec::new();
         new.open().and_then(|mut r| r.read_to_end(&mut after)).context(attempted)?;
-        Ok(Some(Diff::contents(&before, &after, &header)))
+        let diff = Diff::contents(&before, &after, &header);
+        Ok(Some(if old.is_some() { diff } else { diff.of_new(&*header) }))
+    }
+
+    /// The content of a file of this host, read only when it is needed.
+    #[must_use]
+    pub fn content_of(&self, path: &Path) -> Content {
+        Content::Path(self.real(path))
+    }
+
+    /// A temporary file in a directory of the host, gone when it is dropped; it may be made in check mode too.
+    pub fn temporary_in(&self, directory: &Path) -> Result<NamedTempFile, Failure> {
+        NamedTempFile::new_in(self.real(directory))
+            .context(|| format!("cannot make a temporary file in {}", directory.display()))
+    }
+
+    /// Makes a file or directory under a name that nothing has, for its owner only; `None` in check mode.
+    pub fn make_temporary(
+        &self,
+        directory: &Path,
+        (prefix, suffix): (&str, &str),
+        is_dir: bool,
+    ) -> Result<Option<PathBuf>, Failure> {
+        self.change(|| {
+            let mut builder = tempfile::Builder::new();
+            let builder = builder.prefix(prefix).suffix(suffix).rand_bytes(8);
+            let attempted = || format!("cannot make a temporary file in {}", directory.display());
+            let real = self.real(directory);
+            let path = if is_dir {
+                builder.permissions(Permissions::from_mode(0o700)).tempdir_in(real).context(attempted)?.keep()
+            } else {
+                builder.tempfile_in(real).context(attempted)?.into_temp_path().keep().context(attempted)?
+            };
+            Ok(directory.join(path.file_name().unwrap_or_default()))
+        })
+    }
+
+    /// The permissions of a file or directory made with `mode`, or with none: what the umask leaves.
+    pub fn mode_of_new(&self, mode: Option<&Mode>, is_dir: bool) -> Result<u32, Failure> {
+        let default = if is_dir { 0o777 } else { 0o666 } & !current_umask();
+        Ok(self.wanted_mode(mode, default, is_dir)?.unwrap_or(default))
     }
 
     /// Runs a validation command on content that is not in place yet; it may not change the host.
@@ -133,6 +190,10 @@ impl Host {
         let Some((program, args)) = words.split_first() else {
             return Err(Failure::new("the validate command is empty"));
         };
+        // What an earlier task of a dry run did not install cannot refuse anything.
+        if self.check_mode() && self.find_program(program).is_none() {
+            return Ok(());
+        }
         let output = self.query(&Command::new(program).args(args))?;
         if output.rc == 0 {
             return Ok(());

@@ -1,13 +1,49 @@
 //! Every module that runs on a managed host, one file each.
 
+mod authorized_key;
+mod blockinfile;
 mod command;
+mod copy;
+mod cron;
+mod edit;
+mod file;
+mod files;
+mod get_url;
+mod hostname;
+mod http;
+mod lineinfile;
+mod pattern;
 mod ping;
+mod replace;
+mod slurp;
+mod stat;
+mod sysctl;
+mod tempfile;
+mod wait_for;
 
 use crate::module::Entry;
 
 /// All modules, by full name.
-pub static MODULES: &[Entry] =
-    &[Entry::of::<command::CommandArgs>(), Entry::of::<command::ShellArgs>(), Entry::of::<ping::Ping>()];
+pub static MODULES: &[Entry] = &[
+    Entry::of::<command::CommandArgs>(),
+    Entry::of::<copy::Copy>(),
+    Entry::of::<file::File>(),
+    Entry::of::<command::ShellArgs>(),
+    Entry::of::<stat::Stat>(),
+    Entry::of::<slurp::Slurp>(),
+    Entry::of::<slurp::Fetch>(),
+    Entry::of::<lineinfile::LineInFile>(),
+    Entry::of::<blockinfile::BlockInFile>(),
+    Entry::of::<replace::Replace>(),
+    Entry::of::<authorized_key::AuthorizedKey>(),
+    Entry::of::<sysctl::Sysctl>(),
+    Entry::of::<hostname::Hostname>(),
+    Entry::of::<get_url::GetUrl>(),
+    Entry::of::<wait_for::WaitFor>(),
+    Entry::of::<cron::Cron>(),
+    Entry::of::<tempfile::TempFile>(),
+    Entry::of::<ping::Ping>(),
+];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
 #[must_use]

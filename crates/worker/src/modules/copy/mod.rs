@@ -1,0 +1,238 @@
+//! `ansible.builtin.copy`, and the half of `ansible.builtin.template` that runs on the host.
+//!
+//! The controller sends new content with the call ([`Host::content`]); with `remote_src` the source is on the host.
+
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::files::{self, text};
+use crate::args::{Mode, Octal, PathArg, file_arguments};
+use crate::host::{Attributes, Content, FileKind, Host, WriteOptions};
+use crate::module::{Context, Failure, Module, Outcome};
+
+file_arguments! {
+    /// Copies files and directories to the host, or from one place on the host to another.
+    #[derive(Debug, Deserialize, JsonSchema)]
+    pub struct Copy {
+        /// Where to copy to; a directory takes the file under its own name.
+        dest: PathArg,
+        /// What to copy: a path on the controller, or with `remote_src` on the host.
+        #[serde(default)]
+        src: Option<PathArg>,
+        /// The content of the file, instead of `src`.
+        #[serde(default)]
+        content: Option<String>,
+        /// Whether `src` is on the host.
+        #[serde(default)]
+        remote_src: bool,
+        /// Whether the old content is kept beside the file.
+        #[serde(default)]
+        backup: bool,
+        /// Whether a file that is there is replaced when its content differs.
+        #[serde(default = "yes")]
+        force: bool,
+        /// A command that must accept the new content; `%s` stands for its path.
+        #[serde(default)]
+        validate: Option<String>,
+        /// Whether a link at `dest` is written through instead of replaced.
+        #[serde(default)]
+        follow: bool,
+        /// Whether links in the source are followed.
+        #[serde(default)]
+        local_follow: Option<bool>,
+        /// The SHA-1 that the content must have.
+        #[serde(default)]
+        checksum: Option<String>,
+        /// The permissions of directories made on the way.
+        #[serde(default)]
+        directory_mode: Option<Mode>,
+        /// Whether the controller decrypts a vault file.
+        #[serde(default = "yes")]
+        #[allow(dead_code)]
+        decrypt: bool,
+        /// The source's file name, from the controller.
+        #[serde(default)]
+        #[schemars(skip)]
+        _original_basename: Option<String>,
+        /// The source's permissions, from the controller, for `mode: preserve`.
+        #[serde(default)]
+        #[schemars(skip)]
+        _source_mode: Option<Octal>,
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Module for Copy {
+    const NAME: &'static str = "ansible.builtin.copy";
+
+    fn check(&self) -> Result<(), String> {
+        if self.src.is_some() && self.content.is_some() {
+            return Err("src and content are mutually exclusive".to_owned());
+        }
+        if self.content.is_some() && self.dest.0.ends_with('/') {
+            return Err("can not use content with a dir as dest".to_owned());
+        }
+        if self.remote_src && self.src.is_none() {
+            return Err("src (or content) is required".to_owned());
+        }
+        if self.validate.as_ref().is_some_and(|v| !v.contains("%s")) {
+            return Err(format!("validate must contain %s: {}", self.validate.as_deref().unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    fn run(self, host: &Host) -> Result<Outcome, Failure> {
+        if !self.remote_src {
+            let content = match (host.content(), &self.content) {
+                (Some(content), _) => content.clone(),
+                (None, Some(text)) => text.clone().into_bytes().into(),
+                (None, None) => return Err(Failure::new("src (or content) is required")),
+            };
+            let basename = self._original_basename.clone();
+            let source = Source { content, basename, mode: self._source_mode.map(|m| m.0), path: None };
+            return self.copy_file(host, source);
+        }
+        let Some(src) = &self.src else { return Err(Failure::new("src (or content) is required")) };
+        let path = host.path(src)?;
+        let Some(meta) = host.stat(&path)? else {
+            return Err(Failure::new(format!("Source {} not found", path.display())));
+        };
+        if !host.may(&path, "r") {
+            return Err(Failure::new(format!("Source {} not readable", path.display())));
+        }
+        if meta.is_dir() {
+            return tree::copy(&self, host, &path);
+        }
+        let basename = path.file_name().map(|n| n.to_string_lossy().into_owned());
+        let mode = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777;
+        self.copy_file(host, Source { content: host.content_of(&path), basename, mode: Some(mode), path: Some(path) })
+    }
+}
+
+/// A file to copy, wherever it came from.
+struct Source {
+    content: Content,
+    basename: Option<String>,
+    mode: Option<u32>,
+    path: Option<PathBuf>,
+}
+
+impl Copy {
+    fn copy_file(&self, host: &Host, source: Source) -> Result<Outcome, Failure> {
+        let checksum = source.content.checksum("sha1").context(|| "cannot read the source".to_owned())?;
+        if let Some(expected) = self.checksum.as_ref().filter(|c| **c != checksum) {
+            let msg = "Copied file does not match the expected checksum. Transfer failed.";
+            return Err(Failure::new(msg).with("checksum", checksum).with("expected_checksum", expected.as_str()));
+        }
+        let mut outcome = Outcome::unchanged();
+        let dest = self.destination(host, &source, &mut outcome)?;
+        let src = source.path.as_deref().map(text).or_else(|| self.src.as_ref().map(|s| s.0.clone()));
+        let existed = host.exists(&dest)?;
+        if existed {
+            if !self.force {
+                if let Some(src) = src {
+                    outcome.set("src", src);
+                }
+                files::describe(host, &dest, &mut outcome)?;
+                return Ok(outcome.with("msg", "file already exists").with("dest", text(&dest)));
+            }
+        } else if !outcome.changed && !host.check_mode() {
+            // In a dry run an earlier task may not have made it.
+            parent_must_exist(host, &dest)?;
+        }
+        let mut attributes = self.attributes_for(source.mode);
+        let written = host.write_file(&dest, &source.content, &self.options(host, &attributes)?)?;
+        outcome.changed |= written.changed;
+        outcome.diffs.extend(written.diff);
+        let md5 = source.content.checksum("md5").context(|| "cannot read the source".to_owned())?;
+        if source.path.is_some() && existed && written.changed {
+            // As in the reference, a copy made on the host does not inherit from the file that it replaces.
+            attributes.mode = attributes.mode.or(source.mode.map(Mode::Bits));
+            attributes.owner.get_or_insert(host.uid().to_string());
+            attributes.group.get_or_insert(host.gid().to_string());
+        }
+        files::settle(host, &dest, &attributes, self.follow, &mut outcome)?;
+        outcome.set("dest", text(&dest));
+        outcome.set("checksum", checksum);
+        if written.changed || source.path.is_some() {
+            if let Some(src) = src {
+                outcome.set("src", src);
+            }
+            outcome.set("md5sum", md5);
+        } else {
+            outcome.set("path", text(&dest));
+        }
+        if let Some(backup) = written.backup_file {
+            outcome.set("backup_file", text(&backup));
+        }
+        files::describe(host, &dest, &mut outcome)?;
+        Ok(outcome)
+    }
+
+    /// Where the file goes; makes the directories of a `dest` that ends with a slash.
+    fn destination(&self, host: &Host, source: &Source, outcome: &mut Outcome) -> Result<PathBuf, Failure> {
+        let mut dest = host.path(&self.dest)?;
+        let as_directory = self.dest.0.ends_with('/');
+        if as_directory && host.stat(&dest)?.is_none() {
+            let made = files::make_directories(host, &dest, self.directory_mode.as_ref())?;
+            for directory in &made {
+                files::settle(host, directory, &self.directory_attributes(), false, outcome)?;
+            }
+            outcome.changed |= !made.is_empty();
+        }
+        if as_directory || host.stat(&dest)?.is_some_and(|meta| meta.is_dir()) {
+            match &source.basename {
+                Some(name) => dest.push(name),
+                None => return Err(Failure::new("can not use content with a dir as dest")),
+            }
+        }
+        if self.follow && host.kind(&dest)? == FileKind::Link && host.stat(&dest)?.is_some() {
+            dest = host.canonical(&dest)?;
+        }
+        if host.stat(&dest)?.is_some_and(|meta| meta.is_dir()) {
+            return Err(Failure::new(format!("cannot write {}: it is a directory", dest.display())));
+        }
+        Ok(dest)
+    }
+
+    /// The attributes wanted for a file, `preserve` resolved.
+    fn attributes_for(&self, source_mode: Option<u32>) -> Attributes {
+        let mut attributes = self.file_attributes();
+        if attributes.mode == Some(Mode::Preserve) {
+            attributes.mode = source_mode.map(Mode::Bits);
+        }
+        attributes
+    }
+
+    /// The attributes wanted for directories made on the way.
+    fn directory_attributes(&self) -> Attributes {
+        Attributes { mode: self.directory_mode.clone(), ..self.file_attributes() }
+    }
+
+    fn options(&self, host: &Host, attributes: &Attributes) -> Result<WriteOptions, Failure> {
+        Ok(WriteOptions {
+            backup: self.backup,
+            validate: self.validate.clone(),
+            unsafe_writes: self.unsafe_writes,
+            mode_if_new: Some(host.mode_of_new(attributes.mode.as_ref(), false)?),
+        })
+    }
+}
+
+fn parent_must_exist(host: &Host, dest: &Path) -> Result<(), Failure> {
+    let parent = dest.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if host.stat(parent)?.is_some() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("Destination directory {} does not exist", parent.display())))
+}
+
+#[cfg(test)]
+mod tests;

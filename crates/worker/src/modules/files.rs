@@ -1,0 +1,58 @@
+//! What modules that make files have in common.
+
+use std::path::{Path, PathBuf};
+
+use crate::args::Mode;
+use crate::host::{Attributes, Host};
+use crate::module::{Failure, Outcome};
+
+/// Brings a path's attributes about and adds to the verdict and the differences what that came to.
+pub(super) fn settle(
+    host: &Host,
+    path: &Path,
+    wanted: &Attributes,
+    follow: bool,
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    if let Some(diff) = host.set_attributes(path, wanted, follow)? {
+        outcome.changed = true;
+        outcome.diffs.push(diff);
+    }
+    Ok(())
+}
+
+/// Adds the return values that tell what is at `path` now.
+pub(super) fn describe(host: &Host, path: &Path, outcome: &mut Outcome) -> Result<(), Failure> {
+    outcome.fields.extend(host.describe(path)?);
+    Ok(())
+}
+
+/// Makes a directory with all parents that are missing; gives those it made, the outermost first.
+pub(super) fn make_directories(host: &Host, path: &Path, mode: Option<&Mode>) -> Result<Vec<PathBuf>, Failure> {
+    let mut missing = Vec::new();
+    for directory in path.ancestors().filter(|p| !p.as_os_str().is_empty()) {
+        match host.stat(directory)? {
+            Some(meta) if meta.is_dir() => break,
+            Some(_) => {
+                let msg = format!(
+                    "There was an issue creating {} as requested: {} is not a directory",
+                    path.display(),
+                    directory.display()
+                );
+                return Err(Failure::new(msg).with("path", path.to_string_lossy()));
+            }
+            None => missing.push(directory.to_path_buf()),
+        }
+    }
+    missing.reverse();
+    for directory in &missing {
+        let bits = host.mode_of_new(mode, true)?;
+        host.make_directory(directory, mode.map(|_| bits))?;
+    }
+    Ok(missing)
+}
+
+/// A path as text, for return values.
+pub(super) fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,176 @@
+//! `ansible.builtin.replace`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::edit::Edit;
+use super::files::text;
+use super::pattern::{Alphabet, Flags, Pattern, Replacement};
+use crate::args::{PathArg, file_arguments};
+use crate::host::{Diff, Host, WriteOptions};
+use crate::module::{Failure, Module, Outcome};
+
+file_arguments! {
+    /// Replaces everything in a file that matches a regular expression.
+    #[derive(Debug, Deserialize, JsonSchema)]
+    pub struct Replace {
+        /// The file.
+        #[serde(alias = "dest", alias = "destfile", alias = "name")]
+        path: PathArg,
+        /// What to replace; `^` and `$` match at lines.
+        regexp: String,
+        /// What to put there; may refer to groups (`\1`, `\g<name>`).
+        #[serde(default)]
+        replace: String,
+        /// Only what follows a match of this is replaced.
+        #[serde(default)]
+        after: Option<String>,
+        /// Only what precedes a match of this is replaced.
+        #[serde(default)]
+        before: Option<String>,
+        /// The file's encoding.
+        #[serde(default = "utf8")]
+        encoding: String,
+        /// Whether the old content is kept beside the file.
+        #[serde(default)]
+        backup: bool,
+        /// A command that must accept the new content; `%s` stands for its path.
+        #[serde(default)]
+        validate: Option<String>,
+    }
+}
+
+fn utf8() -> String {
+    "utf-8".to_owned()
+}
+
+/// The encodings that a file can have.
+#[derive(Debug, Clone, Copy)]
+enum Encoding {
+    Utf8,
+    Ascii,
+    Latin1,
+}
+
+impl Encoding {
+    fn parse(name: &str) -> Result<Self, String> {
+        match name.to_ascii_lowercase().replace(['_', ' '], "-").as_str() {
+            "utf-8" | "utf8" => Ok(Self::Utf8),
+            "ascii" | "us-ascii" => Ok(Self::Ascii),
+            "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" | "l1" => Ok(Self::Latin1),
+            _ => Err(format!("encoding '{name}' is not supported: use utf-8, ascii or latin-1")),
+        }
+    }
+
+    fn decode(self, bytes: &[u8]) -> Result<String, Failure> {
+        let position = match self {
+            Self::Latin1 => return Ok(super::pattern::widen(bytes)),
+            Self::Ascii => bytes.iter().position(|b| !b.is_ascii()),
+            Self::Utf8 => std::str::from_utf8(bytes).err().map(|e| e.valid_up_to()),
+        };
+        match position {
+            Some(at) => Err(Failure::new(format!("the file is not {}: see the byte at position {at}", self.name()))),
+            None => Ok(String::from_utf8_lossy(bytes).into_owned()),
+        }
+    }
+
+    fn encode(self, text: &str) -> Result<Vec<u8>, Failure> {
+        let limit = match self {
+            Self::Utf8 => return Ok(text.as_bytes().to_vec()),
+            Self::Ascii => 0x7f,
+            Self::Latin1 => 0xff,
+        };
+        text.chars()
+            .map(|c| u8::try_from(u32::from(c)).ok().filter(|b| *b <= limit))
+            .collect::<Option<Vec<u8>>>()
+            .ok_or_else(|| Failure::new(format!("the new content cannot be written as {}", self.name())))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Utf8 => "utf-8",
+            Self::Ascii => "ascii",
+            Self::Latin1 => "latin-1",
+        }
+    }
+}
+
+impl Module for Replace {
+    const NAME: &'static str = "ansible.builtin.replace";
+
+    fn check(&self) -> Result<(), String> {
+        Encoding::parse(&self.encoding)?;
+        self.section()?;
+        self.compiled().map(|_| ())
+    }
+
+    fn run(self, host: &Host) -> Result<Outcome, Failure> {
+        let mut edit = Edit::open(host, host.path(&self.path)?)?;
+        let Some(bytes) = edit.old.take() else {
+            return Err(Failure::new(format!("Path {} does not exist !", edit.path.display())).with("rc", 257));
+        };
+        let encoding = Encoding::parse(&self.encoding).map_err(Failure::new)?;
+        let old = encoding.decode(&bytes)?;
+        edit.old = Some(bytes);
+        let range = match self.section().map_err(Failure::new)? {
+            None => 0..old.len(),
+            Some((pattern, shown)) => {
+                let found = pattern.captures(&old)?.and_then(|c| c.name("subsection").map(|m| m.start()..m.end()));
+                match found {
+                    Some(range) => range,
+                    None => {
+                        let msg = format!("Pattern for before/after params did not match the given file: {shown}");
+                        return Ok(Outcome::unchanged().with("msg", msg).with("rc", 0));
+                    }
+                }
+            }
+        };
+        let (pattern, replacement) = self.compiled().map_err(Failure::new)?;
+        let (middle, count) = pattern.replace_all(&old[range.clone()], &replacement)?;
+        let new = [&old[..range.start], &middle, &old[range.end..]].concat();
+        let options = WriteOptions {
+            backup: self.backup,
+            validate: self.validate.clone(),
+            unsafe_writes: self.unsafe_writes,
+            mode_if_new: None,
+        };
+        let path = text(&edit.path);
+        let msg = format!("{count} replacements made");
+        let changed = new != old;
+        let mut edited = edit.write(encoding.encode(&new)?, &msg, options, &self.file_attributes())?;
+        if let Some(diff) = edited.outcome.diffs.first_mut().filter(|_| changed) {
+            // The decoded texts, under the plain path: this is the one of the three that tells it so.
+            *diff = Diff::text(old, new).headers(path.clone(), path);
+        }
+        if let Some(backup) = edited.backup {
+            edited.outcome.set("backup_file", text(&backup));
+        }
+        Ok(edited.outcome.with("rc", 0))
+    }
+}
+
+impl Replace {
+    fn compiled(&self) -> Result<(Pattern, Replacement), String> {
+        let flags = Flags { multiline: true, dotall: false };
+        let pattern = Pattern::new(&self.regexp, Alphabet::Text, flags)?;
+        let replacement = Replacement::parse(&self.replace, &pattern)
+            .map_err(|e| format!("Unable to process replace due to error: {e}"))?;
+        Ok((pattern, replacement))
+    }
+
+    /// What finds the part of the file that is looked at, and how it is written; `None` for the whole file.
+    fn section(&self) -> Result<Option<(Pattern, String)>, String> {
+        let text = match (self.after.as_deref().unwrap_or_default(), self.before.as_deref().unwrap_or_default()) {
+            ("", "") => return Ok(None),
+            (after, "") => format!("{after}(?P<subsection>.*)"),
+            ("", before) => format!("(?P<subsection>.*){before}"),
+            (after, before) => format!("{after}(?P<subsection>.*?){before}"),
+        };
+        let flags = Flags { multiline: false, dotall: true };
+        Pattern::new(&text, Alphabet::Text, flags).map(|pattern| Some((pattern, text)))
+    }
+}
+
+#[cfg(test)]
+#[path = "replace_tests.rs"]
+mod tests;
