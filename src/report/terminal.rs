@@ -35,8 +35,6 @@ pub struct Terminal {
 /// The task under way.
 #[derive(Default)]
 struct State {
-    title: String,
-    hosts: u64,
     done: u64,
     /// Hosts by what became of the task, of those that are not shown one by one.
     quiet: Vec<(Verdict, String)>,
@@ -106,6 +104,7 @@ impl Terminal {
             }
             Event::Result(result) => self.result(result),
             Event::Included { what, hosts } => {
+                self.flush();
                 self.print(&format!("  included  {what} for {}\n", names(hosts)));
             }
             Event::Warning(diagnostic) | Event::Error(diagnostic) => {
@@ -123,7 +122,7 @@ impl Terminal {
         self.flush();
         let kind = if handler { "HANDLER" } else { "TASK" };
         self.print(&format!("{} {title}\n", self.paint(kind, "1")));
-        *self.state() = State { title: title.to_owned(), hosts, ..State::default() };
+        *self.state() = State::default();
         self.bar.set_length(hosts);
         self.bar.set_position(0);
         self.bar.set_message(title.to_owned());
