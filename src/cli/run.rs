@@ -16,6 +16,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::{Engine, Login, Outcome, Prompter, RunOptions};
 use crate::inventory::{self, Inventory, LoadOptions};
 use crate::playbook::{Loader, Options, Playbook, TagFilter};
+use crate::remote::build_id;
 use crate::report::{self, Terminal};
 use crate::value::Map;
 use crate::vars::{RunInfo, World};
@@ -122,6 +123,8 @@ struct Run {
 
 /// Reads and checks everything; nothing is contacted.
 fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
+    // Needed by the first login; ready by then. What goes wrong shows there.
+    std::thread::spawn(|| drop(build_id()));
     let config = Config::load()?;
     let extra = vars::extra_vars(&args.extra_vars)?;
     let mut errors = Vec::new();

@@ -26,14 +26,15 @@ pub(super) fn command(build: &str) -> String {
 }
 
 /// What tells one build of rplay from another: a hash of the program, computed once.
+///
+/// That takes some milliseconds: call it on a thread of its own as soon as it is clear that a host will be contacted.
 pub fn build_id() -> Result<&'static str, RemoteError> {
     static ID: OnceLock<Result<String, String>> = OnceLock::new();
     let id = ID.get_or_init(|| {
         let path = own_path()?;
-        let mut file = std::fs::File::open(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-        let mut hash = Sha256::new();
-        std::io::copy(&mut file, &mut hash).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-        Ok(hash.finalize().iter().take(10).map(|b| format!("{b:02x}")).collect())
+        let program = std::fs::read(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        let hash = Sha256::digest(&program);
+        Ok(hash.iter().take(10).map(|b| format!("{b:02x}")).collect())
     });
     id.as_deref().map_err(|e| RemoteError::Deploy(e.clone()))
 }

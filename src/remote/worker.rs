@@ -33,17 +33,20 @@ struct Route {
     up: OnceCell<Result<(), RemoteError>>,
 }
 
+/// Who waits for the replies to which request.
+type Waiting = HashMap<u64, mpsc::UnboundedSender<(Reply, Vec<u8>)>>;
+
 /// What the reading side and the callers share.
 #[derive(Default)]
 struct Shared {
-    waiting: Mutex<HashMap<u64, mpsc::UnboundedSender<(Reply, Vec<u8>)>>>,
+    waiting: Mutex<Waiting>,
     closed: AtomicBool,
     /// The host's last words: why the connection ended, what the worker said on standard error.
     words: Mutex<String>,
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, mpsc::UnboundedSender<(Reply, Vec<u8>)>>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
