@@ -33,7 +33,8 @@ pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Actio
         }
         (None, Some(src)) => {
             let path = ctx.file(&src, "files")?;
-            if path.is_dir() {
+            // A directory takes several calls; a long file is not sent where it is already.
+            if path.is_dir() || is_long(&path) {
                 return Ok(Plan::Steps(args));
             }
             let call = file_call(&args, &path, &src)?;
@@ -59,11 +60,72 @@ fn file_call(args: &Map, path: &Path, src: &str) -> Result<Call, ActionError> {
     Ok(Call { args: object, content: Some(content) })
 }
 
+/// Whether a file is worth a question before it is sent.
+fn is_long(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.len() > rplay_protocol::CHUNK as u64)
+}
+
+/// Copies what takes more than one call: a directory, or a long file.
+pub(super) async fn steps(ctx: &ActionContext<'_>, args: Map, hands: &dyn Hands) -> Result<Map, ActionError> {
+    let src = text(&args, "src").unwrap_or_default();
+    let path = ctx.file(&src, "files")?;
+    if path.is_dir() {
+        return directory(ctx, args, &path, hands).await;
+    }
+    if let Some(result) = already_there(&args, &path, hands).await? {
+        return Ok(result);
+    }
+    let call = file_call(&args, &path, &src)?;
+    one(hands, COPY, call).await
+}
+
+/// Runs one call and gives its result.
+async fn one(hands: &dyn Hands, module: &'static str, call: Call) -> Result<Map, ActionError> {
+    let answers = hands.calls(module, vec![call]).await?;
+    let answer = answers.into_iter().next().ok_or_else(|| ActionError::failed("the host did not answer"))?;
+    Ok(crate::value::from_object(&answer.result))
+}
+
+/// The result where the host has the same content already: only its attributes are seen to.
+async fn already_there(args: &Map, path: &Path, hands: &dyn Hands) -> Result<Option<Map>, ActionError> {
+    let dest = text(args, "dest").unwrap_or_default();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let target = if dest.ends_with('/') { format!("{dest}{name}") } else { dest };
+    let mut question = rplay_protocol::Object::new();
+    question.insert("path".into(), target.clone().into());
+    question.insert("follow".into(), flag(args, "follow", false).into());
+    let answer = one(hands, "ansible.builtin.stat", Call { args: question, content: None }).await?;
+    let there = answer.get("stat").and_then(|stat| stat.get("checksum")).and_then(Value::as_str);
+    let wrong = |e: std::io::Error| ActionError::failed(format!("cannot read {}: {e}", path.display()));
+    let ours = rplay_worker::host::digest(&mut std::fs::File::open(path).map_err(wrong)?, "sha1").map_err(wrong)?;
+    if there != Some(ours.as_str()) {
+        return Ok(None);
+    }
+    let mut object = rplay_protocol::Object::new();
+    object.insert("path".into(), target.clone().into());
+    object.insert("state".into(), "file".into());
+    object.insert("follow".into(), flag(args, "follow", false).into());
+    for key in ["mode", "owner", "group", "attributes", "seuser", "serole", "setype", "selevel"] {
+        let value = args.get(key).filter(|v| !v.is_null());
+        match value.map(Value::to_json) {
+            Some(serde_json::Value::String(word)) if key == "mode" && word == "preserve" => {
+                let mode = std::fs::metadata(path).map_err(wrong)?.mode() & 0o7777;
+                object.insert(key.into(), format!("{mode:04o}").into());
+            }
+            Some(value) => drop(object.insert(key.into(), value)),
+            None => {}
+        }
+    }
+    let mut result = one(hands, "ansible.builtin.file", Call { args: object, content: None }).await?;
+    result.insert("dest".into(), target.into());
+    result.insert("checksum".into(), ours.into());
+    Ok(Some(result))
+}
+
 /// Copies a directory: its directories in one request, its files in another.
-pub(super) async fn directory(ctx: &ActionContext<'_>, args: Map, hands: &dyn Hands) -> Result<Map, ActionError> {
+async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn Hands) -> Result<Map, ActionError> {
     let src = text(&args, "src").unwrap_or_default();
     let dest = text(&args, "dest").unwrap_or_default();
-    let root = ctx.file(&src, "files")?;
     // `src/` means what is in it, `src` the directory itself.
     let target = if src.ends_with('/') {
         PathBuf::from(&dest)
@@ -74,7 +136,7 @@ pub(super) async fn directory(ctx: &ActionContext<'_>, args: Map, hands: &dyn Ha
     let mut files = Vec::new();
     let mut links = Vec::new();
     let follow = flag(&args, "local_follow", true);
-    scan(&root, Path::new(""), follow, &mut directories, &mut files, &mut links)
+    scan(root, Path::new(""), follow, &mut directories, &mut files, &mut links)
         .map_err(|e| ActionError::failed(format!("cannot read {}: {e}", root.display())))?;
     let join = |inside: &Path| if inside.as_os_str().is_empty() { target.clone() } else { target.join(inside) };
     let mut made = Vec::new();

@@ -168,7 +168,7 @@ pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
 /// Carries out an action that takes several steps.
 pub async fn steps(ctx: &ActionContext<'_>, args: Map, hands: &dyn Hands) -> Result<Map, ActionError> {
     match ctx.module {
-        "ansible.builtin.copy" => copy::directory(ctx, args, hands).await,
+        "ansible.builtin.copy" => copy::steps(ctx, args, hands).await,
         "ansible.builtin.fetch" => fetch::fetch(ctx, &args, hands).await,
         "ansible.builtin.raw" => raw::raw(ctx, &args, hands).await,
         "ansible.builtin.pause" => simple::pause(&args).await,
