@@ -220,7 +220,8 @@ impl Host {
         let found = command.program.to_str().filter(|p| !p.contains('/')).and_then(|name| self.find_program(name));
         let program = found.map_or_else(|| command.program.clone(), PathBuf::into_os_string);
         let mut process = std::process::Command::new(program);
-        process.args(&command.args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let stdin = if command.stdin.is_empty() { Stdio::null() } else { Stdio::piped() };
+        process.args(&command.args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         process.envs(self.environment.iter().map(|(k, v)| (OsStr::new(k), OsStr::new(v))));
         process.envs(command.environment.iter().map(|(k, v)| (k, v)));
         process.process_group(0);
@@ -237,23 +238,28 @@ impl Host {
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let sink = if command.streamed { self.sink.clone() } else { None };
         let deadline = command.timeout.map(|t| Instant::now() + t);
+        // As few threads as will do: a loop of short commands spends its time on them.
         std::thread::scope(|scope| {
             let input = &command.stdin;
-            scope.spawn(move || {
-                if let Some(mut pipe) = stdin {
+            if let Some(mut pipe) = stdin {
+                scope.spawn(move || {
                     // A command that does not read all of it is free not to.
                     let _ = pipe.write_all(input);
-                }
-            });
+                });
+            }
             let err_sink = sink.clone();
             let err = scope.spawn(move || drain(stderr, Stream::Stderr, err_sink.as_ref()));
-            let out = scope.spawn(move || drain(stdout, Stream::Stdout, sink.as_ref()));
-            let (status, timed_out) = wait(child, deadline, group)?;
-            let collect = |thread: std::thread::ScopedJoinHandle<'_, Vec<u8>>| thread.join().unwrap_or_default();
+            let (stdout, (status, timed_out)) = if deadline.is_some() {
+                let out = scope.spawn(move || drain(stdout, Stream::Stdout, sink.as_ref()));
+                let ended = wait(child, deadline, group)?;
+                (out.join().unwrap_or_default(), ended)
+            } else {
+                (drain(stdout, Stream::Stdout, sink.as_ref()), wait(child, None, group)?)
+            };
             Ok(Output {
                 rc: status.code().unwrap_or_else(|| -status.signal().unwrap_or(1)),
-                stdout: collect(out),
-                stderr: collect(err),
+                stdout,
+                stderr: err.join().unwrap_or_default(),
                 timed_out,
             })
         })
