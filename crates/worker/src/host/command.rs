@@ -1,15 +1,12 @@
 //! Running commands: those that only read, and those that change the host.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use rplay_protocol::Stream;
-
-use super::{Host, OutputSink};
+use super::{Host, pipes};
 use crate::module::{Context, Failure};
 
 /// A command to run; always an argument vector, never a line for a shell, unless the program is one.
@@ -235,33 +232,15 @@ impl Host {
     }
 
     fn communicate(&self, child: &mut Child, command: &Command, group: i32) -> std::io::Result<Output> {
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let sink = if command.streamed { self.sink.clone() } else { None };
+        let sink = if command.streamed { self.sink.as_ref() } else { None };
         let deadline = command.timeout.map(|t| Instant::now() + t);
-        // As few threads as will do: a loop of short commands spends its time on them.
-        std::thread::scope(|scope| {
-            let input = &command.stdin;
-            if let Some(mut pipe) = stdin {
-                scope.spawn(move || {
-                    // A command that does not read all of it is free not to.
-                    let _ = pipe.write_all(input);
-                });
-            }
-            let err_sink = sink.clone();
-            let err = scope.spawn(move || drain(stderr, Stream::Stderr, err_sink.as_ref()));
-            let (stdout, (status, timed_out)) = if deadline.is_some() {
-                let out = scope.spawn(move || drain(stdout, Stream::Stdout, sink.as_ref()));
-                let ended = wait(child, deadline, group)?;
-                (out.join().unwrap_or_default(), ended)
-            } else {
-                (drain(stdout, Stream::Stdout, sink.as_ref()), wait(child, None, group)?)
-            };
-            Ok(Output {
-                rc: status.code().unwrap_or_else(|| -status.signal().unwrap_or(1)),
-                stdout,
-                stderr: err.join().unwrap_or_default(),
-                timed_out,
-            })
+        let end = |hard: bool| if hard { kill_group(group, rustix::process::Signal::KILL) } else { end_group(group) };
+        let ended = pipes::communicate(child, &command.stdin, deadline, sink, end)?;
+        Ok(Output {
+            rc: ended.status.code().unwrap_or_else(|| -ended.status.signal().unwrap_or(1)),
+            stdout: ended.stdout,
+            stderr: ended.stderr,
+            timed_out: ended.timed_out,
         })
     }
 }
@@ -272,43 +251,6 @@ fn command_failure(command: &Command, output: &Output) -> Failure {
         .with("rc", output.rc)
         .with("stdout", output.stdout_text())
         .with("stderr", output.stderr_text())
-}
-
-fn drain(pipe: Option<impl Read>, stream: Stream, sink: Option<&OutputSink>) -> Vec<u8> {
-    let Some(mut pipe) = pipe else { return Vec::new() };
-    let mut all = Vec::new();
-    let mut piece = vec![0; 64 * 1024];
-    loop {
-        match pipe.read(&mut piece) {
-            Ok(0) => return all,
-            Ok(n) => {
-                all.extend_from_slice(&piece[..n]);
-                if let Some(sink) = sink {
-                    sink(stream, &piece[..n]);
-                }
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => return all,
-        }
-    }
-}
-
-fn wait(child: &mut Child, deadline: Option<Instant>, group: i32) -> std::io::Result<(std::process::ExitStatus, bool)> {
-    let Some(deadline) = deadline else { return Ok((child.wait()?, false)) };
-    let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok((status, false));
-        }
-        if Instant::now() >= deadline {
-            end_group(group);
-            std::thread::sleep(Duration::from_millis(50));
-            kill_group(group, rustix::process::Signal::KILL);
-            return Ok((child.wait()?, true));
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
-    }
 }
 
 /// Asks a process group to end.
@@ -331,5 +273,36 @@ fn set_umask_in_child(process: &mut std::process::Command, umask: u32) {
             rustix::process::umask(rustix::fs::Mode::from_bits_truncate(umask));
             Ok(())
         });
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_over_when_its_process_is() {
+        let began = Instant::now();
+        let output = Host::new().query(&Command::shell("echo out; echo err >&2; sleep 20 & exit 3")).unwrap();
+        assert_eq!((output.rc, &output.stdout[..], &output.stderr[..]), (3, &b"out\n"[..], &b"err\n"[..]));
+        assert!(began.elapsed() < Duration::from_secs(10), "waited for what was left behind");
+    }
+
+    #[test]
+    fn much_input_and_output_pass_through() {
+        let text = vec![b'x'; 3_000_000];
+        let output = Host::new().query(&Command::new("cat").stdin(text.clone())).unwrap();
+        assert!(output.stdout == text);
+        let output = Host::new().query(&Command::new("true").stdin(text)).unwrap();
+        assert_eq!(output.rc, 0, "a command need not read its input");
+    }
+
+    #[test]
+    fn time_runs_out() {
+        let command = Command::shell("trap '' TERM; echo begun; while :; do sleep 1; done");
+        let output = Host::new().query(&command.timeout(Duration::from_millis(300))).unwrap();
+        assert!(output.timed_out && output.stdout == b"begun\n");
+        assert_eq!(output.rc, -9);
     }
 }

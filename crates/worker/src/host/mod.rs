@@ -14,6 +14,7 @@ mod diff;
 mod files;
 mod mode;
 mod paths;
+mod pipes;
 mod write;
 
 use std::any::Any;
