@@ -37,6 +37,7 @@ struct Playbook {
 /// Runs the command that the program's name and arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
+    trace();
     let applet = std::env::args_os().next().map(std::path::PathBuf::from);
     let applet = applet.as_deref().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
     if applet.as_deref() == Some("ansible-playbook") {
@@ -49,6 +50,13 @@ pub fn main() -> ExitCode {
         Ok(Cli { command: Command::Run(args) }) => run::main(&args),
         Ok(Cli { command: Command::Worker }) => worker(),
         Err(error) => usage(&error),
+    }
+}
+
+/// With `RPLAY_LOG` (as in `RPLAY_LOG=rplay=debug`), what happens inside is told on standard error.
+fn trace() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("RPLAY_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
 }
 
