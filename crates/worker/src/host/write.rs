@@ -148,6 +148,33 @@ impl Host {
             .context(|| format!("cannot make a temporary file in {}", directory.display()))
     }
 
+    /// Puts a program of the controller's where it can be executed, for this user only; gone when it is dropped.
+    ///
+    /// Beside the worker when that is possible, since files can be executed there; `/tmp` may forbid it.
+    pub fn scratch_program(&self, name: &str, content: &Content) -> Result<tempfile::TempPath, Failure> {
+        let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
+        let places = beside.into_iter().chain([std::env::temp_dir(), PathBuf::from("/var/tmp")]);
+        let suffix = format!("-{}", name.replace('/', "_"));
+        let mut last = Failure::new("there is no directory for a script");
+        for place in places {
+            let made = tempfile::Builder::new()
+                .prefix("rplay-")
+                .suffix(&suffix)
+                .permissions(Permissions::from_mode(0o700))
+                .tempfile_in(&place)
+                .and_then(|mut file| {
+                    io::copy(&mut content.open()?, &mut file)?;
+                    // Closed: a file that is open for writing cannot be executed.
+                    Ok(file.into_temp_path())
+                });
+            match made {
+                Ok(path) => return Ok(path),
+                Err(e) => last = Failure::new(format!("cannot put the script into {}: {e}", place.display())),
+            }
+        }
+        Err(last)
+    }
+
     /// Makes a file or directory under a name that nothing has, for its owner only; `None` in check mode.
     pub fn make_temporary(
         &self,

@@ -73,6 +73,56 @@ fn yes() -> bool {
     true
 }
 
+/// Runs a script of the controller's.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Script {
+    /// The script's arguments, as one line.
+    #[serde(rename = "_raw_params", default)]
+    line: String,
+    /// The script's file name, from the controller.
+    #[serde(default)]
+    #[schemars(skip)]
+    _original_basename: Option<String>,
+    /// A path (or glob); when it exists, the script is not run.
+    #[serde(default)]
+    creates: Option<PathArg>,
+    /// A path (or glob); when it does not exist, the script is not run.
+    #[serde(default)]
+    removes: Option<PathArg>,
+    /// The directory to run in.
+    #[serde(default)]
+    chdir: Option<PathArg>,
+    /// What to run the script with, instead of its first line.
+    #[serde(default)]
+    executable: Option<String>,
+}
+
+impl Module for Script {
+    const NAME: &'static str = "ansible.builtin.script";
+
+    fn run(self, host: &Host) -> Result<Outcome, Failure> {
+        let Some(content) = host.content().cloned() else {
+            return Err(Failure::new("the script's content did not come with the call"));
+        };
+        // Kept until the end of this function, in a dry run too: it is the worker's own and gone afterwards.
+        let file = host.scratch_program(self._original_basename.as_deref().unwrap_or("script"), &content)?;
+        let path = file.to_string_lossy().into_owned();
+        let with = self.executable.map(|e| format!("{e} ")).unwrap_or_default();
+        let line = format!("{with}{} {}", shell_words::quote(&path), self.line);
+        let job = Job {
+            command: Command::shell(line.trim_end()),
+            shown: Value::String(line.trim_end().to_owned()),
+            creates: self.creates,
+            removes: self.removes,
+            chdir: self.chdir,
+            stdin: None,
+            stdin_add_newline: false,
+            strip_empty_ends: false,
+        };
+        job.run(host)
+    }
+}
+
 /// What command and shell have in common once the words are known.
 struct Job {
     command: Command,
@@ -273,6 +323,17 @@ mod tests {
         assert_eq!(outcome.fields["stdout"], "a b\nc");
         let failure = run(json!({"argv": ["sh", "-c", "echo no >&2; exit 3"]}), &host).unwrap_err();
         assert_eq!((&failure.fields["rc"], &failure.fields["stderr"]), (&json!(3), &json!("no")));
+    }
+
+    #[test]
+    fn scripts_run_and_leave_nothing() {
+        let host = Host::new().with_content(Some(b"#!/bin/sh\necho \"$0 got $*\"\n".to_vec().into()));
+        let object = json!({"_raw_params": "a 'b c'", "_original_basename": "say.sh"});
+        let outcome = args::parse::<Script>(object.as_object().unwrap()).unwrap().run(&host).unwrap();
+        let said = outcome.fields["stdout"].as_str().unwrap();
+        assert!(said.trim_end().ends_with("got a b c"), "{said}");
+        let path = said.split(' ').next().unwrap();
+        assert!(path.ends_with("say.sh") && !std::path::Path::new(path).exists(), "{path}");
     }
 
     #[test]

@@ -12,12 +12,14 @@ mod get_url;
 mod hostname;
 mod http;
 mod lineinfile;
+mod package;
 mod pattern;
 mod ping;
 mod replace;
 mod slurp;
 mod stat;
 mod sysctl;
+mod systemd;
 mod tempfile;
 mod wait_for;
 
@@ -29,6 +31,10 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<copy::Copy>(),
     Entry::of::<file::File>(),
     Entry::of::<command::ShellArgs>(),
+    Entry::of::<command::Script>(),
+    Entry::of::<package::Package>(),
+    Entry::of::<systemd::Systemd>(),
+    Entry::of::<systemd::Service>(),
     Entry::of::<stat::Stat>(),
     Entry::of::<slurp::Slurp>(),
     Entry::of::<slurp::Fetch>(),
