@@ -2,12 +2,17 @@
 
 mod command;
 mod ping;
+mod setup;
 
 use crate::module::Entry;
 
 /// All modules, by full name.
-pub static MODULES: &[Entry] =
-    &[Entry::of::<command::CommandArgs>(), Entry::of::<command::ShellArgs>(), Entry::of::<ping::Ping>()];
+pub static MODULES: &[Entry] = &[
+    Entry::of::<command::CommandArgs>(),
+    Entry::of::<command::ShellArgs>(),
+    Entry::of::<ping::Ping>(),
+    Entry::of::<setup::Setup>(),
+];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
 #[must_use]
