@@ -1,8 +1,13 @@
 //! Every module that runs on a managed host, one file each.
 
 mod command;
+mod group;
 mod ping;
 mod setup;
+#[cfg(test)]
+mod stage;
+mod steps;
+mod user;
 
 use crate::module::Entry;
 
@@ -12,6 +17,8 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<command::ShellArgs>(),
     Entry::of::<ping::Ping>(),
     Entry::of::<setup::Setup>(),
+    Entry::of::<group::Group>(),
+    Entry::of::<user::User>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
