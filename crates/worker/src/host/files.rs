@@ -23,7 +23,47 @@ pub enum FileKind {
     Special,
 }
 
+/// How full a file system is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of one block, the unit of the counts.
+    pub block_size: u64,
+    /// Bytes that are best read and written at once.
+    pub io_size: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Blocks that anybody may still use.
+    pub available: u64,
+    /// Inodes.
+    pub inodes: u64,
+    /// Inodes that anybody may still use.
+    pub inodes_available: u64,
+}
+
+fn usage(path: &Path) -> io::Result<Usage> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(Usage {
+        block_size: stat.f_frsize,
+        io_size: stat.f_bsize,
+        blocks: stat.f_blocks,
+        available: stat.f_bavail,
+        inodes: stat.f_files,
+        inodes_available: stat.f_favail,
+    })
+}
+
 impl Host {
+    /// How full the file system is that holds `path`.
+    pub fn usage(&self, path: &Path) -> Result<Usage, Failure> {
+        usage(&self.real(path)).context(|| format!("cannot tell how full {} is", path.display()))
+    }
+
+    /// The same, to be asked on another thread: a file system of another host may never answer.
+    pub fn usage_later(&self, path: &Path) -> impl FnOnce() -> io::Result<Usage> + Send + 'static {
+        let real = self.real(path);
+        move || usage(&real)
+    }
+
     /// What is at `path`, not following a link there.
     pub fn kind(&self, path: &Path) -> Result<FileKind, Failure> {
         let Some(meta) = self.lstat(path)? else { return Ok(FileKind::Absent) };

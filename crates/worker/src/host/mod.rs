@@ -27,7 +27,7 @@ pub use accounts::{GroupEntry, UserEntry};
 pub use attributes::{Attributes, SelinuxContext};
 pub use command::{Command, Output};
 pub use diff::Diff;
-pub use files::{FileKind, digest, digest_bytes};
+pub use files::{FileKind, Usage, digest, digest_bytes};
 pub use mode::symbolic_mode;
 pub use write::{WriteOptions, Written};
 

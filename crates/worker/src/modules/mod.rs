@@ -3,12 +3,14 @@
 mod authorized_key;
 mod blockinfile;
 mod command;
+#[cfg(test)]
 mod copy;
 mod cron;
 mod edit;
 mod file;
 mod files;
 mod get_url;
+mod group;
 mod hostname;
 mod http;
 mod lineinfile;
@@ -16,11 +18,15 @@ mod package;
 mod pattern;
 mod ping;
 mod replace;
+mod setup;
 mod slurp;
+mod stage;
 mod stat;
+mod steps;
 mod sysctl;
 mod systemd;
 mod tempfile;
+mod user;
 mod wait_for;
 
 use crate::module::Entry;
@@ -49,6 +55,9 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<cron::Cron>(),
     Entry::of::<tempfile::TempFile>(),
     Entry::of::<ping::Ping>(),
+    Entry::of::<setup::Setup>(),
+    Entry::of::<group::Group>(),
+    Entry::of::<user::User>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
