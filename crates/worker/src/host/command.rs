@@ -189,19 +189,6 @@ impl Host {
             .find(|p| self.may(p, "x") && self.stat(p).ok().flatten().is_some_and(|meta| meta.is_file()))
     }
 
-    /// A program of the worker's own in a temporary directory, for this user only; gone when it is dropped.
-    ///
-    /// It changes nothing that outlives the call, so it may be made in check mode too.
-    pub fn temporary_program(&self, content: &[u8]) -> Result<tempfile::TempPath, Failure> {
-        let attempted = || "cannot make a temporary program".to_owned();
-        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        let mut file =
-            tempfile::Builder::new().prefix("rplay-").permissions(permissions).tempfile().context(attempted)?;
-        file.write_all(content).context(attempted)?;
-        // Closed: a file that is open for writing cannot be run.
-        Ok(file.into_temp_path())
-    }
-
     /// A program's path, or a failure that names what is missing.
     pub fn require_program(&self, name: &str) -> Result<PathBuf, Failure> {
         self.find_program(name)

@@ -3,7 +3,6 @@
 mod authorized_key;
 mod blockinfile;
 mod command;
-#[cfg(test)]
 mod copy;
 mod cron;
 mod edit;
@@ -20,6 +19,7 @@ mod ping;
 mod replace;
 mod setup;
 mod slurp;
+#[cfg(test)]
 mod stage;
 mod stat;
 mod steps;

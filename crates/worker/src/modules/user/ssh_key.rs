@@ -84,7 +84,8 @@ impl User {
             return Ok(());
         };
         // Arguments are for everybody to see; the environment of root's processes is not.
-        let asker = host.temporary_program(b"#!/bin/sh\nprintf '%s\\n' \"$RPLAY_PASSPHRASE\"\n")?;
+        let asker =
+            host.scratch_program("program", &b"#!/bin/sh\nprintf '%s\\n' \"$RPLAY_PASSPHRASE\"\n".to_vec().into())?;
         let command = command
             .env("SSH_ASKPASS", &*asker)
             .env("SSH_ASKPASS_REQUIRE", "force")
