@@ -4,6 +4,9 @@
 //! A variable that is itself a template is evaluated when it is used, and a template that is one expression keeps the
 //! expression's type. The engine is minijinja; `filters`, `tests` and `lookups` hold what Ansible adds.
 
+mod call;
+#[cfg(test)]
+mod cases;
 mod chain;
 mod engine;
 mod error;
