@@ -19,20 +19,13 @@ pub(super) struct Spec {
     pub params: &'static [&'static str],
     /// What it does.
     pub body: Body,
-    /// Whether it is one of Ansible's, known by its full name too; the others are Jinja's own.
-    pub ansible: bool,
     /// Whether it takes arguments that are not defined.
     pub lenient: bool,
 }
 
-/// One of Ansible's.
+/// Something a template can call, also by its full name.
 pub(super) const fn ansible(names: &'static [&'static str], params: &'static [&'static str], body: Body) -> Spec {
-    Spec { names, params, body, ansible: true, lenient: false }
-}
-
-/// One of Jinja's.
-pub(super) const fn jinja(names: &'static [&'static str], params: &'static [&'static str], body: Body) -> Spec {
-    Spec { names, params, body, ansible: false, lenient: false }
+    Spec { names, params, body, lenient: false }
 }
 
 impl Spec {
@@ -47,7 +40,16 @@ impl Spec {
             let mut call = Call::bind(self, state, args)?;
             (self.body)(&mut call)
         };
-        run(state).map_err(|e| if self.ansible { self.prefix(e, kind) } else { e })
+        run(state).map_err(|e| match e.kind() {
+            // Only the engine knows the name of something undefined inside an argument.
+            ErrorKind::UndefinedError if e.detail() == Some(crate::value::UNDEFINED_INSIDE) => {
+                match args.iter().find_map(|arg| undefined_inside(arg, 0)) {
+                    Some(inner) => undefined(state, &inner),
+                    None => e,
+                }
+            }
+            _ => self.prefix(e, kind),
+        })
     }
 
     /// The reference names the plugin that failed.
@@ -65,7 +67,7 @@ impl Spec {
     }
 
     fn all_names(&self) -> impl Iterator<Item = String> + use<'_> {
-        let full = self.names.iter().filter(|_| self.ansible).map(|name| format!("ansible.builtin.{name}"));
+        let full = self.names.iter().map(|name| format!("ansible.builtin.{name}"));
         self.names.iter().map(|name| (*name).to_owned()).chain(full)
     }
 }
@@ -123,6 +125,22 @@ pub(super) fn undefined(state: &mut State<'_, '_>, value: &Jinja) -> Error {
     match state.format(value.clone()) {
         Err(error) => error,
         Ok(_) => Error::from(ErrorKind::UndefinedError),
+    }
+}
+
+/// The first undefined value inside a container.
+fn undefined_inside(value: &Jinja, depth: usize) -> Option<Jinja> {
+    match value.kind() {
+        ValueKind::Undefined => Some(value.clone()),
+        ValueKind::Seq | ValueKind::Iterable if depth < 50 => {
+            value.try_iter().ok()?.find_map(|item| undefined_inside(&item, depth + 1))
+        }
+        ValueKind::Map if depth < 50 => value
+            .try_iter()
+            .ok()?
+            .filter_map(|key| value.get_item(&key).ok())
+            .find_map(|item| undefined_inside(&item, depth + 1)),
+        _ => None,
     }
 }
 

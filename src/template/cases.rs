@@ -58,4 +58,4 @@ macro_rules! tables {
     };
 }
 
-tables! { core data }
+tables! { core data regex paths hashes lists tests }

@@ -14,7 +14,15 @@ mod files;
 pub mod filters;
 mod lazy;
 pub mod lookups;
+mod methods;
+mod mutable;
+mod password;
+mod pyrandom;
+mod python;
+mod regex;
+mod rewrite;
 pub mod tests;
+mod time;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -3,13 +3,13 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail, jinja, type_name, undefined};
+use crate::template::call::{Call, Spec, ansible, fail, type_name, undefined};
 use crate::template::error::Mandatory;
 use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
     ansible(&["bool"], &["value"], to_bool),
-    jinja(&["default", "d"], &["value", "default_value", "boolean"], default).lenient(),
+    ansible(&["default", "d"], &["value", "default_value", "boolean"], default).lenient(),
     ansible(&["mandatory"], &["a", "msg"], mandatory).lenient(),
     ansible(&["ternary"], &["value", "true_val", "false_val", "none_val"], ternary),
     ansible(&["type_debug"], &["value"], type_debug),
