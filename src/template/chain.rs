@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use minijinja::machinery::{Token, tokenize};
-use minijinja::syntax::SyntaxConfig;
+use minijinja::machinery::Token;
 use minijinja::value::Object;
 use minijinja::{Environment, State, Value as Jinja};
+
+use super::rewrite::{Edit, Tokens};
 
 const SOFT: &str = "__soft";
 const HARD: &str = "__hard";
@@ -38,46 +39,27 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
     );
 }
 
-/// The template with its optional chains softened; one that cannot be read stays as it is, for the engine to complain of.
-pub(super) fn soften(source: &str, syntax: &SyntaxConfig) -> String {
-    if !["defined", "|d", "| d"].iter().any(|word| source.contains(word)) {
-        return source.to_owned();
-    }
-    let Ok(tokens) = tokenize(source, false, syntax.clone()).collect::<Result<Vec<_>, _>>() else {
-        return source.to_owned();
-    };
-    let mut inserts: Vec<(usize, String)> = Vec::new();
+/// The edits that soften a template's optional chains.
+pub(super) fn soften(tokens: &Tokens<'_>) -> Vec<Edit> {
+    let mut edits = Vec::new();
     for at in 1..tokens.len() {
-        if forgives(&tokens, at)
-            && let Some(links) = chain_before(&tokens, at)
+        if forgives(tokens, at)
+            && let Some((first, ends)) = chain_before(tokens, at)
         {
-            let (first, ends) = links;
             // Without an attribute there is nothing to soften.
             if ends.len() < 2 {
                 continue;
             }
-            inserts.push((tokens[first].1.start_offset as usize, "(".repeat(ends.len())));
+            edits.push(Edit::insert(tokens[first].1.start_offset, "(".repeat(ends.len())));
             let last = ends.len() - 1;
             for (i, end) in ends.iter().enumerate() {
                 let filter = if i == last { HARD } else { SOFT };
-                inserts.push((tokens[*end].1.end_offset as usize, format!("|{filter})")));
+                edits.push(Edit::insert(tokens[*end].1.end_offset, format!("|{filter})")));
             }
         }
     }
-    inserts.sort_by_key(|(at, _)| *at);
-    let mut out = String::with_capacity(source.len() + 16 * inserts.len());
-    let mut from = 0;
-    for (at, text) in inserts {
-        let Some(piece) = source.get(from..at) else { return source.to_owned() };
-        out.push_str(piece);
-        out.push_str(&text);
-        from = at;
-    }
-    out.push_str(source.get(from..).unwrap_or_default());
-    out
+    edits
 }
-
-type Tokens<'a> = [(Token<'a>, minijinja::machinery::Span)];
 
 /// Whether the token at `at` begins `is defined`, `is not defined`, `is undefined`, `| default` or `| d`.
 fn forgives(tokens: &Tokens<'_>, at: usize) -> bool {
@@ -137,7 +119,7 @@ fn finish(first: usize, mut ends: Vec<usize>) -> Option<(usize, Vec<usize>)> {
     Some((first, ends))
 }
 
-fn matching_open(tokens: &Tokens<'_>, close: usize) -> Option<usize> {
+pub(super) fn matching_open(tokens: &Tokens<'_>, close: usize) -> Option<usize> {
     let mut depth = 0usize;
     for i in (0..=close).rev() {
         match &tokens[i].0 {
@@ -154,17 +136,19 @@ fn matching_open(tokens: &Tokens<'_>, close: usize) -> Option<usize> {
     None
 }
 
-fn is_keyword(name: &str) -> bool {
+pub(super) fn is_keyword(name: &str) -> bool {
     matches!(name, "not" | "and" | "or" | "in" | "is" | "if" | "else" | "elif" | "for")
 }
 
 #[cfg(test)]
 mod unit {
-    use super::*;
+    use minijinja::syntax::SyntaxConfig;
+
+    use super::super::rewrite::{Strings, rewrite};
 
     #[test]
     fn only_optional_chains_are_softened() {
-        let soften = |text| soften(text, &SyntaxConfig::default());
+        let soften = |text| rewrite(text, &SyntaxConfig::default(), Strings::Escaped);
         assert_eq!(soften("{{ a.b }} {{ a is defined }}"), "{{ a.b }} {{ a is defined }}");
         assert_eq!(soften("{{ a.b is defined }}"), "{{ ((a|__soft).b|__hard) is defined }}");
         assert_eq!(

@@ -8,7 +8,8 @@ use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja};
 
 use super::lazy::Root;
-use super::{TemplateError, chain, filters, lookups, tests};
+use super::rewrite::{Strings, rewrite};
+use super::{TemplateError, call, chain, filters, lookups, methods, mutable, python, rewrite as rewriting, tests, time};
 use crate::value::Str;
 
 thread_local! {
@@ -17,14 +18,19 @@ thread_local! {
 }
 
 /// Strings in playbooks: blocks eat the newline after them, as in the reference.
-static INLINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
+static INLINE: LazyLock<Environment<'static>> = LazyLock::new(|| strings(Strings::Raw));
+
+/// Expressions without braces, which the reference does read escapes in.
+static EXPRESSIONS: LazyLock<Environment<'static>> = LazyLock::new(|| strings(Strings::Escaped));
+
+fn strings(how: Strings) -> Environment<'static> {
     let syntax = SyntaxConfig::builder().trim_blocks(true).build().unwrap_or_default();
     let mut env = environment(syntax.clone());
     // A template's name is its text, so that the engine's own cache finds it again. Only strings of the user's files are
     // templates, so there are no more of these than the user wrote.
-    env.set_loader(move |name| Ok(Some(chain::soften(name, &syntax))));
+    env.set_loader(move |name| Ok(Some(rewrite(name, &syntax, how))));
     env
-});
+}
 
 /// An environment with everything that Ansible adds to Jinja.
 pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
@@ -32,7 +38,7 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
     env.set_syntax(syntax);
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_auto_escape_callback(|_| AutoEscape::None);
-    env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    env.set_unknown_method_callback(methods::call);
     env.set_debug(true);
     env.set_recursion_limit(200);
     env.set_formatter(|out, state, value| {
@@ -51,6 +57,10 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
         Ok(())
     });
     chain::add_to(&mut env);
+    rewriting::add_to(&mut env);
+    mutable::add_to(&mut env);
+    time::add_to(&mut env);
+    call::add_functions(&mut env, time::FUNCTIONS);
     filters::add_to(&mut env);
     tests::add_to(&mut env);
     lookups::add_to(&mut env);
@@ -60,20 +70,22 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
 /// A container as text; what is wrong or undefined inside it is an error, not a word in the text.
 fn deep_text(value: &Jinja) -> Result<String, minijinja::Error> {
     match value.kind() {
-        ValueKind::Seq | ValueKind::Map => Ok(crate::value::Value::from_jinja(value)?.to_text()),
+        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map | ValueKind::Number => {
+            Ok(python::text(&crate::value::Value::from_jinja(value)?))
+        }
         _ => Ok(value.to_string()),
     }
 }
 
 /// Evaluates a string that is a template; one that is a single expression keeps the expression's type.
 pub(super) fn render_inline(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
-    native(root, text.as_str()).map_err(|e| TemplateError::new(&e, Some(text)))
+    native(&INLINE, root, text.as_str()).map_err(|e| TemplateError::new(&e, Some(text)))
 }
 
 /// Evaluates an expression without braces.
 pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
     let template = format!("{{{{ {} }}}}", text.as_str());
-    native(root, &template).map_err(|e| {
+    native(&EXPRESSIONS, root, &template).map_err(|e| {
         let mut error = TemplateError::new(&e, None);
         if error.span.is_none() {
             // Three bytes stand before the expression.
@@ -84,8 +96,8 @@ pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateEr
     })
 }
 
-fn native(root: &Arc<Root>, source: &str) -> Result<Jinja, minijinja::Error> {
-    let template = INLINE.get_template(source)?;
+fn native(env: &Environment<'static>, root: &Arc<Root>, source: &str) -> Result<Jinja, minijinja::Error> {
+    let template = env.get_template(source)?;
     PRINTED.with_borrow_mut(|stack| stack.push(None));
     let output = template.render(Jinja::from_dyn_object(root.clone()));
     let printed = PRINTED.with_borrow_mut(Vec::pop).flatten();
@@ -93,7 +105,7 @@ fn native(root: &Arc<Root>, source: &str) -> Result<Jinja, minijinja::Error> {
     if let Some((value, text)) = printed
         && text == output
     {
-        return Ok(restore_newline(value, source));
+        return Ok(restore_newline(mutable::freeze(value), source));
     }
     if output.is_empty() {
         return Ok(Jinja::from(()));
@@ -113,7 +125,7 @@ fn restore_newline(value: Jinja, source: &str) -> Jinja {
 pub fn check_syntax(text: &Str, expression: bool) -> Result<(), TemplateError> {
     if expression && !crate::value::holds_jinja(text.as_str()) {
         let template = format!("{{{{ {} }}}}", text.as_str());
-        return INLINE.get_template(&template).map(drop).map_err(|e| {
+        return EXPRESSIONS.get_template(&template).map(drop).map_err(|e| {
             let mut error = TemplateError::new(&e, None);
             let range = e.range().map(|r| r.start.saturating_sub(3)..r.end.saturating_sub(3));
             error.span = super::place_within(text, e.line(), range).or(text.origin());

@@ -51,6 +51,7 @@ impl TemplateError {
             }
             source = inner.source();
         }
+        let mandatory = std::error::Error::source(error).is_some_and(|e| e.is::<Mandatory>());
         let detail = error.detail().map_or_else(|| error.kind().to_string(), ToOwned::to_owned);
         let mut out = Self::message(detail.clone(), None);
         match error.kind() {
@@ -58,6 +59,13 @@ impl TemplateError {
                 out.is_undefined = true;
                 let name = detail.strip_prefix('`').and_then(|rest| rest.split('`').next()).unwrap_or_default();
                 (out.message, out.undefined) = undefined(name, &detail);
+                if mandatory {
+                    out.is_undefined = false;
+                    out.message = match out.undefined.take() {
+                        Some(name) => format!("{MANDATORY}Mandatory variable '{name}' not defined."),
+                        None => format!("{MANDATORY}Mandatory variable not defined."),
+                    };
+                }
             }
             ErrorKind::SyntaxError => {
                 out.is_syntax = true;
@@ -113,6 +121,14 @@ impl TemplateError {
         minijinja::Error::new(kind, self.message.clone()).with_source(self)
     }
 }
+
+const MANDATORY: &str = "The filter plugin 'ansible.builtin.mandatory' failed: ";
+
+/// Travels with the engine's error about something undefined that the filter `mandatory` met: the engine knows its name only
+/// later.
+#[derive(Debug, thiserror::Error)]
+#[error("a mandatory variable is not defined")]
+pub(super) struct Mandatory;
 
 /// The reference's sentence for something undefined, and the top-level name when it is one.
 fn undefined(name: &str, detail: &str) -> (String, Option<String>) {

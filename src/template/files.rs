@@ -8,7 +8,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Value as Jinja};
 
 use super::lazy::Root;
-use super::{TemplateError, chain, engine};
+use super::rewrite::{Strings, rewrite};
+use super::{TemplateError, engine};
 use crate::source;
 
 /// How a template file is read: the options of the `template` module and its `#jinja2:` header.
@@ -118,7 +119,7 @@ fn environment(options: &FileOptions) -> Result<Arc<Environment<'static>>, minij
     env.set_loader(move |name| match std::fs::read_to_string(path_of(name)) {
         Ok(text) => {
             let (_, body) = own.with_header(&text).unwrap_or((own.clone(), &text));
-            Ok(Some(chain::soften(body, &syntax)))
+            Ok(Some(rewrite(body, &syntax, Strings::Escaped)))
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => {

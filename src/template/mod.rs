@@ -4,6 +4,9 @@
 //! A variable that is itself a template is evaluated when it is used, and a template that is one expression keeps the
 //! expression's type. The engine is minijinja; `filters`, `tests` and `lookups` hold what Ansible adds.
 
+mod call;
+#[cfg(test)]
+mod cases;
 mod chain;
 mod engine;
 mod error;
@@ -11,7 +14,15 @@ mod files;
 pub mod filters;
 mod lazy;
 pub mod lookups;
+mod methods;
+mod mutable;
+mod password;
+mod pyrandom;
+mod python;
+mod regex;
+mod rewrite;
 pub mod tests;
+mod time;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -7,6 +7,9 @@ use minijinja::value::{Object, ValueKind};
 
 use super::{Key, Map, Value};
 
+/// What [`Value::from_jinja`] says of something undefined, whose name it cannot know.
+pub const UNDEFINED_INSIDE: &str = "the result holds something that is not defined";
+
 /// What `omit` is inside a template.
 #[derive(Debug)]
 struct Omit;
@@ -42,8 +45,7 @@ impl Value {
         Ok(match value.kind() {
             _ if value.downcast_object_ref::<Omit>().is_some() => Self::Omit,
             ValueKind::Undefined => {
-                let message = "the result holds something that is not defined";
-                return Err(minijinja::Error::new(minijinja::ErrorKind::UndefinedError, message));
+                return Err(minijinja::Error::new(minijinja::ErrorKind::UndefinedError, UNDEFINED_INSIDE));
             }
             ValueKind::None => Self::Null,
             ValueKind::Bool => Self::Bool(value.is_true()),

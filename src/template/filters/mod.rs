@@ -1,8 +1,37 @@
 //! The filters that Ansible adds to Jinja, one file per family.
 
+mod basics;
+mod dicts;
+mod emitter;
+pub(super) mod hashes;
+pub(super) mod json;
+pub(super) mod lists;
+mod numbers;
+pub(super) mod paths;
+mod regex;
+pub(super) mod urls;
+pub(super) mod yaml;
+
 use minijinja::Environment;
+
+use super::call::add_filters;
+use super::time;
 
 /// Adds all of them.
 pub(super) fn add_to(env: &mut Environment<'static>) {
-    let _ = env;
+    for family in [
+        basics::FILTERS,
+        dicts::FILTERS,
+        hashes::FILTERS,
+        json::FILTERS,
+        lists::FILTERS,
+        numbers::FILTERS,
+        paths::FILTERS,
+        regex::FILTERS,
+        time::FILTERS,
+        urls::FILTERS,
+        yaml::FILTERS,
+    ] {
+        add_filters(env, family);
+    }
 }

@@ -1,5 +1,7 @@
 //! The lookups that Ansible adds to Jinja, one file per family.
 
+pub(super) mod files;
+
 use minijinja::Environment;
 
 use super::{Templar, TemplateError};

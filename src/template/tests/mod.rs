@@ -1,8 +1,17 @@
 //! The tests that Ansible adds to Jinja, one file per family.
 
+mod files;
+mod results;
+mod values;
+mod versions;
+
 use minijinja::Environment;
+
+use super::call::add_tests;
 
 /// Adds all of them.
 pub(super) fn add_to(env: &mut Environment<'static>) {
-    let _ = env;
+    for family in [files::TESTS, results::TESTS, values::TESTS, versions::TESTS] {
+        add_tests(env, family);
+    }
 }

@@ -1,0 +1,73 @@
+//! Filters of one value: `bool`, `default`, `mandatory`, `ternary`, `type_debug`, and those that are refused.
+
+use minijinja::value::ValueKind;
+use minijinja::{Error, Value as Jinja};
+
+use crate::template::call::{Call, Spec, ansible, fail, type_name, undefined};
+use crate::template::error::Mandatory;
+use crate::value::Value;
+
+pub(super) const FILTERS: &[Spec] = &[
+    ansible(&["bool"], &["value"], to_bool),
+    ansible(&["default", "d"], &["value", "default_value", "boolean"], default).lenient(),
+    ansible(&["mandatory"], &["a", "msg"], mandatory).lenient(),
+    ansible(&["ternary"], &["value", "true_val", "false_val", "none_val"], ternary),
+    ansible(&["type_debug"], &["value"], type_debug),
+    ansible(&["vault"], &["value", "*", "**"], no_vault),
+    ansible(&["unvault"], &["value", "*", "**"], no_vault),
+];
+
+/// Words for yes make `true`, everything else `false`; `none` and truth values stay what they are.
+fn to_bool(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let value = call.value(0)?;
+    Ok(Jinja::from(match &value {
+        Value::Bool(b) => *b,
+        Value::Int(i) => *i == 1,
+        Value::Float(f) => *f == 1.0,
+        Value::Str(s) => {
+            matches!(s.as_str().to_lowercase().as_str(), "yes" | "on" | "1" | "true" | "y" | "t")
+        }
+        _ => false,
+    }))
+}
+
+fn default(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let value = call.need(0)?;
+    let boolean = call.flag(2, false);
+    if !value.is_undefined() && (!boolean || value.is_true()) {
+        return Ok(value.clone());
+    }
+    Ok(call.arg(1).cloned().unwrap_or_else(|| Jinja::from("")))
+}
+
+fn mandatory(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let value = call.need(0)?.clone();
+    if !value.is_undefined() {
+        return Ok(value);
+    }
+    if let Some(message) = call.text_option(1)? {
+        return Err(fail(message));
+    }
+    Err(undefined(call.state, &value).with_source(Mandatory))
+}
+
+fn ternary(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let value = call.need(0)?;
+    match call.arg(3) {
+        Some(none_val) if value.is_none() && !none_val.is_none() => Ok(none_val.clone()),
+        _ => Ok(call.need(if value.is_true() { 1 } else { 2 })?.clone()),
+    }
+}
+
+fn type_debug(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let value = call.need(0)?;
+    Ok(Jinja::from(match value.kind() {
+        // The engine's lazy sequences are what Python has generators for.
+        ValueKind::Iterable => "generator",
+        _ => type_name(value),
+    }))
+}
+
+fn no_vault(_: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    Err(fail("encrypting and decrypting inside a template is not supported; use `ansible-vault` on the file or value"))
+}

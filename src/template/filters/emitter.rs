@@ -1,0 +1,515 @@
+//! Writes YAML byte for byte as libyaml does under PyYAML's safe dumper, which is what the reference's filters call.
+
+use std::sync::LazyLock;
+
+use fancy_regex::Regex;
+
+use super::json;
+use crate::source::{NodeKind, resolve_plain};
+use crate::template::python;
+use crate::value::{Key, Value};
+
+/// What `yaml.dump` is asked for.
+pub(super) struct Options {
+    pub indent: i64,
+    pub width: i64,
+    pub sort_keys: bool,
+    /// `None`: flow style for what holds only scalars.
+    pub flow: Option<bool>,
+    pub explicit_start: bool,
+    pub explicit_end: bool,
+    pub unicode: bool,
+    pub style: Option<char>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            indent: 2,
+            width: 80,
+            sort_keys: true,
+            flow: None,
+            explicit_start: false,
+            explicit_end: false,
+            unicode: true,
+            style: None,
+        }
+    }
+}
+
+/// Where a node stands.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    in_mapping: bool,
+    simple_key: bool,
+}
+
+/// libyaml's emitter: what was written last decides where the next thing goes.
+pub(super) struct Emitter {
+    out: String,
+    options: Options,
+    step: i64,
+    width: i64,
+    indent: i64,
+    indents: Vec<i64>,
+    column: i64,
+    flow_level: usize,
+    whitespace: bool,
+    indention: bool,
+}
+
+impl Emitter {
+    pub fn dump(value: &Value, options: Options) -> String {
+        let step = if (2..10).contains(&options.indent) { options.indent } else { 2 };
+        let width = match options.width {
+            w if w < 0 => i64::MAX,
+            w if w <= step * 2 => 80,
+            w => w,
+        };
+        let mut emitter = Self {
+            out: String::new(),
+            options,
+            step,
+            width,
+            indent: -1,
+            indents: Vec::new(),
+            column: 0,
+            flow_level: 0,
+            whitespace: true,
+            indention: true,
+        };
+        if emitter.options.explicit_start {
+            emitter.indicator("---", true, false, false);
+        }
+        emitter.node(value, Place::default());
+        emitter.write_indent();
+        if emitter.options.explicit_end {
+            emitter.indicator("...", true, false, false);
+            emitter.write_indent();
+        }
+        emitter.out
+    }
+
+    fn put(&mut self, c: char) {
+        self.out.push(c);
+        self.column += 1;
+    }
+
+    fn put_break(&mut self) {
+        self.out.push('\n');
+        self.column = 0;
+    }
+
+    fn indicator(&mut self, text: &str, need_whitespace: bool, is_whitespace: bool, is_indention: bool) {
+        if need_whitespace && !self.whitespace {
+            self.put(' ');
+        }
+        text.chars().for_each(|c| self.put(c));
+        self.whitespace = is_whitespace;
+        self.indention = self.indention && is_indention;
+    }
+
+    fn write_indent(&mut self) {
+        let indent = self.indent.max(0);
+        if !self.indention || self.column > indent || (self.column == indent && !self.whitespace) {
+            self.put_break();
+        }
+        while self.column < indent {
+            self.put(' ');
+        }
+        self.whitespace = true;
+        self.indention = true;
+    }
+
+    fn increase(&mut self, flow: bool, indentless: bool) {
+        self.indents.push(self.indent);
+        if self.indent < 0 {
+            self.indent = if flow { self.step } else { 0 };
+        } else if !indentless {
+            self.indent += self.step;
+        }
+    }
+
+    fn decrease(&mut self) {
+        self.indent = self.indents.pop().unwrap_or(-1);
+    }
+
+    fn is_flow(&self, value: &Value) -> bool {
+        let scalar = |v: &Value| !matches!(v, Value::List(_) | Value::Map(_)) && self.options.style.is_none();
+        match self.options.flow {
+            _ if self.flow_level > 0 => true,
+            Some(flow) => flow,
+            None => match value {
+                Value::List(items) => items.iter().all(scalar),
+                Value::Map(map) => map.values().all(scalar) && self.options.style.is_none(),
+                _ => false,
+            },
+        }
+    }
+
+    fn node(&mut self, value: &Value, place: Place) {
+        match value {
+            Value::List(items) if items.is_empty() || self.is_flow(value) => self.flow_list(items),
+            Value::List(items) => self.block_list(items, place),
+            Value::Map(map) if map.is_empty() || self.is_flow(value) => self.flow_map(&self.entries(map)),
+            Value::Map(map) => self.block_map(&self.entries(map)),
+            scalar => self.scalar(scalar, place),
+        }
+    }
+
+    fn entries(&self, map: &crate::value::Map) -> Vec<(Value, Value)> {
+        let mut entries: Vec<(&Key, &Value)> = map.iter().collect();
+        if self.options.sort_keys {
+            // Keys that cannot be compared stay as they are, as with PyYAML.
+            let _ = json::sort(&mut entries);
+        }
+        entries.into_iter().map(|(k, v)| (k.to_value(), v.clone())).collect()
+    }
+
+    fn flow_list(&mut self, items: &[Value]) {
+        self.indicator("[", true, true, false);
+        self.increase(true, false);
+        self.flow_level += 1;
+        for (i, item) in items.iter().enumerate() {
+            if i > 0 {
+                self.indicator(",", false, false, false);
+            }
+            if self.column > self.width {
+                self.write_indent();
+            }
+            self.node(item, Place::default());
+        }
+        self.flow_level -= 1;
+        self.decrease();
+        self.indicator("]", false, false, false);
+    }
+
+    fn flow_map(&mut self, entries: &[(Value, Value)]) {
+        self.indicator("{", true, true, false);
+        self.increase(true, false);
+        self.flow_level += 1;
+        for (i, (key, value)) in entries.iter().enumerate() {
+            if i > 0 {
+                self.indicator(",", false, false, false);
+            }
+            if self.column > self.width {
+                self.write_indent();
+            }
+            let place = Place { in_mapping: true, ..Place::default() };
+            if is_simple(key) {
+                self.node(key, Place { simple_key: true, ..place });
+                self.indicator(":", false, false, false);
+            } else {
+                self.indicator("?", true, false, false);
+                self.node(key, place);
+                if self.column > self.width {
+                    self.write_indent();
+                }
+                self.indicator(":", true, false, false);
+            }
+            self.node(value, place);
+        }
+        self.flow_level -= 1;
+        self.decrease();
+        self.indicator("}", false, false, false);
+    }
+
+    fn block_list(&mut self, items: &[Value], place: Place) {
+        let indentless = place.in_mapping && !self.indention;
+        self.increase(false, indentless);
+        for item in items {
+            self.write_indent();
+            self.indicator("-", true, false, true);
+            self.node(item, Place::default());
+        }
+        self.decrease();
+    }
+
+    fn block_map(&mut self, entries: &[(Value, Value)]) {
+        self.increase(false, false);
+        for (key, value) in entries {
+            self.write_indent();
+            let place = Place { in_mapping: true, ..Place::default() };
+            if is_simple(key) {
+                self.node(key, Place { simple_key: true, ..place });
+                self.indicator(":", false, false, false);
+            } else {
+                self.indicator("?", true, false, true);
+                self.node(key, place);
+                self.write_indent();
+                self.indicator(":", true, false, true);
+            }
+            self.node(value, place);
+        }
+        self.decrease();
+    }
+
+    fn scalar(&mut self, value: &Value, place: Place) {
+        let text = scalar_text(value);
+        let is_text = matches!(value, Value::Str(_));
+        let traits = Traits::of(&text, self.options.unicode);
+        let implicit = !is_text || resolves_to_text(&text);
+        let mut style = self.options.style.filter(|_| !place.simple_key).unwrap_or(' ');
+        if self.options.style.is_some() && place.simple_key {
+            style = '"';
+        }
+        if style == ' ' && place.simple_key && traits.multiline {
+            style = '\'';
+        }
+        if style == ' ' {
+            let allowed = if self.flow_level > 0 { traits.flow_plain } else { traits.block_plain };
+            let empty = text.is_empty() && (self.flow_level > 0 || place.simple_key);
+            if !allowed || empty || !implicit {
+                style = '\'';
+            }
+        }
+        if style == '\'' && !traits.single_quoted {
+            style = '"';
+        }
+        if !is_text && style != ' ' {
+            let tag = match value {
+                Value::Int(_) => "!!int",
+                Value::Float(_) => "!!float",
+                Value::Bool(_) => "!!bool",
+                _ => "!!null",
+            };
+            self.indicator(tag, true, false, false);
+        }
+        self.increase(true, false);
+        match style {
+            '\'' => self.single_quoted(&text, !place.simple_key),
+            ' ' => self.plain(&text, !place.simple_key),
+            _ => self.double_quoted(&text, !place.simple_key),
+        }
+        self.decrease();
+    }
+
+    fn plain(&mut self, text: &str, allow_breaks: bool) {
+        if !self.whitespace && (!text.is_empty() || self.flow_level > 0) {
+            self.put(' ');
+        }
+        let chars: Vec<char> = text.chars().collect();
+        let mut spaces = false;
+        for (i, c) in chars.iter().enumerate() {
+            let next_space = chars.get(i + 1) == Some(&' ');
+            if *c == ' ' && allow_breaks && !spaces && self.column > self.width && !next_space {
+                self.write_indent();
+            } else {
+                self.put(*c);
+            }
+            spaces = *c == ' ';
+        }
+        self.whitespace = false;
+        self.indention = false;
+    }
+
+    fn single_quoted(&mut self, text: &str, allow_breaks: bool) {
+        self.indicator("'", true, false, false);
+        let chars: Vec<char> = text.chars().collect();
+        let (mut spaces, mut breaks) = (false, false);
+        for (i, c) in chars.iter().enumerate() {
+            let inner = i > 0 && i + 1 < chars.len();
+            if *c == ' ' {
+                let next_space = chars.get(i + 1) == Some(&' ');
+                if allow_breaks && !spaces && self.column > self.width && inner && !next_space {
+                    self.write_indent();
+                } else {
+                    self.put(' ');
+                }
+                spaces = true;
+            } else if is_break(*c) {
+                if !breaks && *c == '\n' {
+                    self.put_break();
+                }
+                self.break_as(*c);
+                self.indention = true;
+                breaks = true;
+            } else {
+                if breaks {
+                    self.write_indent();
+                }
+                if *c == '\'' {
+                    self.put('\'');
+                }
+                self.put(*c);
+                self.indention = false;
+                (spaces, breaks) = (false, false);
+            }
+        }
+        if breaks {
+            self.write_indent();
+        }
+        self.indicator("'", false, false, false);
+        self.whitespace = false;
+        self.indention = false;
+    }
+
+    fn break_as(&mut self, c: char) {
+        if c == '\n' {
+            self.put_break();
+        } else {
+            self.out.push(c);
+            self.column = 0;
+        }
+    }
+
+    fn double_quoted(&mut self, text: &str, allow_breaks: bool) {
+        self.indicator("\"", true, false, false);
+        let chars: Vec<char> = text.chars().collect();
+        let mut spaces = false;
+        for (i, c) in chars.iter().enumerate() {
+            let escape = !is_printable(*c) || is_break(*c) || matches!(c, '"' | '\\' | '\u{feff}');
+            if escape || (!self.options.unicode && !c.is_ascii()) {
+                escaped(*c).chars().for_each(|c| self.put(c));
+                spaces = false;
+            } else if *c == ' ' {
+                let inner = i > 0 && i + 1 < chars.len();
+                if allow_breaks && !spaces && self.column > self.width && inner {
+                    self.write_indent();
+                    if chars.get(i + 1) == Some(&' ') {
+                        self.put('\\');
+                    }
+                } else {
+                    self.put(' ');
+                }
+                spaces = true;
+            } else {
+                self.put(*c);
+                spaces = false;
+            }
+        }
+        self.indicator("\"", false, false, false);
+        self.whitespace = false;
+        self.indention = false;
+    }
+}
+
+/// Whether a key can stand before its colon on one line.
+fn is_simple(key: &Value) -> bool {
+    let text = scalar_text(key);
+    text.len() <= 128 && !text.chars().any(is_break)
+}
+
+fn scalar_text(value: &Value) -> String {
+    match value {
+        Value::Null | Value::Omit => "null".to_owned(),
+        Value::Bool(b) => b.to_string(),
+        Value::Float(f) if f.is_nan() => ".nan".to_owned(),
+        Value::Float(f) if f.is_infinite() => if *f > 0.0 { ".inf" } else { "-.inf" }.to_owned(),
+        Value::Float(f) => {
+            let text = python::float(*f);
+            if text.contains('.') { text } else { text.replacen('e', ".0e", 1) }
+        }
+        other => python::text(other),
+    }
+}
+
+fn resolves_to_text(text: &str) -> bool {
+    static TIMESTAMP: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let date = r"[0-9]{4}-[0-9]{2}-[0-9]{2}";
+        let time = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?";
+        Regex::new(&format!(r"\A(?:{date}|{time}(?:[ \t]*(?:Z|[-+][0-9]{{1,2}}(?::[0-9]{{2}})?))?)\z")).ok()
+    });
+    if matches!(text, "<<" | "=") {
+        return false;
+    }
+    let is_time = TIMESTAMP.as_ref().is_some_and(|r| r.is_match(text).unwrap_or(false));
+    !is_time && matches!(resolve_plain(text), NodeKind::Str(_))
+}
+
+fn is_break(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+fn is_printable(c: char) -> bool {
+    matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}') && c != '\u{feff}'
+}
+
+fn escaped(c: char) -> String {
+    let short = match c {
+        '\0' => '0',
+        '\u{7}' => 'a',
+        '\u{8}' => 'b',
+        '\t' => 't',
+        '\n' => 'n',
+        '\u{b}' => 'v',
+        '\u{c}' => 'f',
+        '\r' => 'r',
+        '\u{1b}' => 'e',
+        '"' => '"',
+        '\\' => '\\',
+        '\u{85}' => 'N',
+        '\u{a0}' => '_',
+        '\u{2028}' => 'L',
+        '\u{2029}' => 'P',
+        c => {
+            return match c as u32 {
+                n @ 0..=0xff => format!("\\x{n:02X}"),
+                n @ 0x100..=0xffff => format!("\\u{n:04X}"),
+                n => format!("\\U{n:08X}"),
+            };
+        }
+    };
+    format!("\\{short}")
+}
+
+/// What a text allows.
+struct Traits {
+    multiline: bool,
+    flow_plain: bool,
+    block_plain: bool,
+    single_quoted: bool,
+}
+
+impl Traits {
+    fn of(text: &str, unicode: bool) -> Self {
+        if text.is_empty() {
+            return Self { multiline: false, flow_plain: false, block_plain: true, single_quoted: true };
+        }
+        let chars: Vec<char> = text.chars().collect();
+        let (mut block, mut flow) = (false, false);
+        if text.starts_with("---") || text.starts_with("...") {
+            (block, flow) = (true, true);
+        }
+        let (mut breaks, mut special) = (false, false);
+        let (mut space_break, mut break_space) = (false, false);
+        let mut preceded = true;
+        let blank = |c: Option<&char>| c.is_none_or(|c| matches!(c, ' ' | '\t') || is_break(*c));
+        for (i, c) in chars.iter().enumerate() {
+            let followed = blank(chars.get(i + 1));
+            match c {
+                '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' if i == 0 => {
+                    (block, flow) = (true, true);
+                }
+                '?' | ':' if i == 0 => {
+                    flow = true;
+                    block |= followed;
+                }
+                '-' if i == 0 && followed => (block, flow) = (true, true),
+                ',' | '?' | '[' | ']' | '{' | '}' => flow = true,
+                ':' => {
+                    flow = true;
+                    block |= followed;
+                }
+                '#' if preceded => (block, flow) = (true, true),
+                _ => {}
+            }
+            special |= !is_printable(*c) && !is_break(*c) || *c == '\r' || (!c.is_ascii() && !unicode);
+            breaks |= is_break(*c);
+            if *c == ' ' {
+                break_space |= i > 0 && is_break(chars[i - 1]);
+            } else if is_break(*c) {
+                space_break |= i > 0 && chars[i - 1] == ' ';
+            }
+            preceded = matches!(c, ' ' | '\t') || is_break(*c);
+        }
+        let edge = |c: Option<&char>| c.is_some_and(|c| *c == ' ' || is_break(*c));
+        let plain = !(edge(chars.first()) || edge(chars.last()) || breaks || break_space || space_break || special);
+        Self {
+            multiline: breaks,
+            flow_plain: plain && !flow,
+            block_plain: plain && !block,
+            single_quoted: !(break_space || space_break || special),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Numbers: `log`, `pow`, `root`, `human_readable`, `human_to_bytes`.
+
+use minijinja::{Error, Value as Jinja};
+
+use crate::template::call::{Call, Spec, ansible, fail, to_float};
+use crate::template::{python, python_type};
+use crate::value::Value;
+
+pub(super) const FILTERS: &[Spec] = &[
+    ansible(&["log"], &["x", "base"], log),
+    ansible(&["pow"], &["x", "y"], |c| Ok(Jinja::from(number(c, 0, "pow")?.powf(number(c, 1, "pow")?)))),
+    ansible(&["root"], &["x", "base"], root),
+    ansible(&["human_readable"], &["size", "isbits", "unit"], human_readable),
+    ansible(&["human_to_bytes"], &["size", "default_unit", "isbits"], human_to_bytes),
+    ansible(&["filesizeformat"], &["value", "binary"], file_size),
+];
+
+/// Units, the largest first.
+const UNITS: [(char, u128); 8] = [
+    ('Y', 1 << 80),
+    ('Z', 1 << 70),
+    ('E', 1 << 60),
+    ('P', 1 << 50),
+    ('T', 1 << 40),
+    ('G', 1 << 30),
+    ('M', 1 << 20),
+    ('K', 1 << 10),
+];
+
+fn number(call: &Call<'_, '_, '_>, at: usize, what: &str) -> Result<f64, Error> {
+    match call.value(at)? {
+        value @ (Value::Int(_) | Value::Float(_) | Value::Bool(_)) => to_float(&value),
+        other => {
+            let kind = python_type(&other);
+            Err(fail(format!("{what}() can only be used on numbers: must be real number, not {kind}")))
+        }
+    }
+}
+
+fn log(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let x = number(call, 0, "log")?;
+    if x <= 0.0 {
+        return Err(fail("log() can only be used on numbers: math domain error"));
+    }
+    Ok(Jinja::from(match call.arg(1) {
+        None => x.ln(),
+        Some(_) => match number(call, 1, "log")? {
+            10.0 => x.log10(),
+            base => x.ln() / base.ln(),
+        },
+    }))
+}
+
+fn root(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let x = number(call, 0, "root")?;
+    let base = if call.arg(1).is_some() { number(call, 1, "root")? } else { 2.0 };
+    Ok(Jinja::from(if base == 2.0 { x.sqrt() } else { x.powf(1.0 / base) }))
+}
+
+fn human_readable(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let value = call.value(0)?;
+    let size = to_float(&value).map_err(|_| fail("human_readable() failed on bad input: not a number"))?;
+    let bits = call.flag(1, false);
+    let wanted = call.text_option(2)?.map(|u| u.to_uppercase());
+    let base = if bits { "bits" } else { "Bytes" };
+    let suffix = |letter: char| format!("{letter}{}", if bits { "b" } else { "B" });
+    let found = UNITS.iter().find(|(letter, limit)| match &wanted {
+        Some(unit) => unit.starts_with(*letter),
+        None => size >= *limit as f64,
+    });
+    Ok(Jinja::from(match found {
+        Some((letter, limit)) => format!("{:.2} {}", size / *limit as f64, suffix(*letter)),
+        None => format!("{size:.2} {base}"),
+    }))
+}
+
+fn human_to_bytes(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let text = call.text(0)?;
+    let bits = call.flag(2, false);
+    let default = call.text_option(1)?;
+    let bytes = bytes_of(&text, default.as_deref(), bits)
+        .map_err(|e| fail(format!("human_to_bytes() can't interpret the input: {e}")))?;
+    Ok(Value::Int(bytes).to_jinja())
+}
+
+/// A size such as `10K` or `1.5 MB` as a number of bytes (or bits).
+fn bytes_of(text: &str, default: Option<&str>, bits: bool) -> Result<i64, String> {
+    let plain = text.trim();
+    let digits = plain.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(plain.len());
+    let (number, rest) = plain.split_at(digits);
+    let Ok(number) = number.parse::<f64>() else {
+        return Err(format!("human_to_bytes() can't interpret following string: {text}"));
+    };
+    let unit = rest.trim_start();
+    let unit = if unit.is_empty() { default.unwrap_or_default() } else { unit };
+    if unit.is_empty() {
+        return Ok(number.round_ties_even() as i64);
+    }
+    let letter = unit.chars().next().unwrap_or_default().to_ascii_uppercase();
+    let limit = match letter {
+        'B' => 1,
+        letter => match UNITS.iter().find(|(l, _)| *l == letter) {
+            Some((_, limit)) => *limit,
+            None => {
+                return Err(format!(
+                    "human_to_bytes() failed to convert {text} (unit = {unit}). The suffix must be one of Y, Z, E, P, T, G, M, K, B"
+                ));
+            }
+        },
+    };
+    if unit.chars().count() > 1 {
+        let (class, word) = if bits { ("b", "bit") } else { ("B", "byte") };
+        let expected = if letter == 'B' {
+            format!("expect {class} or {word}")
+        } else {
+            format!("expect {letter}{class} or {letter}")
+        };
+        let word_fits = letter == 'B' && unit.to_lowercase() == word;
+        let tail = &unit[1..];
+        let full = format!("{letter}{word}").to_lowercase();
+        let fits = word_fits || letter != 'B' && (tail == class || unit.to_lowercase() == full);
+        if !fits {
+            return Err(format!("human_to_bytes() failed to convert {text}. Value is not a valid string ({expected})"));
+        }
+    }
+    Ok((number * limit as f64).round_ties_even() as i64)
+}
+
+/// Jinja's `filesizeformat`.
+fn file_size(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let bytes = to_float(&call.value(0)?)?;
+    let binary = call.flag(1, false);
+    let base: f64 = if binary { 1024.0 } else { 1000.0 };
+    if bytes == 1.0 {
+        return Ok(Jinja::from("1 Byte"));
+    }
+    if bytes < base {
+        return Ok(Jinja::from(format!("{} Bytes", python::text(&call.value(0)?))));
+    }
+    let names = ["k", "M", "G", "T", "P", "E", "Z", "Y"];
+    let mut unit = base * base;
+    let mut at = 0;
+    while bytes >= unit && at + 1 < names.len() {
+        unit *= base;
+        at += 1;
+    }
+    let name = match (binary, names[at]) {
+        (true, letter) => format!("{}iB", letter.to_uppercase()),
+        (false, letter) => format!("{letter}B"),
+    };
+    Ok(Jinja::from(format!("{:.1} {name}", base * bytes / unit)))
+}

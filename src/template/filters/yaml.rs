@@ -1,0 +1,83 @@
+//! YAML: `to_yaml`, `to_nice_yaml`, `from_yaml`, `from_yaml_all`.
+
+use minijinja::{Error, Value as Jinja};
+
+use super::emitter::{Emitter, Options};
+use crate::source;
+use crate::template::call::{Call, Spec, ansible, fail, to_int};
+use crate::template::truthy;
+use crate::value::Value;
+
+pub(super) const FILTERS: &[Spec] = &[
+    ansible(&["to_yaml"], &["a", "*rest", "**options"], to_yaml),
+    ansible(&["to_nice_yaml"], &["a", "indent", "*rest", "**options"], to_nice_yaml),
+    ansible(&["from_yaml"], &["data"], from_yaml),
+    ansible(&["from_yaml_all"], &["data"], from_yaml_all),
+];
+
+fn options(call: &Call<'_, '_, '_>, options: &mut Options) -> Result<(), Error> {
+    for (key, value) in call.more()? {
+        let number = || to_int(&value);
+        match key.as_str().unwrap_or_default() {
+            "indent" if !value.is_null() => options.indent = number()?,
+            "width" if !value.is_null() => options.width = number()?,
+            "sort_keys" => options.sort_keys = truthy(&value),
+            "default_flow_style" => options.flow = if value.is_null() { None } else { Some(truthy(&value)) },
+            "explicit_start" => options.explicit_start = truthy(&value),
+            "explicit_end" => options.explicit_end = truthy(&value),
+            "allow_unicode" => options.unicode = truthy(&value),
+            "default_style" => options.style = value.as_str().and_then(|s| s.chars().next()).filter(|c| *c != '\''),
+            "indent" | "width" | "encoding" | "line_break" | "dump_vault_tags" | "canonical" => {}
+            other => return Err(fail(format!("dump_all() got an unexpected keyword argument '{other}'"))),
+        }
+    }
+    Ok(())
+}
+
+fn to_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let mut settings = Options::default();
+    options(call, &mut settings)?;
+    Ok(Jinja::from(Emitter::dump(&call.value(0)?, settings)))
+}
+
+fn to_nice_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let mut settings = Options { indent: call.int(1, 4)?, flow: Some(false), ..Options::default() };
+    options(call, &mut settings)?;
+    Ok(Jinja::from(Emitter::dump(&call.value(0)?, settings)))
+}
+
+/// A value from text that is YAML: data, and without places.
+pub(in crate::template) fn read(text: &str) -> Result<Value, Error> {
+    let node = source::load_text("<unicode string>", None, text.to_owned()).map_err(|e| {
+        fail(e.message.trim_start_matches("this is not YAML: "))
+    })?;
+    Ok(node.map_or(Value::Null, |node| Value::from_json(&node.to_value().to_json())))
+}
+
+fn from_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    match call.value(0)? {
+        Value::Str(text) => Ok(read(text.as_str())?.to_jinja()),
+        // As in the reference: what is not text is taken to have been read already.
+        other => Ok(other.to_jinja()),
+    }
+}
+
+fn from_yaml_all(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let Value::Str(text) = call.value(0)? else { return Ok(call.need(0)?.clone()) };
+    let mut documents: Vec<String> = Vec::new();
+    let mut under_way = String::new();
+    let mut any = false;
+    for line in text.as_str().split_inclusive('\n') {
+        let starts = line == "---" || line.starts_with("---\n") || line.starts_with("--- ");
+        if starts && any {
+            documents.push(std::mem::take(&mut under_way));
+        }
+        any |= starts || !line.trim().is_empty();
+        under_way.push_str(line);
+    }
+    if any {
+        documents.push(under_way);
+    }
+    let values = documents.iter().map(|d| read(d)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Value::list(values).to_jinja())
+}

@@ -1,0 +1,134 @@
+//! Tests of values: patterns, sets, truth, URLs, and Jinja's own that the engine lacks.
+
+use minijinja::value::ValueKind;
+use minijinja::{Error, Value as Jinja};
+
+use crate::template::call::{Call, Spec, ansible, fail};
+use crate::template::filters::urls;
+use crate::template::regex::{Flags, Pattern};
+use crate::template::{python, python_type};
+use crate::value::Value;
+
+pub(super) const TESTS: &[Spec] = &[
+    ansible(&["match"], &["value", "pattern", "ignorecase", "multiline"], |c| regex(c, Some("match"))),
+    ansible(&["search"], &["value", "pattern", "ignorecase", "multiline"], |c| regex(c, Some("search"))),
+    ansible(&["regex"], &["value", "pattern", "ignorecase", "multiline", "match_type"], |c| regex(c, None)),
+    ansible(&["any"], &["value"], |c| Ok(Jinja::from(c.items(0)?.iter().any(crate::template::truthy)))),
+    ansible(&["all"], &["value"], |c| Ok(Jinja::from(c.items(0)?.iter().all(crate::template::truthy)))),
+    ansible(&["truthy"], &["value", "convert_bool"], |c| truth(c).map(Jinja::from)),
+    ansible(&["falsy"], &["value", "convert_bool"], |c| Ok(Jinja::from(!truth(c)?))),
+    ansible(&["subset", "issubset"], &["a", "b"], |c| contains_all(&c.items(1)?, &c.items(0)?)),
+    ansible(&["superset", "issuperset"], &["a", "b"], |c| contains_all(&c.items(0)?, &c.items(1)?)),
+    ansible(&["contains"], &["a", "b"], contains),
+    ansible(&["nan", "isnan"], &["value"], nan),
+    ansible(&["vault_encrypted"], &["value"], |c| {
+        Ok(Jinja::from(c.value(0)?.as_str().is_some_and(|t| t.starts_with("$ANSIBLE_VAULT;"))))
+    }),
+    ansible(&["uri"], &["value", "schemes"], |c| uri(c, false)),
+    ansible(&["url"], &["value", "schemes"], |c| uri(c, true)),
+    ansible(&["urn"], &["value"], |c| Ok(Jinja::from(part(&c.text(0)?, "scheme") == "urn"))),
+    ansible(&["callable"], &["value"], |c| {
+        Ok(Jinja::from(matches!(c.need(0)?.kind(), ValueKind::Plain)))
+    }),
+    ansible(&["mapping"], &["value"], |c| Ok(Jinja::from(c.need(0)?.kind() == ValueKind::Map))),
+    ansible(&["sequence"], &["value"], |c| {
+        use ValueKind::{Iterable, Map, Seq, String};
+        Ok(Jinja::from(matches!(c.need(0)?.kind(), Iterable | Map | Seq | String)))
+    }),
+    ansible(&["boolean"], &["value"], |c| Ok(Jinja::from(c.need(0)?.kind() == ValueKind::Bool))),
+    ansible(&["number"], &["value"], |c| {
+        Ok(Jinja::from(matches!(c.need(0)?.kind(), ValueKind::Number | ValueKind::Bool)))
+    }),
+    ansible(&["divisibleby"], &["value", "num"], |c| {
+        let n = c.int(1, 0)?;
+        if n == 0 {
+            return Err(fail("integer modulo by zero"));
+        }
+        Ok(Jinja::from(c.int(0, 0)? % n == 0))
+    }),
+];
+
+fn regex(call: &mut Call<'_, '_, '_>, kind: Option<&str>) -> Result<Jinja, Error> {
+    let flags = Flags { ignorecase: call.flag(2, false), multiline: call.flag(3, false) };
+    let pattern = match call.arg(1) {
+        Some(_) => call.text(1)?,
+        None => String::new(),
+    };
+    let text = python::text(&call.value(0)?);
+    let kind = match kind {
+        Some(kind) => kind.to_owned(),
+        None => call.text_option(4)?.unwrap_or_else(|| "search".to_owned()),
+    };
+    let pattern = match kind.as_str() {
+        "search" => Pattern::new(&pattern, flags)?,
+        "match" => {
+            // Compiled once as it stands, so that a complaint names the user's own positions.
+            Pattern::new(&pattern, flags)?;
+            Pattern::new(&format!(r"\A(?:{})", pattern), flags)?
+        }
+        "fullmatch" => {
+            Pattern::new(&pattern, flags)?;
+            Pattern::new(&format!(r"\A(?:{})\Z", pattern), flags)?
+        }
+        other => return Err(fail(format!("Invalid match_type specified. Expected one of: search, match, fullmatch, got {other}"))),
+    };
+    Ok(Jinja::from(pattern.captures(&text, 0)?.is_some()))
+}
+
+
+/// Python's truth, or with `convert_bool` that of the reference's words for yes and no.
+fn truth(call: &Call<'_, '_, '_>) -> Result<bool, Error> {
+    let value = call.value(0)?;
+    if call.flag(1, false)
+        && let Value::Str(text) = &value
+        && let Some(word) = Value::from(text.as_str()).to_bool()
+    {
+        return Ok(word);
+    }
+    Ok(crate::template::truthy(&value))
+}
+
+fn contains_all(set: &[Value], wanted: &[Value]) -> Result<Jinja, Error> {
+    Ok(Jinja::from(wanted.iter().all(|item| set.contains(item))))
+}
+
+fn contains(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let wanted = call.value(1)?;
+    Ok(Jinja::from(match call.value(0)? {
+        Value::Str(text) => match wanted.as_str() {
+            Some(part) => text.as_str().contains(part),
+            None => {
+                let kind = python_type(&wanted);
+                return Err(fail(format!("'in <string>' requires string as left operand, not {kind}")));
+            }
+        },
+        other => crate::template::call::items(&other)?.contains(&wanted),
+    }))
+}
+
+fn nan(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    match call.value(0)? {
+        Value::Float(f) => Ok(Jinja::from(f.is_nan())),
+        Value::Int(_) | Value::Bool(_) => Ok(Jinja::from(false)),
+        other => {
+            let kind = python_type(&other);
+            Err(fail(format!("isnan() can only be used on numbers: must be real number, not {kind}")))
+        }
+    }
+}
+
+fn part(url: &str, name: &str) -> String {
+    urls::parts(url).get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn uri(call: &mut Call<'_, '_, '_>, place: bool) -> Result<Jinja, Error> {
+    let text = call.text(0)?;
+    let scheme = part(&text, "scheme");
+    let allowed = match call.option(1)? {
+        None => true,
+        Some(Value::List(schemes)) => schemes.iter().any(|s| s.as_str() == Some(&scheme)),
+        Some(one) => one.as_str() == Some(&scheme),
+    };
+    let named = !place || part(&text, "hostname") != "" || scheme == "file";
+    Ok(Jinja::from(!scheme.is_empty() && named && allowed))
+}
