@@ -1,9 +1,12 @@
 //! A host's part in a play: small, and the only thing that differs between hosts.
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use indexmap::IndexSet;
+
+use super::notify::Handler;
 
 use crate::playbook::Play;
 use crate::value::{Map, Value};
@@ -55,13 +58,29 @@ pub struct PlayRun {
     /// What its tasks see.
     pub vars: Arc<PlayVars>,
     /// Handlers, those of included roles too.
-    pub handlers: RwLock<Vec<Arc<crate::playbook::Task>>>,
+    pub handlers: RwLock<Vec<Handler>>,
+    /// The hosts of the batch under way.
+    pub members: RwLock<Vec<Arc<HostPlay>>>,
+    /// Set when no further batch is to begin.
+    pub ended: AtomicBool,
     /// Whether hosts go on by themselves.
     pub free: bool,
     /// Whether handlers run on hosts that failed.
     pub force_handlers: bool,
     /// `max_fail_percentage`.
     pub max_fail_percentage: Option<f64>,
+}
+
+impl PlayRun {
+    /// The hosts of the batch under way.
+    pub(super) fn members(&self) -> Vec<Arc<HostPlay>> {
+        self.members.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a host out of the hosts that the play's variables name.
+    pub(super) fn is_gone(&self, host: &str) {
+        self.vars.gone.write().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned());
+    }
 }
 
 impl HostPlay {

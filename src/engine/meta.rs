@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::event::{Event, HostResult, Verdict};
-use super::host::{HostPlay, Standing};
+use super::host::{HostPlay, Standing, alive};
 use super::task::TaskRun;
 use super::walk::Walk;
 use super::{Engine, result, target};
@@ -26,35 +26,43 @@ pub const ACTIONS: &[&str] = &[
 ];
 
 impl Engine {
+    /// Runs a `meta` task: what is about single hosts on each that its condition means, everything else once, the condition
+    /// being that of the first host (as in the reference).
     pub(super) async fn meta(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
         let action = run.task.action.args.get("_raw_params").map(Value::to_text).unwrap_or_default();
+        let action = action.trim();
+        let single = matches!(action, "noop" | "reset_connection" | "end_host" | "end_role");
         let mut meant = Vec::new();
-        for host in hosts {
+        for host in if single { hosts } else { &hosts[..1.min(hosts.len())] } {
             match result::all(&run.templar(self, host), &run.task.context.when) {
+                _ if action == "flush_handlers" => meant.push(host.clone()),
                 Ok(true) => meant.push(host.clone()),
-                Ok(false) => {}
+                Ok(false) => self.own_result(run, host, Verdict::Skipped, Map::new()),
                 Err(error) => {
                     self.emit(Event::Error(error.to_diagnostic().or_at(Some(run.task.span))));
-                    host.stand(Standing::Failed);
-                    self.count(&host.name, |stats| stats.failed += 1);
+                    let failure = result::failed(error.message);
+                    self.count(&host.name, |s| if walk.rescuable { s.rescued += 1 } else { s.failed += 1 });
+                    self.note_failure(host, &run.task.title(), Value::map(failure.clone()));
+                    self.own_result(run, host, Verdict::Failed, failure);
+                    self.settle(&run.run, hosts, walk.rescuable);
                 }
             }
         }
         if meant.is_empty() {
             return;
         }
-        match action.trim() {
+        match action {
             "noop" => {}
-            "flush_handlers" => self.flush_handlers(&run.run, &meant, walk).await,
-            "clear_facts" => meant.iter().for_each(|host| self.world.clear_facts(&host.name)),
-            "clear_host_errors" => self.clear_errors(run),
+            "flush_handlers" => self.flush_handlers(&run.run, hosts, walk).await,
+            "clear_facts" => hosts.iter().for_each(|host| self.world.clear_facts(&host.name)),
+            "clear_host_errors" => run.run.vars.all_hosts.iter().for_each(|host| drop(self.lost().remove(host))),
             "end_play" => {
-                hosts.iter().for_each(|host| host.stand(Standing::Ended));
                 // The play's other batches do not begin either.
-                self.end_play(run);
+                run.run.ended.store(true, Ordering::SeqCst);
+                self.end(run, &alive(&run.run.members()));
             }
-            "end_batch" => hosts.iter().for_each(|host| host.stand(Standing::Ended)),
-            "end_host" => meant.iter().for_each(|host| host.stand(Standing::Ended)),
+            "end_batch" => self.end(run, &alive(&run.run.members())),
+            "end_host" => self.end(run, &meant),
             "end_role" => meant.iter().for_each(|host| host.stand(Standing::EndedRole)),
             "reset_connection" => {
                 for host in &meant {
@@ -73,17 +81,11 @@ impl Engine {
         }
     }
 
-    fn end_play(&self, run: &TaskRun) {
-        let mut gone = run.run.vars.gone.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        gone.extend(run.run.vars.all_hosts.iter().cloned());
-    }
-
-    fn clear_errors(&self, run: &TaskRun) {
-        let mut lost = self.lost();
-        run.run.vars.all_hosts.iter().for_each(|host| {
-            lost.remove(host);
-        });
-        run.run.vars.gone.write().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+    fn end(&self, run: &TaskRun, hosts: &[Arc<HostPlay>]) {
+        for host in hosts {
+            host.stand(Standing::Ended);
+            run.run.is_gone(&host.name);
+        }
     }
 
     async fn reset_connection(self: &Arc<Self>, run: &TaskRun, host: &Arc<HostPlay>) {

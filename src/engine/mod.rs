@@ -9,16 +9,20 @@ mod handlers;
 mod hands;
 mod host;
 mod include;
+mod loops;
 mod meta;
+mod notify;
 mod on_host;
+mod own_tasks;
 mod play;
 mod result;
+mod select;
 mod target;
 mod task;
 mod walk;
 mod workers;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,9 +70,9 @@ pub struct RunOptions {
 pub enum Outcome {
     /// Every task of every host ran well.
     Ok,
-    /// A host failed.
+    /// A host failed, and none was unreachable.
     Failed,
-    /// A host was unreachable (and none failed).
+    /// A host was unreachable.
     Unreachable,
     /// The playbook turned out wrong while it ran.
     Error,
@@ -85,8 +89,8 @@ pub struct Engine {
     sink: Sink,
     prompter: Prompter,
     stats: Mutex<BTreeMap<String, Stats>>,
-    /// Hosts that take no part any more: they failed or could not be reached.
-    lost: Mutex<HashSet<String>>,
+    /// Hosts that take no part any more: they failed (`false`) or could not be reached (`true`).
+    lost: Mutex<HashMap<String, bool>>,
     loader: Mutex<Loader<'static>>,
     /// Set when an error ends everything (`any_errors_fatal`, an include that cannot be read).
     aborted: AtomicBool,
@@ -96,13 +100,35 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine for one run.
+    /// An engine for one run, whose worker on this machine is this program itself.
     #[must_use]
     pub fn new(world: Arc<World>, options: RunOptions, sink: Sink, prompter: Prompter) -> Arc<Self> {
+        Self::build(world, options, sink, prompter, None)
+    }
+
+    /// An engine for one run whose worker on this machine is `program`: for programs that are not rplay.
+    #[must_use]
+    pub fn with_program(
+        world: Arc<World>,
+        options: RunOptions,
+        sink: Sink,
+        prompter: Prompter,
+        program: PathBuf,
+    ) -> Arc<Self> {
+        Self::build(world, options, sink, prompter, Some(program))
+    }
+
+    fn build(
+        world: Arc<World>,
+        options: RunOptions,
+        sink: Sink,
+        prompter: Prompter,
+        program: Option<PathBuf>,
+    ) -> Arc<Self> {
         let load = LoadOptions { roles_path: options.roles_path.clone(), variables: world.extra.as_ref().clone() };
         let pool = ssh::Pool::new(ssh::Environment::current());
         Arc::new(Self {
-            workers: workers::Workers::new(pool),
+            workers: workers::Workers::new(pool, program),
             loader: Mutex::new(Loader::new(&BuiltIn, load, PathBuf::from("."))),
             forks: Arc::new(tokio::sync::Semaphore::new(options.forks.max(1))),
             started_at: AtomicBool::new(options.start_at_task.is_none()),
@@ -130,13 +156,14 @@ impl Engine {
         }
         self.workers.finish().await;
         let stats: Vec<(String, Stats)> = self.stats().iter().map(|(k, v)| (k.clone(), *v)).collect();
-        let failed = stats.iter().any(|(_, s)| s.failed > 0);
-        let unreachable = stats.iter().any(|(_, s)| s.unreachable > 0);
+        let unreachable = self.lost().values().any(|unreachable| *unreachable);
+        let failed = !self.lost().is_empty();
         self.emit(Event::Finished { stats, elapsed: began.elapsed() });
         match (self.broken.load(Ordering::SeqCst), failed, unreachable) {
             (true, ..) => Outcome::Error,
-            (_, true, _) => Outcome::Failed,
+            // As in the reference, a host that could not be reached weighs more than one that failed.
             (_, _, true) => Outcome::Unreachable,
+            (_, true, _) => Outcome::Failed,
             _ => Outcome::Ok,
         }
     }
@@ -154,7 +181,7 @@ impl Engine {
         count(self.stats().entry(host.to_owned()).or_default());
     }
 
-    fn lost(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn lost(&self) -> MutexGuard<'_, HashMap<String, bool>> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

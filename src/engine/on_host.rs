@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::event::{Event, HostResult, Verdict};
+use super::include::What;
 use super::hands::{RemoteHands, Setting};
 use super::host::HostPlay;
 use super::task::TaskRun;
@@ -11,8 +12,7 @@ use super::{Engine, result};
 use crate::action::{self, ActionContext, ActionError, Plan};
 use crate::diagnostic::Diagnostic;
 use crate::playbook::Task;
-use crate::remote::{Call, Job};
-use crate::template::{Templar, TemplateError, lookups};
+use crate::template::{Templar, TemplateError};
 use crate::value::{Key, Map, Value};
 use crate::vars::Scope;
 
@@ -24,9 +24,12 @@ pub(super) struct Finished {
     pub no_log: bool,
     pub notifies: bool,
     pub register: Option<String>,
-    pub delegate: Option<String>,
+    /// Where each item (or the one pass) ran, when that was another host.
+    pub delegates: Vec<Option<String>>,
     pub delegate_facts: bool,
     pub diagnostic: Option<Diagnostic>,
+    /// What is to be included, with the loop's variables.
+    pub inclusions: Vec<(What, Map)>,
 }
 
 impl Finished {
@@ -37,6 +40,11 @@ impl Finished {
             None => vec![&self.result],
         }
     }
+
+    /// What a report may see of the result.
+    pub(super) fn shown(&self) -> Value {
+        Value::map(if self.no_log { result::censored(&self.result) } else { self.result.clone() })
+    }
 }
 
 /// A task on a host, about to run.
@@ -44,8 +52,10 @@ pub(super) struct OnHost<'e> {
     pub(super) engine: &'e Arc<Engine>,
     pub(super) run: &'e TaskRun,
     pub(super) host: &'e Arc<HostPlay>,
-    scope: Scope,
-    templar: Templar,
+    pub(super) scope: Scope,
+    pub(super) templar: Templar,
+    delegates: Mutex<Vec<Option<String>>>,
+    inclusions: Mutex<Vec<(What, Map)>>,
     /// The place of the first thing that could not be evaluated.
     diagnostic: Mutex<Option<Diagnostic>>,
     began: Instant,
@@ -55,26 +65,53 @@ pub(super) struct OnHost<'e> {
 pub(super) struct Pass {
     pub templar: Templar,
     pub item: Option<Item>,
-    no_log: bool,
+    pub no_log: bool,
 }
 
 /// What an item adds to a result.
 pub(super) struct Item {
-    label: Value,
-    loop_var: String,
-    value: Value,
-    index: Option<(String, usize)>,
-    extended: Option<Value>,
+    pub label: Value,
+    pub loop_var: String,
+    pub value: Value,
+    pub index: Option<(String, usize)>,
+    pub extended: Option<Value>,
+}
+
+impl Item {
+    /// The variables of the item.
+    pub(super) fn layer(&self) -> Map {
+        let mut layer = Map::new();
+        layer.insert(Key::from(self.loop_var.as_str()), self.value.clone());
+        layer.insert("ansible_loop_var".into(), Value::from(self.loop_var.as_str()));
+        if let Some((name, at)) = &self.index {
+            layer.insert(Key::from(name.as_str()), (*at).into());
+            layer.insert("ansible_index_var".into(), Value::from(name.as_str()));
+        }
+        if let Some(extended) = &self.extended {
+            layer.insert("ansible_loop".into(), extended.clone());
+        }
+        layer
+    }
 }
 
 impl<'e> OnHost<'e> {
     pub(super) fn new(engine: &'e Arc<Engine>, run: &'e TaskRun, host: &'e Arc<HostPlay>) -> Self {
         let scope = run.scope(engine, host);
         let templar = Templar::new(Arc::new(scope.clone()));
-        Self { engine, run, host, scope, templar, diagnostic: Mutex::default(), began: Instant::now() }
+        Self {
+            engine,
+            run,
+            host,
+            scope,
+            templar,
+            delegates: Mutex::default(),
+            inclusions: Mutex::default(),
+            diagnostic: Mutex::default(),
+            began: Instant::now(),
+        }
     }
 
-    fn task(&self) -> &'e Arc<Task> {
+    pub(super) fn task(&self) -> &'e Arc<Task> {
         &self.run.task
     }
 
@@ -84,6 +121,7 @@ impl<'e> OnHost<'e> {
             None => {
                 let pass = self.single();
                 let result = self.pass(&pass).await;
+                self.note_delegate(self.delegate(&pass));
                 (result, pass.no_log)
             }
             Some(_) => match self.passes() {
@@ -111,9 +149,9 @@ impl<'e> OnHost<'e> {
             Verdict::Unreachable => self.flag(&self.templar, &task.context.ignore_unreachable),
             _ => false,
         };
-        if verdict == Verdict::Failed || verdict == Verdict::Unreachable || !result::flag(&result, "skipped") {
-            let failed = verdict == Verdict::Failed;
-            result.entry("failed".into()).or_insert(Value::Bool(failed));
+        // A loop as a whole says `failed` only when it did.
+        if matches!(verdict, Verdict::Ok | Verdict::Changed) && task.looped.is_none() {
+            result.entry("failed".into()).or_insert(Value::Bool(false));
         }
         let register = task.register.as_ref().and_then(|name| match self.templar.string(name) {
             Ok(name) => Some(name.to_text()),
@@ -122,21 +160,34 @@ impl<'e> OnHost<'e> {
                 None
             }
         });
-        let delegate = task.context.delegate_to.as_ref().and_then(|d| self.templar.value(d).ok()).map(|v| v.to_text());
         Finished {
             notifies: !task.notify.is_empty() && result::flag(&result, "changed") && verdict != Verdict::Failed,
             verdict,
             ignored,
             no_log,
             register,
-            delegate,
+            delegates: std::mem::take(&mut *self.delegates.lock().unwrap_or_else(PoisonError::into_inner)),
+            inclusions: std::mem::take(&mut *self.inclusions.lock().unwrap_or_else(PoisonError::into_inner)),
             delegate_facts: self.flag(&self.templar, &task.context.delegate_facts),
             diagnostic: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).take(),
             result,
         }
     }
 
-    fn flag(&self, templar: &Templar, setting: &Option<Value>) -> bool {
+    /// The host that a pass is delegated to; one that cannot be evaluated is none here and an error where the pass runs.
+    pub(super) fn delegate(&self, pass: &Pass) -> Option<String> {
+        let value = pass.templar.value(self.task().context.delegate_to.as_ref()?).ok()?;
+        if matches!(value, Value::Null | Value::Omit) {
+            return None;
+        }
+        Some(value.to_text()).filter(|name| !name.is_empty())
+    }
+
+    pub(super) fn note_delegate(&self, delegate: Option<String>) {
+        self.delegates.lock().unwrap_or_else(PoisonError::into_inner).push(delegate);
+    }
+
+    pub(super) fn flag(&self, templar: &Templar, setting: &Option<Value>) -> bool {
         let Some(value) = setting else { return false };
         if let Some(flag) = value.as_bool() {
             return flag;
@@ -145,96 +196,18 @@ impl<'e> OnHost<'e> {
     }
 
     /// Notes where something could not be evaluated; the first one counts.
-    fn note(&self, error: &TemplateError) {
+    pub(super) fn note(&self, error: &TemplateError) {
         let diagnostic = error.to_diagnostic().or_at(Some(self.task().span));
         self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(diagnostic);
     }
 
-    fn failed(&self, error: &TemplateError) -> Map {
+    pub(super) fn failed(&self, error: &TemplateError) -> Map {
         self.note(error);
         result::failed(error.message.clone())
     }
 
-    /// The items of the loop; or the result of a loop that could not be made.
-    fn passes(&self) -> Result<Vec<Pass>, Map> {
-        let task = self.task();
-        let items = match self.items() {
-            Ok(items) => items,
-            Err(error) => {
-                // A loop over something undefined is fine where the task would have been skipped.
-                if let Some(condition) = self.first_false(&self.templar) {
-                    return Err(result::skipped(&condition));
-                }
-                return Err(self.failed(&error));
-            }
-        };
-        if items.is_empty() {
-            let mut out = Map::new();
-            out.insert("changed".into(), Value::Bool(false));
-            out.insert("results".into(), Value::list(Vec::new()));
-            out.insert("skipped".into(), Value::Bool(true));
-            out.insert("skipped_reason".into(), Value::from("No items in the list"));
-            return Err(out);
-        }
-        let text = |setting: &Option<Value>| -> Result<Option<String>, Map> {
-            let value = setting.as_ref().map(|v| self.templar.value(v)).transpose().map_err(|e| self.failed(&e))?;
-            Ok(value.map(|v| v.to_text()))
-        };
-        let control = &task.loop_control;
-        let loop_var = text(&control.loop_var)?.unwrap_or_else(|| "item".to_owned());
-        let index_var = text(&control.index_var)?;
-        let extended = self.flag(&self.templar, &control.extended);
-        let all_items = control.extended_allitems.as_ref().and_then(Value::to_bool).unwrap_or(true);
-        let len = items.len();
-        let mut passes = Vec::with_capacity(len);
-        for (at, value) in items.iter().enumerate() {
-            let mut layer = Map::new();
-            layer.insert(Key::from(loop_var.as_str()), value.clone());
-            layer.insert("ansible_loop_var".into(), Value::from(loop_var.as_str()));
-            if let Some(index_var) = &index_var {
-                layer.insert(Key::from(index_var.as_str()), at.into());
-                layer.insert("ansible_index_var".into(), Value::from(index_var.as_str()));
-            }
-            let extra = extended.then(|| extended_loop(&items, at, all_items));
-            if let Some(extra) = &extra {
-                layer.insert("ansible_loop".into(), extra.clone());
-            }
-            let templar = Templar::new(Arc::new(self.scope.with_top(layer)));
-            let label = match &control.label {
-                Some(label) => templar.value(label).unwrap_or_else(|_| value.clone()),
-                None => value.clone(),
-            };
-            let no_log = self.flag(&templar, &task.context.no_log);
-            let index = index_var.clone().map(|name| (name, at));
-            let item = Item { label, loop_var: loop_var.clone(), value: value.clone(), index, extended: extra };
-            passes.push(Pass { templar, item: Some(item), no_log });
-        }
-        Ok(passes)
-    }
-
-    fn items(&self) -> Result<Vec<Value>, TemplateError> {
-        let Some(looped) = &self.task().looped else { return Ok(Vec::new()) };
-        let Some(lookup) = &looped.lookup else {
-            let value = self.templar.value(&looped.items)?;
-            return match value {
-                Value::List(items) => Ok(items.to_vec()),
-                other => {
-                    let message = format!(
-                        "Invalid data passed to 'loop', it requires a list, got this instead: {}. Hint: If you passed a \
-                         list/dict of just one element, try adding wantlist=True to your lookup invocation or use \
-                         q/query instead of lookup.",
-                        other.to_text()
-                    );
-                    Err(TemplateError::message(message, Some(looped.span)))
-                }
-            };
-        };
-        lookups::loop_items(lookup, &looped.items, &self.templar)
-            .map_err(|e| TemplateError { span: e.span.or(Some(looped.span)), ..e })
-    }
-
     /// The first condition that does not hold, when all before it could be evaluated.
-    fn first_false(&self, templar: &Templar) -> Option<Value> {
+    pub(super) fn first_false(&self, templar: &Templar) -> Option<Value> {
         for condition in &self.task().context.when {
             match templar.condition(condition) {
                 Ok(true) => {}
@@ -246,7 +219,7 @@ impl<'e> OnHost<'e> {
     }
 
     /// The result of a condition that says no (or cannot be evaluated); `None` when the task is to run.
-    fn gate(&self, pass: &Pass) -> Option<Map> {
+    pub(super) fn gate(&self, pass: &Pass) -> Option<Map> {
         for condition in &self.task().context.when {
             match pass.templar.condition(condition) {
                 Ok(true) => {}
@@ -262,74 +235,15 @@ impl<'e> OnHost<'e> {
         None
     }
 
-    /// All items: together in one request where nothing forces one at a time.
-    async fn looped(&self, passes: Vec<Pass>) -> Map {
-        let results = match self.together(&passes) {
-            Some(ready) => self.in_one_request(&passes, ready).await,
-            None => self.one_by_one(&passes).await,
-        };
-        result::combine(results)
-    }
-
-    async fn one_by_one(&self, passes: &[Pass]) -> Vec<Map> {
-        let task = self.task();
-        let control = &task.loop_control;
-        let pause =
-            control.pause.as_ref().and_then(|p| self.templar.value(p).ok()).and_then(|v| v.to_text().parse().ok());
-        let mut results = Vec::with_capacity(passes.len());
-        for (at, pass) in passes.iter().enumerate() {
-            if let (Some(pause), true) = (pause, at > 0) {
-                tokio::time::sleep(Duration::from_secs_f64(f64::max(pause, 0.0))).await;
-            }
-            let result = self.pass(pass).await;
-            let lost = result::flag(&result, "unreachable");
-            let result = self.item_done(pass, result);
-            let stop = !control.break_when.is_empty() && {
-                let templar = self.with_register(pass, &result);
-                match result::all(&templar, &control.break_when) {
-                    Ok(stop) => stop,
-                    Err(error) => {
-                        self.note(&error);
-                        true
-                    }
-                }
-            };
-            results.push(result);
-            if stop || lost {
-                break;
-            }
-        }
-        results
-    }
-
-    /// Adds what tells an item's result from another's, and says that it is done.
-    fn item_done(&self, pass: &Pass, mut result: Map) -> Map {
-        let Some(item) = &pass.item else { return result };
-        result.insert(Key::from(item.loop_var.as_str()), item.value.clone());
-        result.insert("ansible_loop_var".into(), Value::from(item.loop_var.as_str()));
-        if let Some((name, at)) = &item.index {
-            result.insert(Key::from(name.as_str()), (*at).into());
-            result.insert("ansible_index_var".into(), Value::from(name.as_str()));
-        }
-        if let Some(extended) = &item.extended {
-            result.insert("ansible_loop".into(), extended.clone());
-        }
-        let verdict = result::verdict(&result);
-        let ignored = verdict == Verdict::Failed && self.flag(&pass.templar, &self.task().context.ignore_errors);
-        self.engine.emit(Event::Item {
-            result: self.shown(pass, &result, verdict, ignored),
-            label: Arc::new(item.label.clone()),
-        });
-        result
-    }
-
-    fn shown(&self, pass: &Pass, result: &Map, verdict: Verdict, ignored: bool) -> HostResult {
+    /// A result as reports get it: of one that is kept secret only what may be seen.
+    pub(super) fn shown(&self, pass: &Pass, result: &Map, verdict: Verdict, ignored: bool) -> HostResult {
+        let delegate = self.delegate(pass).filter(|name| **name != *self.host.name);
         HostResult {
             task: self.task().clone(),
             host: self.host.name.clone(),
-            delegate: None,
+            delegate: delegate.map(Into::into),
             verdict,
-            result: Arc::new(Value::map(result.clone())),
+            result: Arc::new(Value::map(if pass.no_log { result::censored(result) } else { result.clone() })),
             ignored,
             rescued: false,
             elapsed: self.began.elapsed(),
@@ -337,105 +251,8 @@ impl<'e> OnHost<'e> {
         }
     }
 
-    /// Everything about all items, when they can go to the host in one request; `None` when they cannot.
-    fn together(&self, passes: &[Pass]) -> Option<Vec<Result<(Setting, Call), Map>>> {
-        let task = self.task();
-        let context = &task.context;
-        let control = &task.loop_control;
-        let alone = !task.until.is_empty()
-            || task.retries.is_some()
-            || control.pause.is_some()
-            || !control.break_when.is_empty()
-            || context.delegate_to.is_some()
-            || context.timeout.is_some()
-            || task.asynchronous.is_some()
-            || passes.len() < 2
-            || !action::rides_together(task.action.module);
-        if alone {
-            return None;
-        }
-        let setting = self.setting(&passes[0]).ok()?;
-        let mut out = Vec::with_capacity(passes.len());
-        for pass in passes {
-            if let Some(result) = self.gate(pass) {
-                out.push(Err(result));
-                continue;
-            }
-            let own = match self.setting_or(pass, &setting) {
-                Ok(own) => own,
-                Err(error) => {
-                    out.push(Err(self.failed(&error)));
-                    continue;
-                }
-            };
-            if !own.same_as(&setting) {
-                return None;
-            }
-            match self.plan(pass, &own) {
-                Ok(Plan::Remote { module, call }) if module == action::remote_name(task.action.module) => {
-                    out.push(Ok((own, call)));
-                }
-                Ok(_) => return None,
-                Err(error) => out.push(Err(self.action_failed(error))),
-            }
-        }
-        Some(out)
-    }
-
-    /// The pass's setting; the first one's where no keyword could make a difference.
-    fn setting_or(&self, pass: &Pass, first: &Setting) -> Result<Setting, TemplateError> {
-        let context = &self.task().context;
-        let fixed = |setting: &Option<Value>| setting.as_ref().is_none_or(|v| !v.has_templates());
-        let become_fixed =
-            [&context.become_, &context.become_user, &context.check_mode, &context.diff].iter().all(|s| fixed(s));
-        if become_fixed && context.environment.iter().all(|e| !e.has_templates()) {
-            return Ok(first.clone());
-        }
-        self.setting(pass)
-    }
-
-    async fn in_one_request(&self, passes: &[Pass], ready: Vec<Result<(Setting, Call), Map>>) -> Vec<Map> {
-        let mut results: Vec<Option<Map>> = Vec::with_capacity(passes.len());
-        let mut calls = Vec::new();
-        let mut places = Vec::new();
-        let mut setting = None;
-        for (at, entry) in ready.into_iter().enumerate() {
-            match entry {
-                Ok((own, call)) => {
-                    setting.get_or_insert(own);
-                    calls.push(call);
-                    places.push(at);
-                    results.push(None);
-                }
-                Err(result) => results.push(Some(result)),
-            }
-        }
-        if let Some(setting) = setting {
-            let hands = RemoteHands { engine: self.engine, setting: &setting };
-            let module = action::remote_name(self.task().action.module).to_owned();
-            let mut answers: Vec<(usize, Map)> = Vec::new();
-            let sent = hands
-                .job(Job { module, calls, ..setting.job() }, |answer| {
-                    if let Some(at) = places.get(answer.index) {
-                        answers.push((*at, crate::value::from_object(&answer.result)));
-                    }
-                })
-                .await;
-            for (at, answer) in answers {
-                results[at] = Some(self.judged(&passes[at], answer));
-            }
-            if let Err(error) = sent {
-                for at in places {
-                    results[at].get_or_insert_with(|| result::of_error(&error));
-                }
-            }
-        }
-        let each = passes.iter().zip(results);
-        each.map(|(pass, result)| self.item_done(pass, result.unwrap_or_default())).collect()
-    }
-
     /// One pass: its condition, then its tries.
-    async fn pass(&self, pass: &Pass) -> Map {
+    pub(super) async fn pass(&self, pass: &Pass) -> Map {
         if let Some(result) = self.gate(pass) {
             return result;
         }
@@ -488,6 +305,16 @@ impl<'e> OnHost<'e> {
 
     /// One try.
     async fn once(&self, pass: &Pass, setting: &Setting) -> Map {
+        if self.task().is_include() {
+            return match self.wanted(pass) {
+                Ok((what, result)) => {
+                    let params = pass.item.as_ref().map(Item::layer).unwrap_or_default();
+                    self.inclusions.lock().unwrap_or_else(PoisonError::into_inner).push((what, params));
+                    result
+                }
+                Err(error) => self.failed(&error),
+            };
+        }
         let plan = match self.plan(pass, setting) {
             Ok(plan) => plan,
             Err(error) => return self.action_failed(error),
@@ -539,7 +366,7 @@ impl<'e> OnHost<'e> {
         }
     }
 
-    fn plan(&self, pass: &Pass, setting: &Setting) -> Result<Plan, ActionError> {
+    pub(super) fn plan(&self, pass: &Pass, setting: &Setting) -> Result<Plan, ActionError> {
         action::plan(&self.context(pass, setting), self.args(pass)?)
     }
 
@@ -571,7 +398,7 @@ impl<'e> OnHost<'e> {
         Ok(args)
     }
 
-    fn action_failed(&self, error: ActionError) -> Map {
+    pub(super) fn action_failed(&self, error: ActionError) -> Map {
         match error {
             ActionError::Template(error) => self.failed(&error),
             ActionError::Failed(result) => {
@@ -584,19 +411,14 @@ impl<'e> OnHost<'e> {
     }
 
     /// The templar of a pass that sees the result under its registered name.
-    fn with_register(&self, pass: &Pass, result: &Map) -> Templar {
+    pub(super) fn with_register(&self, pass: &Pass, result: &Map) -> Templar {
         let mut layer = Map::new();
         if let Some(name) = &self.task().register
             && let Ok(name) = pass.templar.string(name)
         {
             layer.insert(Key::from(name.to_text()), Value::map(result.clone()));
         }
-        if let Some(item) = &pass.item {
-            layer.insert(Key::from(item.loop_var.as_str()), item.value.clone());
-            if let Some((name, at)) = &item.index {
-                layer.insert(Key::from(name.as_str()), (*at).into());
-            }
-        }
+        layer.extend(pass.item.as_ref().map(Item::layer).unwrap_or_default());
         for (key, value) in result.get("ansible_facts").and_then(Value::as_map).into_iter().flatten() {
             layer.insert(key.clone(), value.clone());
         }
@@ -604,7 +426,7 @@ impl<'e> OnHost<'e> {
     }
 
     /// A module's answer with everything a result has, judged by `changed_when` and `failed_when`.
-    fn judged(&self, pass: &Pass, mut answer: Map) -> Map {
+    pub(super) fn judged(&self, pass: &Pass, mut answer: Map) -> Map {
         result::complete(&mut answer);
         let task = self.task();
         if task.changed_when.is_empty() && task.failed_when.is_empty() {
@@ -618,27 +440,4 @@ impl<'e> OnHost<'e> {
         }
         answer
     }
-}
-
-/// `ansible_loop`.
-fn extended_loop(items: &[Value], at: usize, all: bool) -> Value {
-    let len = items.len();
-    let mut out = Map::new();
-    if all {
-        out.insert("allitems".into(), Value::list(items.to_vec()));
-    }
-    out.insert("index".into(), (at + 1).into());
-    out.insert("index0".into(), at.into());
-    out.insert("first".into(), Value::Bool(at == 0));
-    out.insert("last".into(), Value::Bool(at + 1 == len));
-    out.insert("length".into(), len.into());
-    out.insert("revindex".into(), (len - at).into());
-    out.insert("revindex0".into(), (len - at - 1).into());
-    if let Some(next) = items.get(at + 1) {
-        out.insert("nextitem".into(), next.clone());
-    }
-    if let Some(previous) = at.checked_sub(1).and_then(|before| items.get(before)) {
-        out.insert("previtem".into(), previous.clone());
-    }
-    out.into()
 }

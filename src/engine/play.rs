@@ -1,18 +1,19 @@
 //! Plays: their hosts, their batches, and their sections in order.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::event::Event;
 use super::host::{HostPlay, PlayRun, Standing, alive};
+use super::notify::flatten;
+use super::select::batches;
 use super::{Engine, walk};
 use crate::diagnostic::Diagnostic;
-use crate::inventory::Pattern;
 use crate::playbook::{Item, Play, find_file};
 use crate::source::load;
 use crate::template::{Templar, TemplateError};
-use crate::value::{Key, Map, Value};
+use crate::value::{Map, Value};
 use crate::vars::{PlayVars, RoleLayer, Scope, TaskVars};
 
 impl Engine {
@@ -32,12 +33,10 @@ impl Engine {
             None => play.title(),
         };
         let hosts = match self.select(play, &templar) {
-            Ok(hosts) => hosts,
+            Ok(Some(hosts)) => hosts,
+            Ok(None) => return self.emit(Event::NoHosts { name }),
             Err(error) => return self.broken(vec![error]),
         };
-        if hosts.is_empty() {
-            return self.emit(Event::NoHosts { name });
-        }
         let run = match self.play_run(play, &templar, &name, &hosts, prompts) {
             Ok(run) => run,
             Err(error) => return self.broken(vec![error.to_diagnostic().or_at(Some(play.span))]),
@@ -46,27 +45,24 @@ impl Engine {
             Ok(batches) => batches,
             Err(error) => return self.broken(vec![error]),
         };
-        self.emit(Event::PlayStarted { play: play.clone(), name, hosts });
-        let several = batches.len() > 1;
+        if hosts.is_empty() {
+            self.emit(Event::PlayStarted { play: play.clone(), name, hosts });
+        }
         for batch in batches {
+            self.emit(Event::PlayStarted { play: play.clone(), name: run.vars.name.clone(), hosts: batch.clone() });
             let members: Vec<Arc<HostPlay>> = batch.iter().map(|name| HostPlay::new(name, run.clone())).collect();
+            run.members.write().unwrap_or_else(PoisonError::into_inner).clone_from(&members);
             *run.vars.batch.write().unwrap_or_else(PoisonError::into_inner) = batch;
             self.batch(&run, &members).await;
-            let failed = members.iter().filter(|h| matches!(h.standing(), Standing::Failed | Standing::Unreachable));
-            let all_gone = failed.count() == members.len();
-            if self.aborted.load(Ordering::SeqCst) {
-                return;
+            let all_lost = members.iter().all(|host| self.lost().contains_key(&*host.name));
+            // The play holds its hosts and they hold the play.
+            run.members.write().unwrap_or_else(PoisonError::into_inner).clear();
+            if all_lost {
+                // When nothing is left of a batch the run ends, as in the reference.
+                self.aborted.store(true, Ordering::SeqCst);
             }
-            if all_gone {
-                self.emit(Event::NoMoreHosts);
-                // A batch of which nothing is left ends the rollout; without batches there is nothing left to end.
-                if several {
-                    self.aborted.store(true, Ordering::SeqCst);
-                }
+            if self.is_aborted() || run.ended.load(Ordering::SeqCst) {
                 return;
-            }
-            if members.iter().any(|h| h.standing() == Standing::Ended) && members.iter().all(|h| !h.is_alive()) {
-                continue;
             }
         }
     }
@@ -86,97 +82,6 @@ impl Engine {
         let out = change(&mut inventory);
         *shared = Arc::new(inventory);
         out
-    }
-
-    fn prompts(&self, play: &Play) -> Result<Map, Diagnostic> {
-        let mut out = Map::new();
-        for prompt in &play.vars_prompt {
-            if self.world.extra.contains_key(prompt.name.as_str()) {
-                continue;
-            }
-            let value = match (self.prompter)(prompt) {
-                Some(answer) if answer.is_empty() => prompt.default.clone().unwrap_or_else(|| answer.into()),
-                Some(answer) => answer.into(),
-                None => match &prompt.default {
-                    Some(default) => default.clone(),
-                    None => {
-                        let message = format!("nobody is there to be asked for `{}`", prompt.name);
-                        return Err(Diagnostic::error("run::prompt", message)
-                            .at(prompt.span)
-                            .help(format!("give it on the command line: `-e {}=…`", prompt.name)));
-                    }
-                },
-            };
-            out.insert(Key::from(prompt.name.as_str()), value);
-        }
-        Ok(out)
-    }
-
-    /// What a play's own keywords see: no host, only extra variables, prompts and the play's variables.
-    fn play_templar(&self, play: &Play, prompts: &Map) -> Templar {
-        let vars = PlayVars {
-            directory: play.directory.clone(),
-            vars: play.vars.clone(),
-            prompts: Arc::new(prompts.clone()),
-            ..PlayVars::default()
-        };
-        let scope = Scope::new(&self.world, "localhost", Some(Arc::new(vars)), TaskVars::default());
-        Templar::new(Arc::new(scope))
-    }
-
-    fn select(&self, play: &Play, templar: &Templar) -> Result<Vec<String>, Diagnostic> {
-        let wrong = |message: String| Diagnostic::error("run::hosts", message).at(play.span);
-        let hosts = templar.value(&play.hosts).map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?;
-        let pattern = match &hosts {
-            Value::List(items) => items.iter().map(Value::to_text).collect::<Vec<_>>().join(","),
-            other => other.to_text(),
-        };
-        let local = ["localhost", "127.0.0.1", "::1"];
-        if let Some(name) = local.iter().find(|name| **name == pattern.trim())
-            && self.world.inventory().host(name).is_none()
-        {
-            self.change_inventory(|inventory| inventory.implicit_localhost(name).name.clone());
-        }
-        let inventory = self.world.inventory();
-        let parse = |text: &str| Pattern::parse(text).map_err(|e| wrong(e.to_string()));
-        let (mut chosen, unmatched) = parse(&pattern)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
-        for part in unmatched {
-            let message = format!("Could not match supplied host pattern, ignoring: {part}");
-            let known: Vec<String> = inventory.groups().map(|g| g.name.clone()).collect();
-            let warning = Diagnostic::warning("run::hosts", message).at(play.span);
-            self.emit(Event::Warning(warning.suggest(&part, known.iter().map(String::as_str))));
-        }
-        if let Some(limit) = &self.options.limit {
-            let (allowed, _) = parse(limit)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
-            let implicit = |host: &String| inventory.host(host).is_some_and(|h| h.implicit);
-            chosen.retain(|host| allowed.contains(host) || implicit(host));
-        }
-        let lost = self.lost();
-        chosen.retain(|host| !lost.contains(host));
-        drop(lost);
-        let order = match &play.order {
-            Some(order) => templar.value(order).map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?.to_text(),
-            None => "inventory".to_owned(),
-        };
-        match order.as_str() {
-            "inventory" | "" => {}
-            "sorted" => chosen.sort(),
-            "reverse_sorted" => {
-                chosen.sort();
-                chosen.reverse();
-            }
-            "reverse_inventory" => chosen.reverse(),
-            "shuffle" => {
-                use rand::seq::SliceRandom;
-                chosen.shuffle(&mut rand::rng());
-            }
-            other => {
-                return Err(wrong(format!(
-                    "`order: {other}` is none of inventory, reverse_inventory, sorted, reverse_sorted, shuffle"
-                )));
-            }
-        }
-        Ok(chosen)
     }
 
     fn play_run(
@@ -208,12 +113,12 @@ impl Engine {
         }
         let force = setting(&play.force_handlers)?.and_then(|v| v.to_bool());
         let max_fail = setting(&play.max_fail_percentage)?.and_then(|v| v.to_text().trim_end_matches('%').parse().ok());
-        let mut handlers = Vec::new();
-        flatten(&play.handlers, &mut handlers);
         Ok(Arc::new(PlayRun {
             play: play.clone(),
             vars: Arc::new(vars),
-            handlers: RwLock::new(handlers),
+            handlers: RwLock::new(flatten(&play.handlers, 0)),
+            members: RwLock::default(),
+            ended: AtomicBool::new(false),
             free: strategy != "linear",
             force_handlers: force.unwrap_or(self.options.force_handlers),
             max_fail_percentage: max_fail,
@@ -299,7 +204,7 @@ impl Engine {
     }
 
     /// Marks hosts that are lost for the rest of the run, and tells whether the play has to end.
-    pub(super) fn settle(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], rescuable: bool) {
+    pub(super) fn settle(&self, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], rescuable: bool) {
         let mut gone = run.vars.gone.write().unwrap_or_else(PoisonError::into_inner);
         for host in hosts {
             let out = match host.standing() {
@@ -309,7 +214,7 @@ impl Engine {
             };
             if out {
                 gone.insert(host.name.to_string());
-                self.lost().insert(host.name.to_string());
+                self.lost().insert(host.name.to_string(), host.standing() == Standing::Unreachable);
             }
         }
         let Some(limit) = run.max_fail_percentage else { return };
@@ -336,54 +241,4 @@ pub(super) fn role_layer(role: &crate::playbook::Role) -> RoleLayer {
         defaults: role.defaults.clone(),
         vars: role.vars.clone(),
     }
-}
-
-/// Handlers without the blocks around them.
-pub(super) fn flatten(items: &[Item], out: &mut Vec<Arc<crate::playbook::Task>>) {
-    for item in items {
-        match item {
-            Item::Task(task) => out.push(task.clone()),
-            Item::Block(block) => flatten(&block.body, out),
-        }
-    }
-}
-
-/// The hosts in batches, as `serial` says: numbers or percentages, the last one repeated.
-fn batches(play: &Play, templar: &Templar, hosts: &[String]) -> Result<Vec<Vec<String>>, Diagnostic> {
-    let mut sizes = Vec::new();
-    for entry in &play.serial {
-        let value = templar.value(entry).map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?;
-        let entries = match &value {
-            Value::List(items) => items.to_vec(),
-            other => vec![other.clone()],
-        };
-        for entry in entries {
-            let text = entry.to_text();
-            let size = match text.trim().strip_suffix('%') {
-                Some(percent) => {
-                    percent.trim().parse::<f64>().ok().map(|p| ((p / 100.0 * hosts.len() as f64) as usize).max(1))
-                }
-                None => text.trim().parse::<i64>().ok().map(|n| usize::try_from(n).unwrap_or(0)),
-            };
-            let Some(size) = size else {
-                let message = format!("`serial: {text}` is neither a number nor a percentage");
-                return Err(Diagnostic::error("run::serial", message).at(play.span));
-            };
-            sizes.push(if size == 0 { hosts.len() } else { size });
-        }
-    }
-    if sizes.is_empty() {
-        return Ok(vec![hosts.to_vec()]);
-    }
-    let mut rest = hosts;
-    let mut out = Vec::new();
-    let mut at = 0;
-    while !rest.is_empty() {
-        let size = sizes[at.min(sizes.len() - 1)].min(rest.len());
-        let (batch, others) = rest.split_at(size);
-        out.push(batch.to_vec());
-        rest = others;
-        at += 1;
-    }
-    Ok(out)
 }

@@ -40,6 +40,19 @@ fn plain(value: &Value) -> Value {
     Value::from_json(&value.to_json())
 }
 
+/// What may be seen of a result that `no_log` keeps secret.
+pub(super) fn censored(result: &Map) -> Map {
+    const SENTENCE: &str = "the output has been hidden due to the fact that 'no_log: true' was specified for this result";
+    let mut out = Map::new();
+    out.insert("censored".into(), Value::from(SENTENCE));
+    for key in ["changed", "attempts", "retries"] {
+        if let Some(value @ (Value::Bool(_) | Value::Int(_))) = result.get(key) {
+            out.insert(key.into(), value.clone());
+        }
+    }
+    out
+}
+
 /// Whether a key of a result says yes.
 pub(super) fn flag(result: &Map, key: &str) -> bool {
     result.get(key).and_then(Value::to_bool).unwrap_or(false)
@@ -94,7 +107,10 @@ pub(super) fn judge(task: &Task, templar: &Templar, result: &mut Map) -> Result<
         result.insert("changed".into(), Value::Bool(verdict));
     }
     if !task.failed_when.is_empty() {
-        let verdict = all(templar, &task.failed_when)?;
+        let verdict = all(templar, &task.failed_when).inspect_err(|error| {
+            let message = format!("Error while evaluating conditional: {}", error.message);
+            result.insert("failed_when_result".into(), Value::from(message));
+        })?;
         result.insert("failed_when_result".into(), Value::Bool(verdict));
         result.insert("failed".into(), Value::Bool(verdict));
     }
@@ -130,8 +146,5 @@ pub(super) fn combine(results: Vec<Map>) -> Map {
     }
     out.insert("skipped".into(), Value::Bool(all_skipped));
     out.insert("results".into(), Value::list(results.into_iter().map(Value::map).collect()));
-    if !all_skipped {
-        out.shift_remove("skipped");
-    }
     out
 }

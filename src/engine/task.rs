@@ -1,22 +1,24 @@
 //! One task on a set of hosts.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::event::{Event, HostResult, Verdict};
-use super::host::{HostPlay, PlayRun, Standing};
+use super::host::{HostPlay, PlayRun, Standing, alive};
+use super::include::What;
 use super::on_host::{Finished, OnHost};
 use super::play::role_layer;
 use super::walk::Walk;
-use crate::diagnostic::Diagnostic;
 use crate::playbook::Task;
 use crate::template::Templar;
 use crate::value::{Key, Map, Value};
 use crate::vars::{Scope, TaskVars};
+
+/// What each host wants included.
+type Asked = Vec<(Arc<HostPlay>, Vec<(What, Map)>)>;
 
 /// A task under way: what is the same for all hosts.
 pub(super) struct TaskRun {
@@ -70,23 +72,25 @@ impl Engine {
         if !walk.handlers && !self.chosen(&run, first) {
             return;
         }
-        if task.action.module == "ansible.builtin.meta" {
-            return self.meta(&run, hosts, walk).await;
-        }
         let title = self.title(&run, first);
         if !self.started(&title) {
             return;
+        }
+        if task.action.module == "ansible.builtin.meta" {
+            let hosts_meant = hosts.len();
+            self.emit(Event::TaskStarted { task: task.clone(), title, hosts: hosts_meant, handler: walk.handlers });
+            return self.meta(&run, hosts, walk).await;
         }
         let once = self.runs_once(&run, first);
         let count = if once { 1 } else { hosts.len() };
         let handler = walk.handlers;
         self.emit(Event::TaskStarted { task: task.clone(), title: title.clone(), hosts: count, handler });
-        match task.action.module {
-            "ansible.builtin.include_tasks" | "ansible.builtin.include_role" => {
-                self.include(&run, if once { &hosts[..1] } else { hosts }, hosts, walk).await;
-            }
-            _ if once => self.task_once(&run, hosts, walk, &title).await,
-            _ => self.task_everywhere(&run, hosts, walk, &title).await,
+        let asked = match once {
+            true => self.task_once(&run, hosts, walk, &title).await,
+            false => self.task_everywhere(&run, hosts, walk, &title).await,
+        };
+        if task.is_include() && !self.is_aborted() {
+            self.include(&run, asked, walk).await;
         }
     }
 
@@ -129,16 +133,14 @@ impl Engine {
     /// The task's name as this host sees it; as it is written where it cannot be evaluated.
     fn title(&self, run: &TaskRun, host: &HostPlay) -> String {
         let task = &run.task;
-        match &task.name {
-            Some(name) if name.is_template() => {
-                let templar = run.templar(self, host);
-                let own = templar.string(name).map_or_else(|_| name.as_str().to_owned(), |v| v.to_text());
-                match &task.context.role {
-                    Some(role) => format!("{} : {own}", role.name),
-                    None => own,
-                }
-            }
-            _ => task.title(),
+        let written = match &task.name {
+            Some(name) if name.is_template() => name,
+            _ => return task.title(),
+        };
+        let own = run.templar(self, host).string(written).map_or_else(|_| written.as_str().to_owned(), |v| v.to_text());
+        match &task.context.role {
+            Some(role) => format!("{} : {own}", role.name),
+            None => own,
         }
     }
 
@@ -149,10 +151,17 @@ impl Engine {
         value.and_then(|v| v.to_bool()).unwrap_or(false) && !run.run.free
     }
 
-    async fn task_everywhere(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk, title: &str) {
+    /// Runs the task on all hosts side by side; gives what they want included, in the order of the hosts.
+    async fn task_everywhere(
+        self: &Arc<Self>,
+        run: &Arc<TaskRun>,
+        hosts: &[Arc<HostPlay>],
+        walk: &Walk,
+        title: &str,
+    ) -> Asked {
         let gate = self.throttle(run, &hosts[0]);
         let mut set = tokio::task::JoinSet::new();
-        for host in hosts {
+        for (at, host) in hosts.iter().enumerate() {
             let (engine, run, host, gate) = (self.clone(), run.clone(), host.clone(), gate.clone());
             let (title, walk) = (title.to_owned(), *walk);
             set.spawn(async move {
@@ -162,12 +171,19 @@ impl Engine {
                 };
                 let _fork = engine.forks.acquire().await.ok();
                 let began = Instant::now();
-                let finished = OnHost::new(&engine, &run, &host).run().await;
+                let mut finished = OnHost::new(&engine, &run, &host).run().await;
+                let wanted = std::mem::take(&mut finished.inclusions);
                 engine.take_in(&run, &host, finished, began.elapsed(), &walk, &title);
+                (at, (host, wanted))
             });
         }
-        while set.join_next().await.is_some() {}
-        self.after_task(run, hosts, walk);
+        let mut asked = Vec::with_capacity(hosts.len());
+        while let Some(done) = set.join_next().await {
+            asked.extend(done);
+        }
+        self.after_task(run, hosts, walk, false);
+        asked.sort_by_key(|(at, _)| *at);
+        asked.into_iter().map(|(_, asked)| asked).collect()
     }
 
     /// `throttle`: fewer hosts at once than elsewhere.
@@ -179,18 +195,21 @@ impl Engine {
     }
 
     /// `run_once`: the first host does it, and all hosts get the result.
-    async fn task_once(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk, title: &str) {
-        let Some(first) = hosts.first() else { return };
+    async fn task_once(
+        self: &Arc<Self>,
+        run: &Arc<TaskRun>,
+        hosts: &[Arc<HostPlay>],
+        walk: &Walk,
+        title: &str,
+    ) -> Asked {
+        let Some(first) = hosts.first() else { return Vec::new() };
         let began = Instant::now();
-        let finished = OnHost::new(self, run, first).run().await;
-        for other in &hosts[1..] {
-            self.keep(run, other, &finished);
-            if matches!(finished.verdict, Verdict::Failed) && !finished.ignored {
-                other.stand(Standing::Failed);
-            }
-        }
+        let mut finished = OnHost::new(self, run, first).run().await;
+        let wanted = std::mem::take(&mut finished.inclusions);
+        hosts[1..].iter().for_each(|other| self.keep(run, other, &finished));
         self.take_in(run, first, finished, began.elapsed(), walk, title);
-        self.after_task(run, hosts, walk);
+        self.after_task(run, hosts, walk, true);
+        vec![(first.clone(), wanted)]
     }
 
     /// What a finished task means for its host: results kept, handlers notified, failures counted.
@@ -207,28 +226,25 @@ impl Engine {
         let failed = finished.verdict == Verdict::Failed && !finished.ignored;
         let rescued = failed && walk.rescuable;
         self.count(&host.name, |stats| match finished.verdict {
+            // What is included counts itself.
+            Verdict::Ok | Verdict::Changed if run.task.is_include() => {}
             Verdict::Ok => stats.ok += 1,
             Verdict::Changed => {
                 stats.ok += 1;
                 stats.changed += 1;
             }
             Verdict::Skipped => stats.skipped += 1,
-            Verdict::Failed if finished.ignored => {
+            Verdict::Failed | Verdict::Unreachable if finished.ignored => {
                 stats.ok += 1;
                 stats.ignored += 1;
                 stats.changed += u32::from(super::result::flag(&finished.result, "changed"));
             }
             Verdict::Failed if rescued => stats.rescued += 1,
             Verdict::Failed => stats.failed += 1,
-            Verdict::Unreachable if finished.ignored => {
-                stats.skipped += 1;
-                stats.ignored += 1;
-            }
             Verdict::Unreachable => stats.unreachable += 1,
         });
-        let result = Arc::new(Value::map(finished.result.clone()));
         if failed {
-            self.note_failure(host, title, result.as_ref().clone());
+            self.note_failure(host, title, Value::map(finished.result.clone()));
         } else if finished.verdict == Verdict::Unreachable && !finished.ignored {
             host.stand(Standing::Unreachable);
         }
@@ -240,12 +256,19 @@ impl Engine {
         {
             self.emit(Event::Error(diagnostic.clone()));
         }
+        if run.task.is_include() && matches!(finished.verdict, Verdict::Ok | Verdict::Changed) {
+            return;
+        }
+        let delegate = match finished.delegates.as_slice() {
+            [one] if run.task.looped.is_none() => one.clone().filter(|name| **name != *host.name),
+            _ => None,
+        };
         self.emit(Event::Result(HostResult {
             task: run.task.clone(),
             host: host.name.clone(),
-            delegate: finished.delegate.map(Into::into),
+            delegate: delegate.map(Into::into),
             verdict: finished.verdict,
-            result,
+            result: Arc::new(finished.shown()),
             ignored: finished.ignored,
             rescued,
             elapsed,
@@ -255,26 +278,27 @@ impl Engine {
 
     /// Keeps what the task found out: registered results, facts, variables.
     fn keep(&self, run: &TaskRun, host: &HostPlay, finished: &Finished) {
-        let target = match (&finished.delegate, finished.delegate_facts) {
-            (Some(delegate), true) => delegate.clone(),
-            _ => host.name.to_string(),
-        };
-        for result in finished.each() {
+        let each = finished.each();
+        for (at, result) in each.iter().enumerate() {
+            let target = match finished.delegates.get(at) {
+                Some(Some(delegate)) if finished.delegate_facts => delegate.as_str(),
+                _ => &*host.name,
+            };
             let Some(facts) = result.get("ansible_facts").and_then(Value::as_map) else { continue };
             match run.task.action.module {
                 "ansible.builtin.set_fact" => {
-                    self.world.set(&target, facts.iter().map(|(k, v)| (k.clone(), v.clone())));
+                    self.world.set(target, facts.iter().map(|(k, v)| (k.clone(), v.clone())));
                     if super::result::flag(result, "_ansible_facts_cacheable") {
-                        self.world.add_facts(&target, facts);
+                        self.world.add_facts(target, facts);
                     }
                 }
                 "ansible.builtin.include_vars" => {
-                    self.world.include(&target, facts.iter().map(|(k, v)| (k.clone(), v.clone())));
+                    self.world.include(target, facts.iter().map(|(k, v)| (k.clone(), v.clone())));
                 }
-                _ => self.world.add_facts(&target, facts),
+                _ => self.world.add_facts(target, facts),
             }
         }
-        for result in finished.each() {
+        for result in each {
             self.change_groups(host, result);
         }
         if let Some(name) = &finished.register {
@@ -317,17 +341,16 @@ impl Engine {
         }
     }
 
-    /// What has to be settled once all hosts are through: who is lost, and whether that ends the play.
-    fn after_task(self: &Arc<Self>, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk) {
-        let failed = |h: &&Arc<HostPlay>| matches!(h.standing(), Standing::Failed | Standing::Unreachable);
-        if hosts.iter().any(|h| failed(&h)) && self.is_fatal(run, &hosts[0]) {
-            for host in hosts.iter().filter(|h| h.is_alive()) {
-                host.stand(Standing::Failed);
-            }
-            if !walk.rescuable {
-                self.emit(Event::NoMoreHosts);
-                self.aborted.store(true, Ordering::SeqCst);
-            }
+    /// What has to be settled once all hosts are through: who is lost, and whether that ends the play for everybody.
+    fn after_task(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk, once: bool) {
+        let failed = hosts.iter().any(|h| matches!(h.standing(), Standing::Failed | Standing::Unreachable));
+        if failed && walk.rescuable && !once && self.is_fatal(run, &hosts[0]) {
+            // All of them go on with the rescue.
+            hosts.iter().filter(|h| h.is_alive()).for_each(|host| host.stand(Standing::Failed));
+        } else if failed && !walk.rescuable && (once || self.is_fatal(run, &hosts[0])) {
+            alive(&run.run.members()).iter().for_each(|host| host.stand(Standing::Failed));
+            self.settle(&run.run, &run.run.members(), false);
+            self.aborted.store(true, Ordering::SeqCst);
         }
         self.settle(&run.run, hosts, walk.rescuable);
     }
@@ -335,71 +358,5 @@ impl Engine {
     fn is_fatal(&self, run: &TaskRun, host: &HostPlay) -> bool {
         let Some(value) = &run.task.context.any_errors_fatal else { return false };
         run.templar(self, host).value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)
-    }
-
-    /// Notes which handlers the task's `notify` means.
-    fn notify(&self, run: &TaskRun, host: &Arc<HostPlay>) {
-        let templar = run.templar(self, host);
-        for value in &run.task.notify {
-            let names = match templar.value(value) {
-                Ok(Value::List(items)) => items.iter().map(Value::to_text).collect(),
-                Ok(other) => vec![other.to_text()],
-                Err(error) => {
-                    self.emit(Event::Error(error.to_diagnostic().or_at(Some(run.task.span))));
-                    continue;
-                }
-            };
-            for name in names {
-                let found = self.find_handlers(run, host, &name);
-                if found.is_empty() {
-                    let message = format!(
-                        "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list"
-                    );
-                    self.emit(Event::Error(Diagnostic::error("run::missing-handler", message).at(run.task.span)));
-                    host.stand(Standing::Failed);
-                    self.count(&host.name, |stats| stats.failed += 1);
-                }
-                found.into_iter().for_each(|handler| host.notify(handler));
-            }
-        }
-    }
-
-    /// The places of the handlers that are called `name` (the last one counts) or listen to it (all of them).
-    fn find_handlers(&self, run: &TaskRun, host: &HostPlay, name: &str) -> Vec<usize> {
-        let handlers = run.run.handlers.read().unwrap_or_else(PoisonError::into_inner);
-        let mut out = Vec::new();
-        let mut titles: HashMap<usize, String> = HashMap::new();
-        for (at, handler) in handlers.iter().enumerate() {
-            let title = match &handler.name {
-                Some(text) if text.is_template() => {
-                    let own = TaskRun::new(handler, &run.run).templar(self, host).string(text);
-                    own.map(|v| v.to_text()).unwrap_or_default()
-                }
-                Some(text) => text.as_str().to_owned(),
-                None => String::new(),
-            };
-            titles.insert(at, title);
-        }
-        let is_called = |at: usize| {
-            let title = &titles[&at];
-            let role = handlers[at].context.role.as_ref();
-            title == name || role.is_some_and(|role| format!("{} : {title}", role.name) == name)
-        };
-        // A role's own handler comes before one of the same name elsewhere.
-        let own = run.task.context.role.as_ref().map(|r| &r.path);
-        let same_role = |at: &usize| own.is_some() && handlers[*at].context.role.as_ref().map(|r| &r.path) == own;
-        let called: Vec<usize> = (0..handlers.len()).filter(|at| is_called(*at)).collect();
-        out.extend(called.iter().rev().find(|at| same_role(at)).or(called.last()).copied());
-        for (at, handler) in handlers.iter().enumerate() {
-            let templar = || TaskRun::new(handler, &run.run).templar(self, host);
-            let listens = handler.listen.iter().any(|topic| match topic {
-                Value::Str(text) if !text.is_template() => text.as_str() == name,
-                other => templar().value(other).is_ok_and(|v| v.to_text() == name),
-            });
-            if listens && !out.contains(&at) {
-                out.push(at);
-            }
-        }
-        out
     }
 }

@@ -1,6 +1,7 @@
 //! The run's workers: one on each host for each login, made when it is first wanted.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
@@ -14,12 +15,14 @@ type Slot = Arc<OnceCell<(Connection, Arc<Worker>)>>;
 /// All workers of a run.
 pub(crate) struct Workers {
     pool: Pool,
+    /// What is started as the worker on this machine; this program itself when nothing else is said.
+    program: Option<PathBuf>,
     slots: Mutex<HashMap<String, Slot>>,
 }
 
 impl Workers {
-    pub(super) fn new(pool: Pool) -> Self {
-        Self { pool, slots: Mutex::default() }
+    pub(super) fn new(pool: Pool, program: Option<PathBuf>) -> Self {
+        Self { pool, program, slots: Mutex::default() }
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
@@ -42,7 +45,7 @@ impl Workers {
             let started = slot
                 .get_or_try_init(|| async {
                     let connection = self.connect(target).await?;
-                    let worker = Worker::start(&connection).await?;
+                    let worker = Worker::start(&connection, self.program.as_deref()).await?;
                     Ok::<_, RemoteError>((connection, worker))
                 })
                 .await;

@@ -207,13 +207,52 @@ pub struct LoopControl {
 }
 
 impl Task {
+    /// A task that stands in no file.
+    #[must_use]
+    pub fn own(name: &str, action: Action, context: Context) -> Self {
+        Self {
+            name: Some(Str::data(name)),
+            span: action.span,
+            action,
+            outer: Arc::new(context.clone()),
+            context,
+            looped: None,
+            loop_control: LoopControl::default(),
+            register: None,
+            notify: Vec::new(),
+            listen: Vec::new(),
+            until: Vec::new(),
+            retries: None,
+            delay: None,
+            changed_when: Vec::new(),
+            failed_when: Vec::new(),
+            asynchronous: None,
+            poll: None,
+            file: None,
+        }
+    }
+
+    /// Whether it brings other tasks when it runs.
+    #[must_use]
+    pub fn is_include(&self) -> bool {
+        matches!(self.action.module, "ansible.builtin.include_tasks" | "ansible.builtin.include_role")
+    }
+
     /// The name people see: its own, else the action's, with its role before it.
     #[must_use]
     pub fn title(&self) -> String {
-        let own = self.name.as_ref().map_or(self.action.written.as_str(), Str::as_str);
+        let own = match &self.name {
+            Some(name) => name.as_str().to_owned(),
+            None => match self.action.args.get("name").or_else(|| self.action.args.get("role")) {
+                Some(role) if self.action.module == "ansible.builtin.include_role" => {
+                    format!("{} : {}", self.action.written, role.to_text())
+                }
+                _ => self.action.written.clone(),
+            },
+        };
         match &self.context.role {
             Some(role) => format!("{} : {own}", role.name),
-            None => own.to_owned(),
+            None => own,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The controller's end of a worker.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -65,9 +66,11 @@ impl std::fmt::Debug for Worker {
 
 impl Worker {
     /// Starts the worker on a host, bringing the program there first when it is not there.
-    pub async fn start(connection: &Connection) -> Result<Arc<Self>, RemoteError> {
+    ///
+    /// On this machine `program` is started, or this program itself when there is none.
+    pub async fn start(connection: &Connection, program: Option<&Path>) -> Result<Arc<Self>, RemoteError> {
         let command = match connection {
-            Connection::Local(_) => local_command()?,
+            Connection::Local(_) => local_command(program)?,
             Connection::Ssh(_) => bootstrap::command(bootstrap::build_id()?),
         };
         let Process { mut stdin, mut stdout, mut stderr, exit, handle } =
@@ -319,10 +322,13 @@ fn error_of(kind: &str, message: String) -> RemoteError {
     }
 }
 
-/// The command that starts a worker on this machine: this program itself.
-fn local_command() -> Result<String, RemoteError> {
-    let own = std::env::current_exe()
-        .map_err(|e| RemoteError::Deploy(format!("cannot find this program's own file: {e}")))?;
+/// The command that starts a worker on this machine: this program itself, unless another is named.
+fn local_command(program: Option<&Path>) -> Result<String, RemoteError> {
+    let own = match program {
+        Some(program) => program.to_path_buf(),
+        None => std::env::current_exe()
+            .map_err(|e| RemoteError::Deploy(format!("cannot find this program's own file: {e}")))?,
+    };
     let own = own.to_string_lossy().into_owned();
     Ok(format!("exec {} worker", shell_words::quote(&own)))
 }

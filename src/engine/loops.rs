@@ -1,0 +1,278 @@
+//! Loops: a task's items, together in one request where nothing forces one at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::event::{Event, Verdict};
+use super::hands::{RemoteHands, Setting};
+use super::on_host::{Item, OnHost, Pass};
+use super::result;
+use crate::action::{self, Plan};
+use crate::remote::{Call, Job};
+use crate::template::{Templar, TemplateError, lookups};
+use crate::value::{Map, Value};
+
+impl OnHost<'_> {
+    /// The items of the loop; or the result of a loop that could not be made.
+    pub(super) fn passes(&self) -> Result<Vec<Pass>, Map> {
+        let task = self.task();
+        let items = match self.items() {
+            Ok(items) => items,
+            Err(error) => {
+                // A loop over something undefined is fine where the task would have been skipped.
+                if let Some(condition) = self.first_false(&self.templar) {
+                    return Err(result::skipped(&condition));
+                }
+                return Err(self.failed(&error));
+            }
+        };
+        if items.is_empty() {
+            let mut out = Map::new();
+            out.insert("changed".into(), Value::Bool(false));
+            out.insert("results".into(), Value::list(Vec::new()));
+            out.insert("skipped".into(), Value::Bool(true));
+            out.insert("skipped_reason".into(), Value::from("No items in the list"));
+            return Err(out);
+        }
+        let text = |setting: &Option<Value>| -> Result<Option<String>, Map> {
+            let value = setting.as_ref().map(|v| self.templar.value(v)).transpose().map_err(|e| self.failed(&e))?;
+            Ok(value.map(|v| v.to_text()))
+        };
+        let control = &task.loop_control;
+        let loop_var = text(&control.loop_var)?.unwrap_or_else(|| "item".to_owned());
+        let index_var = text(&control.index_var)?;
+        let extended = self.flag(&self.templar, &control.extended);
+        let all_items = control.extended_allitems.as_ref().and_then(Value::to_bool).unwrap_or(true);
+        let len = items.len();
+        let mut passes = Vec::with_capacity(len);
+        for (at, value) in items.iter().enumerate() {
+            let mut item = Item {
+                label: value.clone(),
+                loop_var: loop_var.clone(),
+                value: value.clone(),
+                index: index_var.clone().map(|name| (name, at)),
+                extended: extended.then(|| extended_loop(&items, at, all_items)),
+            };
+            let templar = Templar::new(Arc::new(self.scope.with_top(item.layer())));
+            let no_log = self.flag(&templar, &task.context.no_log);
+            if no_log {
+                item.label = Value::from("(censored due to no_log)");
+            } else if let Some(label) = control.label.as_ref().and_then(|label| templar.value(label).ok()) {
+                item.label = label;
+            }
+            passes.push(Pass { templar, item: Some(item), no_log });
+        }
+        Ok(passes)
+    }
+
+    fn items(&self) -> Result<Vec<Value>, TemplateError> {
+        let Some(looped) = &self.task().looped else { return Ok(Vec::new()) };
+        let Some(lookup) = &looped.lookup else {
+            let value = self.templar.value(&looped.items)?;
+            return match value {
+                Value::List(items) => Ok(items.to_vec()),
+                other => {
+                    let message = format!(
+                        "Invalid data passed to 'loop', it requires a list, got this instead: {}. Hint: If you passed a \
+                         list/dict of just one element, try adding wantlist=True to your lookup invocation or use \
+                         q/query instead of lookup.",
+                        other.to_text()
+                    );
+                    Err(TemplateError::message(message, Some(looped.span)))
+                }
+            };
+        };
+        lookups::loop_items(lookup, &looped.items, &self.templar)
+            .map_err(|e| TemplateError { span: e.span.or(Some(looped.span)), ..e })
+    }
+
+    /// All items: together in one request where nothing forces one at a time.
+    pub(super) async fn looped(&self, passes: Vec<Pass>) -> Map {
+        let results = match self.together(&passes) {
+            Some(ready) => self.in_one_request(&passes, ready).await,
+            None => self.one_by_one(&passes).await,
+        };
+        result::combine(results)
+    }
+
+    async fn one_by_one(&self, passes: &[Pass]) -> Vec<Map> {
+        let task = self.task();
+        let control = &task.loop_control;
+        let pause =
+            control.pause.as_ref().and_then(|p| self.templar.value(p).ok()).and_then(|v| v.to_text().parse().ok());
+        let mut results = Vec::with_capacity(passes.len());
+        let mut lost: Option<Map> = None;
+        for (at, pass) in passes.iter().enumerate() {
+            if let (Some(pause), true) = (pause, at > 0) {
+                tokio::time::sleep(Duration::from_secs_f64(f64::max(pause, 0.0))).await;
+            }
+            let result = match &lost {
+                // A host that is gone is not asked again for each item that is left.
+                Some(lost) => self.gate(pass).unwrap_or_else(|| Map::clone(lost)),
+                None => self.pass(pass).await,
+            };
+            if result::flag(&result, "unreachable") && task.context.delegate_to.is_none() {
+                lost.get_or_insert_with(|| result.clone());
+            }
+            let result = self.item_done(pass, result);
+            let stop = !control.break_when.is_empty() && {
+                let templar = self.with_register(pass, &result);
+                match result::all(&templar, &control.break_when) {
+                    Ok(stop) => stop,
+                    Err(error) => {
+                        self.note(&error);
+                        true
+                    }
+                }
+            };
+            results.push(result);
+            if stop {
+                break;
+            }
+        }
+        results
+    }
+
+    /// Adds what tells an item's result from another's, and says that it is done.
+    fn item_done(&self, pass: &Pass, mut result: Map) -> Map {
+        let Some(item) = &pass.item else { return result };
+        self.note_delegate(self.delegate(pass));
+        let verdict = result::verdict(&result);
+        result.extend(item.layer());
+        if matches!(verdict, Verdict::Ok | Verdict::Changed) {
+            result.entry("failed".into()).or_insert(Value::Bool(false));
+            if self.task().is_include() {
+                // What is included says so itself.
+                return result;
+            }
+        }
+        let context = &self.task().context;
+        let ignored = verdict == Verdict::Failed && self.flag(&pass.templar, &context.ignore_errors);
+        self.engine.emit(Event::Item {
+            result: self.shown(pass, &result, verdict, ignored),
+            label: Arc::new(item.label.clone()),
+        });
+        result
+    }
+
+    /// Everything about all items, when they can go to the host in one request; `None` when they cannot.
+    fn together(&self, passes: &[Pass]) -> Option<Vec<Result<(Setting, Call), Map>>> {
+        let task = self.task();
+        let context = &task.context;
+        let control = &task.loop_control;
+        let alone = !task.until.is_empty()
+            || task.retries.is_some()
+            || control.pause.is_some()
+            || !control.break_when.is_empty()
+            || context.delegate_to.is_some()
+            || context.timeout.is_some()
+            || task.asynchronous.is_some()
+            || passes.len() < 2
+            || task.is_include()
+            || !action::rides_together(task.action.module);
+        if alone {
+            return None;
+        }
+        let setting = self.setting(&passes[0]).ok()?;
+        let mut out = Vec::with_capacity(passes.len());
+        for pass in passes {
+            if let Some(result) = self.gate(pass) {
+                out.push(Err(result));
+                continue;
+            }
+            let own = match self.setting_or(pass, &setting) {
+                Ok(own) => own,
+                Err(error) => {
+                    out.push(Err(self.failed(&error)));
+                    continue;
+                }
+            };
+            if !own.same_as(&setting) {
+                return None;
+            }
+            match self.plan(pass, &own) {
+                Ok(Plan::Remote { module, call }) if module == action::remote_name(task.action.module) => {
+                    out.push(Ok((own, call)));
+                }
+                Ok(_) => return None,
+                Err(error) => out.push(Err(self.action_failed(error))),
+            }
+        }
+        Some(out)
+    }
+
+    /// The pass's setting; the first one's where no keyword could make a difference.
+    fn setting_or(&self, pass: &Pass, first: &Setting) -> Result<Setting, TemplateError> {
+        let context = &self.task().context;
+        let fixed = |setting: &Option<Value>| setting.as_ref().is_none_or(|v| !v.has_templates());
+        let become_fixed =
+            [&context.become_, &context.become_user, &context.check_mode, &context.diff].iter().all(|s| fixed(s));
+        if become_fixed && context.environment.iter().all(|e| !e.has_templates()) {
+            return Ok(first.clone());
+        }
+        self.setting(pass)
+    }
+
+    async fn in_one_request(&self, passes: &[Pass], ready: Vec<Result<(Setting, Call), Map>>) -> Vec<Map> {
+        let mut results: Vec<Option<Map>> = Vec::with_capacity(passes.len());
+        let mut calls = Vec::new();
+        let mut places = Vec::new();
+        let mut setting = None;
+        for (at, entry) in ready.into_iter().enumerate() {
+            match entry {
+                Ok((own, call)) => {
+                    setting.get_or_insert(own);
+                    calls.push(call);
+                    places.push(at);
+                    results.push(None);
+                }
+                Err(result) => results.push(Some(result)),
+            }
+        }
+        if let Some(setting) = setting {
+            let hands = RemoteHands { engine: self.engine, setting: &setting };
+            let module = action::remote_name(self.task().action.module).to_owned();
+            let mut answers: Vec<(usize, Map)> = Vec::new();
+            let sent = hands
+                .job(Job { module, calls, ..setting.job() }, |answer| {
+                    if let Some(at) = places.get(answer.index) {
+                        answers.push((*at, crate::value::from_object(&answer.result)));
+                    }
+                })
+                .await;
+            for (at, answer) in answers {
+                results[at] = Some(self.judged(&passes[at], answer));
+            }
+            if let Err(error) = sent {
+                for at in places {
+                    results[at].get_or_insert_with(|| result::of_error(&error));
+                }
+            }
+        }
+        let each = passes.iter().zip(results);
+        each.map(|(pass, result)| self.item_done(pass, result.unwrap_or_default())).collect()
+    }
+}
+
+/// `ansible_loop`.
+fn extended_loop(items: &[Value], at: usize, all: bool) -> Value {
+    let len = items.len();
+    let mut out = Map::new();
+    if all {
+        out.insert("allitems".into(), Value::list(items.to_vec()));
+    }
+    out.insert("index".into(), (at + 1).into());
+    out.insert("index0".into(), at.into());
+    out.insert("first".into(), Value::Bool(at == 0));
+    out.insert("last".into(), Value::Bool(at + 1 == len));
+    out.insert("length".into(), len.into());
+    out.insert("revindex".into(), (len - at).into());
+    out.insert("revindex0".into(), (len - at - 1).into());
+    if let Some(next) = items.get(at + 1) {
+        out.insert("nextitem".into(), next.clone());
+    }
+    if let Some(previous) = at.checked_sub(1).and_then(|before| items.get(before)) {
+        out.insert("previtem".into(), previous.clone());
+    }
+    out.into()
+}

@@ -1,0 +1,115 @@
+//! Which handlers a name means.
+
+use std::sync::{Arc, PoisonError};
+
+use super::Engine;
+use super::host::HostPlay;
+use super::task::TaskRun;
+use crate::diagnostic::Diagnostic;
+use crate::playbook::{Item, Task};
+use crate::value::Value;
+
+/// A handler of a play.
+#[derive(Debug)]
+pub struct Handler {
+    /// The task.
+    pub task: Arc<Task>,
+    /// Which list it stands in: a role's, the play's, a block's. Where several have a name, the last list counts.
+    pub group: usize,
+}
+
+/// Handlers without the blocks around them; each block is a group of its own, and so are the tasks between two blocks.
+pub(super) fn flatten(items: &[Item], mut group: usize) -> Vec<Handler> {
+    fn tasks(items: &[Item], group: usize, out: &mut Vec<Handler>) {
+        for item in items {
+            match item {
+                Item::Task(task) => out.push(Handler { task: task.clone(), group }),
+                Item::Block(block) => tasks(&block.body, group, out),
+            }
+        }
+    }
+    let mut out = Vec::new();
+    let mut after_block = false;
+    for item in items {
+        if after_block || matches!(item, Item::Block(_)) {
+            group += 1;
+        }
+        after_block = matches!(item, Item::Block(_));
+        tasks(std::slice::from_ref(item), group, &mut out);
+    }
+    out
+}
+
+impl Engine {
+    /// Notes which handlers the task's `notify` means; a name that no handler has ends the run, as in the reference.
+    pub(super) fn notify(&self, run: &TaskRun, host: &Arc<HostPlay>) {
+        let templar = run.templar(self, host);
+        for value in &run.task.notify {
+            let names = match templar.value(value) {
+                Ok(Value::List(items)) => items.iter().map(Value::to_text).collect(),
+                Ok(Value::Omit) => continue,
+                Ok(other) => vec![other.to_text()],
+                Err(error) => return self.broken(vec![error.to_diagnostic().or_at(Some(run.task.span))]),
+            };
+            for name in names {
+                let found = self.find_handlers(run, host, &name);
+                if found.is_empty() {
+                    let message = format!(
+                        "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list"
+                    );
+                    let diagnostic = Diagnostic::error("run::missing-handler", message).at(run.task.span);
+                    return self.broken(vec![diagnostic]);
+                }
+                found.into_iter().for_each(|handler| host.notify(handler));
+            }
+        }
+    }
+
+    /// The places of the handlers that are called `name` (one) or listen to it (one of each name).
+    fn find_handlers(&self, run: &TaskRun, host: &HostPlay, name: &str) -> Vec<usize> {
+        let handlers = run.run.handlers.read().unwrap_or_else(PoisonError::into_inner);
+        // The last list counts, and in a list the first handler.
+        let mut order: Vec<usize> = (0..handlers.len()).collect();
+        order.sort_by_key(|at| (std::cmp::Reverse(handlers[*at].group), *at));
+        let title = |at: usize| {
+            let task = &handlers[at].task;
+            match &task.name {
+                Some(text) if text.is_template() => {
+                    let own = TaskRun::new(task, &run.run).templar(self, host).string(text);
+                    own.map(|v| v.to_text()).unwrap_or_default()
+                }
+                Some(text) => text.as_str().to_owned(),
+                None => String::new(),
+            }
+        };
+        let is_called = |at: &usize| {
+            let title = title(*at);
+            let role = handlers[*at].task.context.role.as_ref();
+            title == name || role.is_some_and(|role| format!("{} : {title}", role.name) == name)
+        };
+        let mut out: Vec<usize> = order.iter().find(|at| is_called(at)).copied().into_iter().collect();
+        let mut seen: Vec<String> = Vec::new();
+        for at in order {
+            let task = &handlers[at].task;
+            let templar = || TaskRun::new(task, &run.run).templar(self, host);
+            let listens = task.listen.iter().any(|topic| match topic {
+                Value::Str(text) if !text.is_template() => text.as_str() == name,
+                other => templar().value(other).is_ok_and(|v| v.to_text() == name),
+            });
+            if !listens {
+                continue;
+            }
+            let title = title(at);
+            if seen.contains(&title) {
+                continue;
+            }
+            if task.name.is_some() {
+                seen.push(title);
+            }
+            if !out.contains(&at) {
+                out.push(at);
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,80 @@
+//! Tasks that nobody wrote: facts at the start of a play, a role's arguments checked.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::host::{HostPlay, PlayRun};
+use super::task::TaskRun;
+use super::walk::Walk;
+use crate::playbook::{Action, Block, Context, Play, Role, Task};
+use crate::value::{Map, Value};
+
+impl Engine {
+    /// Checks a role's arguments against its specification, as a task of its own.
+    pub(super) async fn validate_role(
+        self: &Arc<Self>,
+        block: &Block,
+        role: &Arc<Role>,
+        hosts: &[Arc<HostPlay>],
+        walk: &Walk,
+    ) {
+        let Some(spec) = role.argument_spec.as_ref().filter(|_| !hosts.is_empty()) else { return };
+        let mut args = Map::new();
+        args.insert("argument_spec".into(), spec.get("options").cloned().unwrap_or_else(|| Map::new().into()));
+        args.insert("validate_args_context".into(), role_context(role));
+        let context = Context {
+            role: Some(role.clone()),
+            params: role.params.clone(),
+            tags: vec!["always".into()],
+            ..Context::default()
+        };
+        let action = own_action("ansible.builtin.validate_argument_spec", block.span, args);
+        let task = Task::own("Validating arguments against arg spec 'main'", action, context);
+        Box::pin(self.task(&Arc::new(task), hosts, walk)).await;
+    }
+
+    /// `gather_facts`, as a task of its own at the start of a play.
+    pub(super) async fn gather_facts(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>]) {
+        let play = &run.play;
+        let Some(first) = hosts.first() else { return };
+        let wanted = match &play.gather_facts {
+            Some(value) => {
+                let templar = TaskRun::new(&facts_task(play), run).templar(self, first);
+                templar.value(value).ok().and_then(|v| v.to_bool()).unwrap_or(true)
+            }
+            None => self.options.gather_facts,
+        };
+        if wanted {
+            self.task(&facts_task(play), hosts, &Walk::default()).await;
+        }
+    }
+}
+
+fn facts_task(play: &Play) -> Arc<Task> {
+    let mut args = Map::new();
+    for (name, value) in [
+        ("gather_subset", &play.gather_subset),
+        ("gather_timeout", &play.gather_timeout),
+        ("fact_path", &play.fact_path),
+    ] {
+        if let Some(value) = value {
+            args.insert(name.into(), value.clone());
+        }
+    }
+    let mut context = play.context.clone();
+    // Facts are gathered whatever tags are asked for, unless `always` is skipped.
+    context.tags = vec!["always".into()];
+    Arc::new(Task::own("Gathering Facts", own_action("ansible.builtin.setup", play.span, args), context))
+}
+
+fn own_action(module: &'static str, span: crate::source::Span, args: Map) -> Action {
+    Action { module, written: module.to_owned(), span, args, args_template: None }
+}
+
+fn role_context(role: &Role) -> Value {
+    let mut out = Map::new();
+    out.insert("type".into(), "role".into());
+    out.insert("name".into(), Value::from(role.name.as_str()));
+    out.insert("path".into(), role.path.display().to_string().into());
+    out.into()
+}

@@ -1,0 +1,149 @@
+//! A play's hosts: asked for, chosen, put in order and in batches.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::event::Event;
+use crate::diagnostic::Diagnostic;
+use crate::inventory::Pattern;
+use crate::playbook::Play;
+use crate::template::Templar;
+use crate::value::{Key, Map, Value};
+use crate::vars::{PlayVars, Scope, TaskVars};
+
+impl Engine {
+    pub(super) fn prompts(&self, play: &Play) -> Result<Map, Diagnostic> {
+        let mut out = Map::new();
+        for prompt in &play.vars_prompt {
+            if self.world.extra.contains_key(prompt.name.as_str()) {
+                continue;
+            }
+            let value = match (self.prompter)(prompt) {
+                Some(answer) if answer.is_empty() => prompt.default.clone().unwrap_or_else(|| answer.into()),
+                Some(answer) => answer.into(),
+                None => match &prompt.default {
+                    Some(default) => default.clone(),
+                    None => {
+                        let message = format!("nobody is there to be asked for `{}`", prompt.name);
+                        return Err(Diagnostic::error("run::prompt", message)
+                            .at(prompt.span)
+                            .help(format!("give it on the command line: `-e {}=…`", prompt.name)));
+                    }
+                },
+            };
+            out.insert(Key::from(prompt.name.as_str()), value);
+        }
+        Ok(out)
+    }
+
+    /// What a play's own keywords see: no host, only extra variables, prompts and the play's variables.
+    pub(super) fn play_templar(&self, play: &Play, prompts: &Map) -> Templar {
+        let vars = PlayVars {
+            directory: play.directory.clone(),
+            vars: play.vars.clone(),
+            prompts: Arc::new(prompts.clone()),
+            ..PlayVars::default()
+        };
+        let scope = Scope::new(&self.world, "localhost", Some(Arc::new(vars)), TaskVars::default());
+        Templar::new(Arc::new(scope))
+    }
+
+    /// The hosts of a play, those that are lost left out; `None` when its pattern matches none at all.
+    pub(super) fn select(&self, play: &Play, templar: &Templar) -> Result<Option<Vec<String>>, Diagnostic> {
+        let wrong = |message: String| Diagnostic::error("run::hosts", message).at(play.span);
+        let hosts = templar.value(&play.hosts).map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?;
+        let pattern = match &hosts {
+            Value::List(items) => items.iter().map(Value::to_text).collect::<Vec<_>>().join(","),
+            other => other.to_text(),
+        };
+        let local = ["localhost", "127.0.0.1", "::1"];
+        if let Some(name) = local.iter().find(|name| **name == pattern.trim())
+            && self.world.inventory().host(name).is_none()
+        {
+            self.change_inventory(|inventory| inventory.implicit_localhost(name).name.clone());
+        }
+        let inventory = self.world.inventory();
+        let parse = |text: &str| Pattern::parse(text).map_err(|e| wrong(e.to_string()));
+        let (mut chosen, unmatched) = parse(&pattern)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
+        for part in unmatched {
+            let message = format!("Could not match supplied host pattern, ignoring: {part}");
+            let known: Vec<String> = inventory.groups().map(|g| g.name.clone()).collect();
+            let warning = Diagnostic::warning("run::hosts", message).at(play.span);
+            self.emit(Event::Warning(warning.suggest(&part, known.iter().map(String::as_str))));
+        }
+        if let Some(limit) = &self.options.limit {
+            let (allowed, _) = parse(limit)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
+            let implicit = |host: &String| inventory.host(host).is_some_and(|h| h.implicit);
+            chosen.retain(|host| allowed.contains(host) || implicit(host));
+        }
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        let lost = self.lost();
+        chosen.retain(|host| !lost.contains_key(host));
+        drop(lost);
+        let order = match &play.order {
+            Some(order) => templar.value(order).map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?.to_text(),
+            None => "inventory".to_owned(),
+        };
+        match order.as_str() {
+            "inventory" | "" => {}
+            "sorted" => chosen.sort(),
+            "reverse_sorted" => {
+                chosen.sort();
+                chosen.reverse();
+            }
+            "reverse_inventory" => chosen.reverse(),
+            "shuffle" => {
+                use rand::seq::SliceRandom;
+                chosen.shuffle(&mut rand::rng());
+            }
+            other => {
+                return Err(wrong(format!(
+                    "`order: {other}` is none of inventory, reverse_inventory, sorted, reverse_sorted, shuffle"
+                )));
+            }
+        }
+        Ok(Some(chosen))
+    }
+}
+
+/// The hosts in batches, as `serial` says: numbers or percentages, the last one repeated.
+pub(super) fn batches(play: &Play, templar: &Templar, hosts: &[String]) -> Result<Vec<Vec<String>>, Diagnostic> {
+    let mut sizes = Vec::new();
+    for entry in &play.serial {
+        let value = templar.value(entry).map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?;
+        let entries = match &value {
+            Value::List(items) => items.to_vec(),
+            other => vec![other.clone()],
+        };
+        for entry in entries {
+            let text = entry.to_text();
+            let size = match text.trim().strip_suffix('%') {
+                Some(percent) => {
+                    percent.trim().parse::<f64>().ok().map(|p| ((p / 100.0 * hosts.len() as f64) as usize).max(1))
+                }
+                None => text.trim().parse::<i64>().ok().map(|n| usize::try_from(n).unwrap_or(0)),
+            };
+            let Some(size) = size else {
+                let message = format!("`serial: {text}` is neither a number nor a percentage");
+                return Err(Diagnostic::error("run::serial", message).at(play.span));
+            };
+            sizes.push(if size == 0 { hosts.len() } else { size });
+        }
+    }
+    if sizes.is_empty() {
+        return Ok(vec![hosts.to_vec()]);
+    }
+    let mut rest = hosts;
+    let mut out = Vec::new();
+    let mut at = 0;
+    while !rest.is_empty() {
+        let size = sizes[at.min(sizes.len() - 1)].min(rest.len());
+        let (batch, others) = rest.split_at(size);
+        out.push(batch.to_vec());
+        rest = others;
+        at += 1;
+    }
+    Ok(out)
+}

@@ -1,0 +1,44 @@
+//! The playbook language, held against traces of what the reference does.
+
+#![allow(clippy::unwrap_used)]
+
+mod case;
+mod diagnostics;
+mod run;
+
+use case::Case;
+
+/// Runs a case and compares its trace with what it says.
+fn check(name: &str) {
+    let path = case::directory().join(format!("{name}.case"));
+    let case = Case::parse(&std::fs::read_to_string(path).unwrap());
+    let temp = tempfile::tempdir().unwrap();
+    let root = temp.path().canonicalize().unwrap();
+    case.write(&root);
+    let ran = run::run(&root, &case.args);
+    if ran.trace != case.expect {
+        let diff = similar::TextDiff::from_lines(&case.expect, &ran.trace);
+        let said: String = ran.diagnostics.iter().map(|d| format!("{d}\n")).collect();
+        panic!("{name}: - the reference, + this\n{}\n{said}", diff.unified_diff().context_radius(3));
+    }
+}
+
+macro_rules! cases {
+    ($($name:ident)*) => {
+        $(#[test] fn $name() { check(stringify!($name)); })*
+
+        /// A case file that nobody runs would say nothing.
+        #[test]
+        fn every_case_is_run() {
+            let mut listed: Vec<&str> = vec![$(stringify!($name)),*];
+            listed.sort_unstable();
+            let files = std::fs::read_dir(case::directory()).unwrap();
+            let mut found: Vec<String> =
+                files.map(|f| f.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned()).collect();
+            found.sort();
+            assert_eq!(listed, found);
+        }
+    };
+}
+
+include!("list.rs");
