@@ -20,7 +20,8 @@ impl Engine {
                     continue;
                 }
                 any = true;
-                let handler = run.handlers.read().unwrap_or_else(PoisonError::into_inner).get(at).map(|h| h.task.clone());
+                let handler =
+                    run.handlers.read().unwrap_or_else(PoisonError::into_inner).get(at).map(|h| h.task.clone());
                 if let Some(handler) = handler {
                     Box::pin(self.task(&handler, &notified, &own)).await;
                 }

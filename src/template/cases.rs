@@ -28,8 +28,7 @@ fn check(table: &str) {
     for pair in lines.chunks(2) {
         let [expression, outcome] = pair else { panic!("a case without a result: {pair:?}") };
         let text = expression.replace('⏎', "\n");
-        let template =
-            if text.contains("{{") || text.contains("{%") { text } else { format!("{{{{ {text} }}}}") };
+        let template = if text.contains("{{") || text.contains("{%") { text } else { format!("{{{{ {text} }}}}") };
         let got = templar().string(&Str::trusted(template, None));
         count += 1;
         let outcome = outcome.trim_start();

@@ -15,15 +15,8 @@ use rplay::value::{Map, Value};
 use rplay::vars::{RunInfo, World};
 
 /// Keys of a result that are shown, `debug` apart, of which everything is.
-const KEPT: &[&str] = &[
-    "attempts",
-    "censored",
-    "failed_when_result",
-    "rc",
-    "stdout",
-    "false_condition",
-    "skipped_reason",
-];
+const KEPT: &[&str] =
+    &["attempts", "censored", "failed_when_result", "rc", "stdout", "false_condition", "skipped_reason"];
 
 /// What a run came to.
 pub struct Ran {
@@ -153,8 +146,10 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
     let mut items: HashMap<String, usize> = HashMap::new();
     let mut title = String::new();
     for event in events {
-        if !matches!(event, Event::Item { .. } | Event::Result(_) | Event::Retry { .. } | Event::Error(_) | Event::Warning(_))
-        {
+        if !matches!(
+            event,
+            Event::Item { .. } | Event::Result(_) | Event::Retry { .. } | Event::Error(_) | Event::Warning(_)
+        ) {
             flush(&mut task, &mut lines);
         }
         match event {
@@ -232,7 +227,17 @@ fn shown(result: &HostResult, item: Option<&str>) -> String {
     let whole = result.task.action.module == "ansible.builtin.debug"
         && matches!(result.verdict, Verdict::Ok | Verdict::Changed);
     let json = result.result.to_json();
-    let hidden = ["attempts", "failed_when_result", "changed", "failed", "skipped", "item", "ansible_loop_var", "ansible_index_var", "ansible_loop"];
+    let hidden = [
+        "attempts",
+        "failed_when_result",
+        "changed",
+        "failed",
+        "skipped",
+        "item",
+        "ansible_loop_var",
+        "ansible_index_var",
+        "ansible_loop",
+    ];
     let kept: std::collections::BTreeMap<&String, &serde_json::Value> = json
         .as_object()
         .into_iter()

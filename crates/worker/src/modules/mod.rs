@@ -12,6 +12,7 @@ mod get_url;
 mod group;
 mod hostname;
 mod http;
+mod iptables;
 mod lineinfile;
 mod package;
 mod pattern;
@@ -40,6 +41,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<command::Script>(),
     Entry::of::<package::Package>(),
     Entry::of::<systemd::Systemd>(),
+    Entry::of::<iptables::Iptables>(),
     Entry::of::<systemd::Service>(),
     Entry::of::<stat::Stat>(),
     Entry::of::<slurp::Slurp>(),
