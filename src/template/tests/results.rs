@@ -1,53 +1,59 @@
 //! Tests of a task's registered result: `failed`, `succeeded`, `changed`, `skipped`, …
 
+use minijinja::value::ValueKind;
 use minijinja::{Error, Value as Jinja};
 
 use crate::template::call::{Call, Spec, ansible, fail};
-use crate::template::truthy;
-use crate::value::{Map, Value};
 
 pub(super) const TESTS: &[Spec] = &[
-    ansible(&["failed", "failure"], &["result"], |c| Ok(Jinja::from(flag(&result(c, "failed")?, "failed")))),
-    ansible(&["success", "succeeded", "successful"], &["result"], |c| {
-        Ok(Jinja::from(!flag(&result(c, "success")?, "failed")))
-    }),
-    ansible(&["reachable"], &["result"], |c| Ok(Jinja::from(!flag(&result(c, "reachable")?, "unreachable")))),
-    ansible(&["unreachable"], &["result"], |c| Ok(Jinja::from(flag(&result(c, "unreachable")?, "unreachable")))),
+    ansible(&["failed", "failure"], &["result"], |c| flag(c, "failed", "failed")),
+    ansible(&["success", "succeeded", "successful"], &["result"], |c| not(flag(c, "success", "failed")?)),
+    ansible(&["reachable"], &["result"], |c| not(flag(c, "reachable", "unreachable")?)),
+    ansible(&["unreachable"], &["result"], |c| flag(c, "unreachable", "unreachable")),
     ansible(&["timedout"], &["result"], |c| {
-        let result = result(c, "timedout")?;
-        let period = result.get("timedout").and_then(|t| t.get("period").cloned());
-        Ok(Jinja::from(period.is_some_and(|p| truthy(&p))))
+        let timedout = entry(c, "timedout", "timedout")?;
+        Ok(Jinja::from(timedout.kind() == ValueKind::Map && timedout.get_attr("period")?.is_true()))
     }),
     ansible(&["changed", "change"], &["result"], changed),
-    ansible(&["skipped", "skip"], &["result"], |c| Ok(Jinja::from(flag(&result(c, "skipped")?, "skipped")))),
-    ansible(&["started"], &["result"], |c| {
-        let result = result(c, "started")?;
-        // A job that finished has started.
-        Ok(Jinja::from(result.get("started").is_some_and(truthy)))
-    }),
+    ansible(&["skipped", "skip"], &["result"], |c| flag(c, "skipped", "skipped")),
+    ansible(&["started"], &["result"], |c| flag(c, "started", "started")),
     ansible(&["finished"], &["result"], |c| {
-        let result = result(c, "finished")?;
         // What is no job of its own is done when it returns.
-        Ok(Jinja::from(result.get("finished").is_none_or(truthy)))
+        let finished = entry(c, "finished", "finished")?;
+        Ok(Jinja::from(finished.is_undefined() || finished.is_true()))
     }),
 ];
 
-fn result(call: &Call<'_, '_, '_>, test: &str) -> Result<std::sync::Arc<Map>, Error> {
-    match call.value(0)? {
-        Value::Map(map) => Ok(map),
-        _ => Err(fail(format!("The '{test}' test expects a dictionary"))),
+/// An entry of the result, and nothing but it: the others stay unevaluated.
+fn entry(call: &Call<'_, '_, '_>, test: &str, key: &str) -> Result<Jinja, Error> {
+    let result = call.need(0)?;
+    if result.kind() != ValueKind::Map {
+        return Err(fail(format!("The '{test}' test expects a dictionary")));
     }
+    result.get_attr(key)
 }
 
-fn flag(result: &Map, key: &str) -> bool {
-    result.get(key).is_some_and(truthy)
+fn flag(call: &Call<'_, '_, '_>, test: &str, key: &str) -> Result<Jinja, Error> {
+    Ok(Jinja::from(entry(call, test, key)?.is_true()))
+}
+
+fn not(value: Jinja) -> Result<Jinja, Error> {
+    Ok(Jinja::from(!value.is_true()))
 }
 
 fn changed(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let result = result(call, "changed")?;
-    if let Some(changed) = result.get("changed") {
-        return Ok(Jinja::from(truthy(changed)));
+    let changed = entry(call, "changed", "changed")?;
+    if !changed.is_undefined() {
+        return Ok(Jinja::from(changed.is_true()));
     }
-    let items = result.get("results").and_then(Value::as_list).unwrap_or_default();
-    Ok(Jinja::from(items.iter().any(|item| item.get("changed").is_some_and(truthy))))
+    let items = entry(call, "changed", "results")?;
+    if !matches!(items.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        return Ok(Jinja::from(false));
+    }
+    for item in items.try_iter()?.checked() {
+        if item?.get_attr("changed").is_ok_and(|c| c.is_true()) {
+            return Ok(Jinja::from(true));
+        }
+    }
+    Ok(Jinja::from(false))
 }
