@@ -10,7 +10,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja};
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
 use super::{
-    TemplateError, call, chain, filters, lookups, methods, mutable, python, rewrite as rewriting, tests, time,
+    TemplateError, call, chain, filters, functions, lookups, methods, mutable, python, rewrite as rewriting, tests,
+    time,
 };
 use crate::value::Str;
 
@@ -63,6 +64,7 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
     mutable::add_to(&mut env);
     time::add_to(&mut env);
     call::add_functions(&mut env, time::FUNCTIONS);
+    call::add_functions(&mut env, functions::FUNCTIONS);
     filters::add_to(&mut env);
     tests::add_to(&mut env);
     lookups::add_to(&mut env);

@@ -49,10 +49,7 @@ fn of_text(text: &str, method: &str, args: &[Jinja]) -> Result<Option<Jinja>, Er
         }
         "center" => {
             let (width, c) = pad(args)?;
-            let all = width.saturating_sub(len);
-            // Python puts the odd one on the left when the width is odd.
-            let left = all / 2 + (all & width & 1);
-            Jinja::from(format!("{}{text}{}", fill(c, left), fill(c, all - left)))
+            Jinja::from(center(text, width, c))
         }
         "zfill" => {
             let (width,): (i64,) = from_args(args)?;
@@ -129,6 +126,14 @@ fn of_text(text: &str, method: &str, args: &[Jinja]) -> Result<Option<Jinja>, Er
     }))
 }
 
+/// Python's `str.center`, which puts the odd one on the left when the width is odd.
+pub(super) fn center(text: &str, width: usize, fill: char) -> String {
+    let all = width.saturating_sub(text.chars().count());
+    let left = all / 2 + (all & width & 1);
+    let fill = |n: usize| fill.to_string().repeat(n);
+    format!("{}{text}{}", fill(left), fill(all - left))
+}
+
 /// Python's `str.title`: a letter after anything that is not one becomes upper case.
 pub(super) fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -165,7 +170,7 @@ fn expand_tabs(text: &str, size: usize) -> String {
 }
 
 /// Python's `str.split` and `str.rsplit`.
-fn split(text: &str, method: &str, args: &[Jinja]) -> Result<Jinja, Error> {
+pub(super) fn split(text: &str, method: &str, args: &[Jinja]) -> Result<Jinja, Error> {
     let args: Vec<Jinja> = super::methods::positional(args, &["sep", "maxsplit"])?;
     let sep = args.first().filter(|s| !s.is_none() && !s.is_undefined());
     let max = args.get(1).and_then(Jinja::as_i64).unwrap_or(-1);

@@ -69,3 +69,47 @@ pub(super) fn text(value: &Value) -> String {
         other => repr(other),
     }
 }
+
+/// Python's `a < b` and `a > b`: numbers with numbers, text with text, lists item by item; anything else cannot be compared.
+pub(super) fn compare(a: &Value, b: &Value) -> Result<std::cmp::Ordering, minijinja::Error> {
+    use std::cmp::Ordering;
+    let number = |v: &Value| match v {
+        Value::Bool(b) => Some(f64::from(u8::from(*b))),
+        Value::Int(i) => Some(*i as f64),
+        Value::Float(f) => Some(*f),
+        _ => None,
+    };
+    match (a, b) {
+        (Value::Int(a), Value::Int(b)) => Ok(a.cmp(b)),
+        (Value::Str(a), Value::Str(b)) => Ok(a.as_str().cmp(b.as_str())),
+        (Value::List(a), Value::List(b)) => {
+            for (a, b) in a.iter().zip(b.iter()) {
+                if a != b {
+                    return compare(a, b);
+                }
+            }
+            Ok(a.len().cmp(&b.len()))
+        }
+        _ => match (number(a), number(b)) {
+            (Some(a), Some(b)) => Ok(a.partial_cmp(&b).unwrap_or(Ordering::Equal)),
+            _ => {
+                let (a, b) = (super::python_type(a), super::python_type(b));
+                let message = format!("'<' not supported between instances of '{a}' and '{b}'");
+                Err(super::call::fail(message))
+            }
+        },
+    }
+}
+
+/// Sorts by a key, equal ones in the order they came; the first pair that cannot be compared is the error.
+pub(super) fn sort_by_key<T>(items: &mut [(Value, T)], reverse: bool) -> Result<(), minijinja::Error> {
+    let mut error = None;
+    items.sort_by(|(a, _), (b, _)| {
+        let order = compare(a, b).unwrap_or_else(|e| {
+            error.get_or_insert(e);
+            std::cmp::Ordering::Equal
+        });
+        if reverse { order.reverse() } else { order }
+    });
+    error.map_or(Ok(()), Err)
+}

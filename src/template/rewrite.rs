@@ -1,14 +1,13 @@
 //! What the engine reads differently from Jinja, put right in the template's text before it is compiled: optional chains,
 //! backslashes in strings, `%` on strings, and lists and dictionaries that a template changes.
 
-use minijinja::formatting::{FormatStyle, format};
 use minijinja::machinery::{Span, Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, Value as Jinja};
 
 use super::chain::{self, is_keyword, matching_open};
-use super::{mutable, time};
+use super::{mutable, printf, time};
 
 const MOD: &str = "__mod";
 
@@ -302,7 +301,7 @@ fn modulo(left: &Jinja, right: &Jinja) -> Result<Jinja, Error> {
         }
         _ => vec![right.clone()],
     };
-    format(FormatStyle::Printf, text, &args).map(Jinja::from)
+    printf::format(text, args).map(Jinja::from)
 }
 
 fn remainder(left: &Jinja, right: &Jinja) -> Result<Jinja, Error> {

@@ -53,7 +53,7 @@ fn set(found: impl Iterator<Item = Value>) -> Result<Jinja, Error> {
 }
 
 fn unique(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let case_sensitive = call.arg(1).is_none_or(|v| v.is_none() || v.is_true());
+    let case_sensitive = call.flag(1, false);
     let attribute = call.text_option(2)?;
     let mut seen: Vec<Value> = Vec::new();
     let mut out = Vec::new();

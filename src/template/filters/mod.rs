@@ -9,6 +9,8 @@ pub(super) mod lists;
 mod numbers;
 pub(super) mod paths;
 mod regex;
+mod sequences;
+mod text;
 pub(super) mod urls;
 pub(super) mod yaml;
 
@@ -28,6 +30,8 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         numbers::FILTERS,
         paths::FILTERS,
         regex::FILTERS,
+        sequences::FILTERS,
+        text::FILTERS,
         time::FILTERS,
         urls::FILTERS,
         yaml::FILTERS,

@@ -22,7 +22,8 @@ pub(super) const TESTS: &[Spec] = &[
     ansible(&["contains"], &["a", "b"], contains),
     ansible(&["nan", "isnan"], &["value"], nan),
     ansible(&["vault_encrypted"], &["value"], |c| {
-        Ok(Jinja::from(c.value(0)?.as_str().is_some_and(|t| t.starts_with("$ANSIBLE_VAULT;"))))
+        // What a template sees of an encrypted value is its plain text; text that looks encrypted is only text.
+        c.value(0).map(|_| Jinja::from(false))
     }),
     ansible(&["uri"], &["value", "schemes"], |c| uri(c, false)),
     ansible(&["url"], &["value", "schemes"], |c| uri(c, true)),

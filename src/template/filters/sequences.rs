@@ -1,0 +1,185 @@
+//! Jinja's filters of sequences where the engine's differ: `sort`, `min`, `max`, `dictsort`, `select`, `selectattr`, `length`, …
+
+use minijinja::value::{Kwargs, Tuple, ValueKind};
+use minijinja::{Error, ErrorKind, Value as Jinja};
+
+use crate::template::call::{Call, Spec, ansible, fail, type_name, undefined};
+use crate::template::python;
+use crate::value::Value;
+
+pub(super) const FILTERS: &[Spec] = &[
+    ansible(&["length", "count"], &["obj"], |c| {
+        let value = c.need(0)?;
+        let length = value.len().or_else(|| value.try_iter().ok().map(Iterator::count));
+        match length.filter(|_| !value.is_none()) {
+            Some(length) => Ok(Jinja::from(length)),
+            None => Err(fail(format!("object of type '{}' has no len()", type_name(value)))),
+        }
+    }),
+    ansible(&["list"], &["value"], |c| {
+        let value = c.need(0)?;
+        if matches!(value.kind(), ValueKind::None | ValueKind::Number | ValueKind::Bool) {
+            return Err(fail(format!("'{}' object is not iterable", type_name(value))));
+        }
+        let items: Vec<Jinja> = value.try_iter()?.collect();
+        // What is undefined stays so: a later filter may sort it out.
+        Ok(Jinja::from(items))
+    }),
+    ansible(&["sort"], &["value", "reverse", "case_sensitive", "attribute"], sort),
+    ansible(&["min"], &["value", "case_sensitive", "attribute"], |c| extreme(c, false)),
+    ansible(&["max"], &["value", "case_sensitive", "attribute"], |c| extreme(c, true)),
+    ansible(&["dictsort"], &["value", "case_sensitive", "by", "reverse"], dictsort),
+    ansible(&["select"], &["value", "*test", "**more"], |c| select(c, false, false)).lenient(),
+    ansible(&["reject"], &["value", "*test", "**more"], |c| select(c, false, true)).lenient(),
+    ansible(&["selectattr"], &["value", "*test", "**more"], |c| select(c, true, false)).lenient(),
+    ansible(&["rejectattr"], &["value", "*test", "**more"], |c| select(c, true, true)).lenient(),
+];
+
+/// The value behind `a.b.0`, or under a key that is no text.
+fn attribute(item: &Jinja, path: &Jinja) -> Result<Jinja, Error> {
+    let Some(text) = path.as_str() else { return item.get_item(path) };
+    let mut here = item.clone();
+    for part in text.split('.') {
+        here = match part.parse::<usize>() {
+            Ok(index) if here.kind() != ValueKind::Map => here.get_item_by_index(index)?,
+            Ok(index) => {
+                let by_text = here.get_attr(part)?;
+                if by_text.is_undefined() { here.get_item_by_index(index)? } else { by_text }
+            }
+            Err(_) => here.get_attr(part)?,
+        };
+    }
+    Ok(here)
+}
+
+fn no_attribute(item: &Jinja, path: &Jinja) -> Error {
+    let name = path.as_str().map_or_else(|| path.to_string(), python::quoted);
+    Error::new(ErrorKind::UndefinedError, format!("object of type '{}' has no attribute {name}", type_name(item)))
+}
+
+/// What an item is compared by: itself or its attributes, in lower case unless case counts.
+fn key(item: &Jinja, path: Option<&Jinja>, case_sensitive: bool) -> Result<Value, Error> {
+    let fold = |value: Value| match &value {
+        Value::Str(text) if !case_sensitive => Value::from(text.as_str().to_lowercase()),
+        _ => value,
+    };
+    let get = |path: &Jinja| -> Result<Value, Error> {
+        let found = attribute(item, path)?;
+        if found.is_undefined() {
+            return Err(no_attribute(item, path));
+        }
+        Ok(fold(Value::from_jinja(&found)?))
+    };
+    match path {
+        None => Ok(fold(Value::from_jinja(item)?)),
+        Some(path) => match path.as_str() {
+            Some(text) if text.contains(',') => {
+                let parts = text.split(',').map(|part| get(&Jinja::from(part.trim())));
+                Ok(Value::list(parts.collect::<Result<_, _>>()?))
+            }
+            _ => get(path),
+        },
+    }
+}
+
+fn keyed(call: &Call<'_, '_, '_>, path: usize, case: usize) -> Result<Vec<(Value, Jinja)>, Error> {
+    let value = call.need(0)?;
+    if value.is_none() {
+        return Err(fail("'NoneType' object is not iterable"));
+    }
+    let path = call.arg(path).filter(|p| !p.is_none());
+    let case_sensitive = call.flag(case, false);
+    value
+        .try_iter()?
+        .checked()
+        .map(|item| {
+            let item = item?;
+            Ok((key(&item, path, case_sensitive)?, item))
+        })
+        .collect()
+}
+
+fn sort(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let mut items = keyed(call, 3, 2)?;
+    python::sort_by_key(&mut items, call.flag(1, false))?;
+    Ok(items.into_iter().map(|(_, item)| item).collect::<Vec<_>>().into())
+}
+
+fn extreme(call: &mut Call<'_, '_, '_>, largest: bool) -> Result<Jinja, Error> {
+    let mut best: Option<(Value, Jinja)> = None;
+    for (key, item) in keyed(call, 2, 1)? {
+        let better = match &best {
+            None => true,
+            Some((so_far, _)) => {
+                let order = python::compare(&key, so_far)?;
+                if largest { order.is_gt() } else { order.is_lt() }
+            }
+        };
+        if better {
+            best = Some((key, item));
+        }
+    }
+    Ok(best.map_or(Jinja::UNDEFINED, |(_, item)| item))
+}
+
+fn dictsort(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let value = call.need(0)?;
+    let by = call.text_option(2)?.unwrap_or_else(|| "key".to_owned());
+    if !matches!(by.as_str(), "key" | "value") {
+        return Err(fail("You can only sort by either \"key\" or \"value\""));
+    }
+    let case_sensitive = call.flag(1, false);
+    let mut items = Vec::new();
+    for name in value.try_iter()? {
+        let entry = value.get_item(&name)?;
+        let by = key(if by == "key" { &name } else { &entry }, None, case_sensitive)?;
+        items.push((by, Jinja::from(Tuple::from([name, entry]))));
+    }
+    python::sort_by_key(&mut items, call.flag(3, false))?;
+    Ok(items.into_iter().map(|(_, item)| item).collect::<Vec<_>>().into())
+}
+
+fn select(call: &mut Call<'_, '_, '_>, by_attribute: bool, reject: bool) -> Result<Jinja, Error> {
+    let value = call.need(0)?.clone();
+    if value.is_undefined() {
+        return Err(undefined(call.state, &value));
+    }
+    let mut rest = std::mem::take(&mut call.rest).into_iter();
+    let path = match by_attribute {
+        true => Some(rest.next().ok_or_else(|| fail("Missing parameter for attribute name"))?),
+        false => None,
+    };
+    let test = rest.next();
+    let mut args: Vec<Jinja> = vec![Jinja::UNDEFINED];
+    args.extend(rest);
+    if !call.more.is_empty() {
+        args.push(Jinja::from(Kwargs::from_iter(std::mem::take(&mut call.more))));
+    }
+    let test = test.map(|t| t.to_str().ok_or_else(|| fail("the name of a test must be text"))).transpose()?;
+    let of_undefined = test.as_deref().is_some_and(|t| matches!(t, "defined" | "undefined"));
+    let mut out = Vec::new();
+    for item in value.try_iter()?.checked() {
+        let item = item?;
+        let tested = match &path {
+            Some(path) => attribute(&item, path)?,
+            None => item.clone(),
+        };
+        if tested.is_undefined() && !of_undefined {
+            return Err(match &path {
+                Some(path) => no_attribute(&item, path),
+                None => undefined(call.state, &tested),
+            });
+        }
+        let holds = match &test {
+            Some(test) => {
+                args[0] = tested;
+                call.state.perform_test(test, &args)?
+            }
+            None => tested.is_true(),
+        };
+        if holds != reject {
+            out.push(item);
+        }
+    }
+    Ok(Jinja::from(out))
+}

@@ -1,0 +1,284 @@
+//! Jinja's and Ansible's filters of text: `int`, `float`, `replace`, `indent`, `wordwrap`, `truncate`, `comment`, `format`, …
+
+use minijinja::value::Kwargs;
+use minijinja::{Error, Value as Jinja};
+
+use crate::template::call::{Call, Spec, ansible, fail, to_float, to_int};
+use crate::template::{methods, printf, python};
+use crate::value::Value;
+
+pub(super) const FILTERS: &[Spec] = &[
+    ansible(&["int"], &["value", "default", "base"], int),
+    ansible(&["float"], &["value", "default"], |c| match to_float(&c.value(0)?) {
+        Ok(f) => Ok(Jinja::from(f)),
+        Err(_) => Ok(c.arg(1).cloned().unwrap_or_else(|| Jinja::from(0.0))),
+    }),
+    ansible(&["string"], &["object"], |c| Ok(Jinja::from(python::text(&c.value(0)?)))),
+    ansible(&["replace"], &["s", "old", "new", "count"], |c| {
+        let (text, old, new) = (python::text(&c.value(0)?), c.text(1)?, c.text(2)?);
+        Ok(Jinja::from(match usize::try_from(c.int(3, -1)?) {
+            Ok(count) => text.replacen(&old, &new, count),
+            Err(_) => text.replace(&old, &new),
+        }))
+    }),
+    ansible(&["split"], &["value", "sep", "maxsplit"], |c| {
+        let text = c.value(0)?;
+        let Some(text) = text.as_str() else {
+            return Err(fail(format!("'{}' object has no attribute 'split'", crate::template::python_type(&text))));
+        };
+        let args = [c.arg(1).cloned().unwrap_or_default(), c.arg(2).cloned().unwrap_or_else(|| Jinja::from(-1))];
+        methods::split(text, "split", &args)
+    }),
+    ansible(&["title"], &["s"], |c| Ok(Jinja::from(title(&python::text(&c.value(0)?))))),
+    ansible(&["indent"], &["s", "width", "first", "blank"], indent),
+    ansible(&["wordwrap"], &["s", "width", "break_long_words", "wrapstring", "break_on_hyphens"], wordwrap),
+    ansible(&["center"], &["value", "width"], |c| {
+        let (text, width) = (python::text(&c.value(0)?), usize::try_from(c.int(1, 80)?).unwrap_or(0));
+        Ok(Jinja::from(methods::center(&text, width, ' ')))
+    }),
+    ansible(&["truncate"], &["s", "length", "killwords", "end", "leeway"], truncate),
+    ansible(&["wordcount"], &["s"], |c| {
+        let text = python::text(&c.value(0)?);
+        let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|w| !w.is_empty());
+        Ok(Jinja::from(words.count()))
+    }),
+    ansible(&["striptags"], &["value"], |c| Ok(Jinja::from(strip_tags(&python::text(&c.value(0)?))))),
+    ansible(&["format"], &["value", "*args", "**named"], format),
+    ansible(
+        &["comment"],
+        &[
+            "text",
+            "style",
+            "decoration",
+            "beginning",
+            "prefix",
+            "prefix_count",
+            "postfix",
+            "postfix_count",
+            "end",
+            "newline",
+        ],
+        comment,
+    ),
+];
+
+fn int(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let value = call.value(0)?;
+    let default = || call.arg(1).cloned().unwrap_or_else(|| Jinja::from(0));
+    let base = u32::try_from(call.int(2, 10)?).unwrap_or(10);
+    Ok(match &value {
+        Value::Str(text) => match based(text.as_str(), base) {
+            Some(number) => Jinja::from(number),
+            None => match to_float(&value) {
+                Ok(f) if f.is_finite() => Jinja::from(f.trunc() as i64),
+                _ => default(),
+            },
+        },
+        other => to_int(other).map_or_else(|_| default(), Jinja::from),
+    })
+}
+
+/// Python's `int(text, base)`: the base's own prefix, underscores and white space allowed.
+fn based(text: &str, base: u32) -> Option<i64> {
+    let text = text.trim().replace('_', "").to_lowercase();
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", text.strip_prefix('+').unwrap_or(&text)),
+    };
+    let prefixes = [("0x", 16), ("0o", 8), ("0b", 2)];
+    let found = prefixes.iter().find(|(prefix, radix)| digits.starts_with(prefix) && (base == *radix || base == 0));
+    let (digits, base) = found.map_or((digits, base), |(prefix, radix)| (&digits[prefix.len()..], *radix));
+    let base = if base == 0 { 10 } else { base };
+    if !(2..=36).contains(&base) || digits.starts_with(['+', '-']) {
+        return None;
+    }
+    i64::from_str_radix(&format!("{sign}{digits}"), base).ok()
+}
+
+/// Jinja's `title`: only white space and opening brackets and hyphens begin a word.
+fn title(text: &str) -> String {
+    let mut out = String::new();
+    let mut begins = true;
+    for c in text.chars() {
+        if begins {
+            out.extend(c.to_uppercase())
+        } else {
+            out.extend(c.to_lowercase())
+        }
+        begins = c.is_whitespace() || "-({[<".contains(c);
+    }
+    out
+}
+
+fn indent(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let text = python::text(&call.value(0)?);
+    let by = match call.option(1)? {
+        None => " ".repeat(4),
+        Some(Value::Str(by)) => by.as_str().to_owned(),
+        Some(width) => " ".repeat(usize::try_from(to_int(&width)?).unwrap_or(0)),
+    };
+    let (first, blank) = (call.flag(2, false), call.flag(3, false));
+    let mut out = String::new();
+    for (i, line) in text.split('\n').enumerate() {
+        if i > 0 {
+            out.push('\n');
+        }
+        if if i == 0 { first } else { blank || !line.is_empty() } {
+            out.push_str(&by);
+        }
+        out.push_str(line.strip_suffix('\r').unwrap_or(line));
+    }
+    Ok(Jinja::from(out))
+}
+
+fn wordwrap(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let text = python::text(&call.value(0)?);
+    let width =
+        usize::try_from(call.int(1, 79)?).ok().filter(|w| *w > 0).ok_or_else(|| fail("invalid width (must be > 0)"))?;
+    let newline = call.text_option(3)?.unwrap_or_else(|| "\n".to_owned());
+    let (long, hyphens) = (call.flag(2, true), call.flag(4, true));
+    let lines = text.lines().map(|line| wrap(line, width, long, hyphens).join(&newline));
+    Ok(Jinja::from(lines.collect::<Vec<_>>().join(&newline)))
+}
+
+/// Words and the white space between them; a hyphen inside a word may end a line.
+fn chunks(line: &str, hyphens: bool) -> Vec<Vec<char>> {
+    let mut out: Vec<Vec<char>> = Vec::new();
+    let chars: Vec<char> = line.chars().collect();
+    for (i, c) in chars.iter().enumerate() {
+        let breaks = i == 0
+            || chars[i - 1].is_whitespace() != c.is_whitespace()
+            || hyphens && i > 1 && chars[i - 1] == '-' && chars[i - 2].is_alphabetic() && c.is_alphabetic();
+        match out.last_mut() {
+            Some(last) if !breaks => last.push(*c),
+            _ => out.push(vec![*c]),
+        }
+    }
+    out
+}
+
+fn wrap(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<String> {
+    let mut rest: std::collections::VecDeque<Vec<char>> = chunks(line, hyphens).into();
+    let mut out: Vec<String> = Vec::new();
+    let blank = |chunk: &Vec<char>| chunk.iter().all(|c| c.is_whitespace());
+    while !rest.is_empty() {
+        if !out.is_empty() && rest.front().is_some_and(blank) {
+            rest.pop_front();
+        }
+        let mut current: Vec<Vec<char>> = Vec::new();
+        let mut length = 0;
+        while let Some(chunk) = rest.front()
+            && length + chunk.len() <= width
+        {
+            length += chunk.len();
+            current.extend(rest.pop_front());
+        }
+        if let Some(chunk) = rest.front_mut()
+            && chunk.len() > width
+        {
+            if break_long {
+                let tail = chunk.split_off(width.saturating_sub(length).max(usize::from(length == 0)));
+                current.push(std::mem::replace(chunk, tail));
+            } else if current.is_empty() {
+                current.extend(rest.pop_front());
+            }
+        }
+        if current.last().is_some_and(blank) {
+            current.pop();
+        }
+        if !current.is_empty() {
+            out.push(current.concat().into_iter().collect());
+        }
+    }
+    out
+}
+
+fn truncate(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let text: Vec<char> = python::text(&call.value(0)?).chars().collect();
+    let size = |at, default| -> Result<usize, Error> { Ok(usize::try_from(call.int(at, default)?).unwrap_or(0)) };
+    let (length, leeway) = (size(1, 255)?, size(4, 5)?);
+    let end = call.text_option(3)?.unwrap_or_else(|| "...".to_owned());
+    if text.len() <= length + leeway {
+        return Ok(Jinja::from(text.into_iter().collect::<String>()));
+    }
+    let kept: String = text.into_iter().take(length.saturating_sub(end.chars().count())).collect();
+    let kept = match kept.rsplit_once(' ') {
+        Some((words, _)) if !call.flag(2, false) => words.to_owned(),
+        _ => kept,
+    };
+    Ok(Jinja::from(kept + &end))
+}
+
+fn strip_tags(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('<') {
+        out.push_str(&rest[..at]);
+        let tag = &rest[at..];
+        let (open, close) = if tag.starts_with("<!--") { (4, "-->") } else { (1, ">") };
+        match tag[open..].find(close) {
+            Some(end) => rest = &tag[open + end + close.len()..],
+            None => {
+                out.push_str(tag);
+                rest = "";
+            }
+        }
+    }
+    out.push_str(rest);
+    let plain = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let entities =
+        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&#34;", "\""), ("&nbsp;", "\u{a0}")];
+    let plain = entities.iter().fold(plain, |text, (entity, c)| text.replace(entity, c));
+    plain.replace("&amp;", "&")
+}
+
+fn format(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let text = python::text(&call.value(0)?);
+    let args = if call.more.is_empty() {
+        call.rest.clone()
+    } else {
+        if !call.rest.is_empty() {
+            return Err(fail("can't handle positional and keyword arguments at the same time"));
+        }
+        vec![Jinja::from(Kwargs::from_iter(std::mem::take(&mut call.more)))]
+    };
+    printf::format(&text, args).map(Jinja::from)
+}
+
+fn comment(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let style = call.text_option(1)?.unwrap_or_else(|| "plain".to_owned());
+    let (decoration, beginning, end) = match style.as_str() {
+        "plain" => ("# ", "", ""),
+        "erlang" => ("% ", "", ""),
+        "c" => ("// ", "", ""),
+        "cblock" => (" * ", "/*", " */"),
+        "xml" => (" - ", "<!--", "-->"),
+        other => return Err(fail(format!("Invalid comment style '{other}'."))),
+    };
+    let text = |at: usize, default: &str| -> Result<String, Error> {
+        Ok(call.text_option(at)?.unwrap_or_else(|| default.to_owned()))
+    };
+    let newline = text(9, "\n")?;
+    let decoration = text(2, decoration)?;
+    let (beginning, end) = (text(3, beginning)?, text(8, end)?);
+    let bare = decoration.trim_end().to_owned();
+    let repeated = |at: usize, count: usize| -> Result<Vec<String>, Error> {
+        let line = text(at, &bare)?;
+        let count = usize::try_from(call.int(count, 1)?).unwrap_or(0);
+        Ok(if line.is_empty() { Vec::new() } else { vec![line; count] })
+    };
+    let mut lines = Vec::new();
+    if !beginning.is_empty() {
+        lines.push(beginning);
+    }
+    lines.extend(repeated(4, 5)?);
+    lines.extend(call.text(0)?.split(newline.as_str()).enumerate().map(|(i, line)| {
+        // As in the reference: no space is left at the end of an empty line, the first excepted.
+        if line.is_empty() && i > 0 { bare.clone() } else { format!("{decoration}{line}") }
+    }));
+    lines.extend(repeated(6, 7)?);
+    if !end.is_empty() {
+        lines.push(end);
+    }
+    Ok(Jinja::from(lines.join(&newline)))
+}
