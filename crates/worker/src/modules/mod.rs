@@ -1,5 +1,6 @@
 //! Every module that runs on a managed host, one file each.
 
+mod apt;
 mod authorized_key;
 mod blockinfile;
 mod command;
@@ -60,6 +61,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<setup::Setup>(),
     Entry::of::<group::Group>(),
     Entry::of::<user::User>(),
+    Entry::of::<apt::Apt>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
