@@ -179,7 +179,8 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
             _ => (args, None),
         };
         let params: Vec<&str> = spec.params.iter().copied().filter(|p| !p.starts_with('*')).collect();
-        let takes = |what: &str| spec.params.iter().any(|p| p.starts_with('*') && p.starts_with("**") == (what == "**"));
+        let takes =
+            |what: &str| spec.params.iter().any(|p| p.starts_with('*') && p.starts_with("**") == (what == "**"));
         let name = spec.names.first().copied().unwrap_or_default();
         if positional.len() > params.len() && !takes("*") {
             let message = format!("{name}() takes at most {} arguments, got {}", params.len(), positional.len());
@@ -291,7 +292,10 @@ pub(super) fn to_int(value: &Value) -> Result<i64, Error> {
         Value::Int(i) => Ok(*i),
         Value::Float(f) if f.is_finite() => Ok(f.trunc() as i64),
         Value::Str(s) => s.as_str().trim().replace('_', "").parse().map_err(|_| {
-            fail(format!("invalid literal for int() with base 10: {}", Value::list(vec![value.clone()]).to_text().trim_matches(['[', ']'])))
+            fail(format!(
+                "invalid literal for int() with base 10: {}",
+                Value::list(vec![value.clone()]).to_text().trim_matches(['[', ']'])
+            ))
         }),
         other => Err(fail(format!(
             "int() argument must be a string, a bytes-like object or a real number, not '{}'",

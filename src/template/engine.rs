@@ -9,7 +9,10 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja};
 
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
-use super::{TemplateError, call, chain, filters, functions, lookups, methods, mutable, python, rewrite as rewriting, tests, time};
+use super::{
+    TemplateError, call, chain, filters, functions, lookups, methods, mutable, python, rewrite as rewriting, tests,
+    time,
+};
 use crate::value::Str;
 
 thread_local! {

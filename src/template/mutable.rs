@@ -47,7 +47,8 @@ fn own(value: &Jinja, depth: usize) -> Result<Jinja, Error> {
     let Some(object) = value.as_object() else { return Ok(value.clone()) };
     match value.kind() {
         ValueKind::Seq => {
-            let items = value.try_iter()?.checked().map(|item| own(&item?, depth + 1)).collect::<Result<Vec<_>, _>>()?;
+            let items =
+                value.try_iter()?.checked().map(|item| own(&item?, depth + 1)).collect::<Result<Vec<_>, _>>()?;
             if value.is_tuple() {
                 return Ok(Jinja::from(Tuple::from(items)));
             }
@@ -100,7 +101,8 @@ fn holds(value: &Jinja, needle: *const (), depth: usize) -> bool {
     }
     if let Some(dict) = value.downcast_object::<Dict>() {
         let entries = dict.entries().clone();
-        return std::ptr::eq(Arc::as_ptr(&dict).cast(), needle) || entries.values().any(|v| holds(v, needle, depth + 1));
+        return std::ptr::eq(Arc::as_ptr(&dict).cast(), needle)
+            || entries.values().any(|v| holds(v, needle, depth + 1));
     }
     false
 }

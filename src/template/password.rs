@@ -32,13 +32,12 @@ pub(super) fn hash(password: &str, settings: &Settings<'_>) -> Result<String, St
         "sha512" | "sha512_crypt" => sha(password, settings, 6, 656_000),
         "sha256" | "sha256_crypt" => sha(password, settings, 5, 535_000),
         "bcrypt" | "blowfish" => bcrypt(password, settings),
-        "md5" | "md5_crypt" | "yescrypt" | "des_crypt" => Err(format!(
-            "the hash type {} is not supported here: use sha512, sha256 or bcrypt",
-            settings.kind
-        )),
-        other => Err(format!(
-            "{other} is not in the list of supported passlib algorithms: md5, blowfish, sha256, sha512"
-        )),
+        "md5" | "md5_crypt" | "yescrypt" | "des_crypt" => {
+            Err(format!("the hash type {} is not supported here: use sha512, sha256 or bcrypt", settings.kind))
+        }
+        other => {
+            Err(format!("{other} is not in the list of supported passlib algorithms: md5, blowfish, sha256, sha512"))
+        }
     }
 }
 
@@ -49,9 +48,7 @@ fn sha(password: &str, settings: &Settings<'_>, version: u8, default: u32) -> Re
         None => {
             let size = settings.salt_size.unwrap_or(16);
             if size > 16 {
-                return Err(format!(
-                    "Could not hash the secret: {name}: salt_size ({size}) above max_salt_size (16)"
-                ));
+                return Err(format!("Could not hash the secret: {name}: salt_size ({size}) above max_salt_size (16)"));
             }
             self::salt(size)
         }
@@ -63,9 +60,8 @@ fn sha(password: &str, settings: &Settings<'_>, version: u8, default: u32) -> Re
         ));
     }
     let rounds = settings.rounds.unwrap_or(default);
-    let params = Params::new(rounds).map_err(|_| {
-        format!("Could not hash the secret: {name}: rounds ({rounds}) must be from 1000 to 999999999")
-    })?;
+    let params = Params::new(rounds)
+        .map_err(|_| format!("Could not hash the secret: {name}: rounds ({rounds}) must be from 1000 to 999999999"))?;
     let mut out = format!("${version}$");
     // As passlib writes it: the default of crypt itself goes without saying.
     if rounds != 5000 {

@@ -72,10 +72,8 @@ impl Random {
 
 /// A big-endian number's words, the lowest first.
 fn words(bytes: &[u8]) -> Vec<u32> {
-    let mut out: Vec<u32> = bytes
-        .rchunks(4)
-        .map(|chunk| chunk.iter().fold(0, |word, byte| word << 8 | u32::from(*byte)))
-        .collect();
+    let mut out: Vec<u32> =
+        bytes.rchunks(4).map(|chunk| chunk.iter().fold(0, |word, byte| word << 8 | u32::from(*byte))).collect();
     while out.len() > 1 && out.last() == Some(&0) {
         out.pop();
     }

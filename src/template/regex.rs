@@ -34,7 +34,8 @@ impl Pattern {
             return Ok(found.clone());
         }
         let translated = Translator::new(pattern, flags).run().map_err(fail)?;
-        let compiled = Regex::new(&translated).map_err(|e| fail(format!("cannot read the pattern '{pattern}': {e}")))?;
+        let compiled =
+            Regex::new(&translated).map_err(|e| fail(format!("cannot read the pattern '{pattern}': {e}")))?;
         let compiled = Arc::new(Self(compiled));
         if cache.len() >= KEPT {
             cache.clear();
@@ -61,11 +62,7 @@ impl Pattern {
             let Some(found) = self.captures(text, from)? else { break };
             let Some(whole) = found.get(0) else { break };
             let (start, end) = (whole.start(), whole.end());
-            from = if start == end {
-                end + text[end..].chars().next().map_or(1, char::len_utf8)
-            } else {
-                end
-            };
+            from = if start == end { end + text[end..].chars().next().map_or(1, char::len_utf8) } else { end };
             out.push(found);
         }
         Ok(out)
@@ -114,7 +111,9 @@ impl Pattern {
             let group = match next {
                 'g' => {
                     let end = chars[i..].iter().position(|c| *c == '>').filter(|_| chars.get(i) == Some(&'<'));
-                    let Some(end) = end else { return Err(fail(format!("missing <, unterminated name at position {i}"))) };
+                    let Some(end) = end else {
+                        return Err(fail(format!("missing <, unterminated name at position {i}")));
+                    };
                     let name: String = chars[i + 1..i + end].iter().collect();
                     let at = i + 1;
                     i += end + 1;
@@ -253,7 +252,8 @@ impl Translator {
     fn quantifier(&mut self, text: &str, here: usize) -> Result<(), String> {
         if !self.repeatable {
             let before = here.checked_sub(1).and_then(|i| self.chars.get(i));
-            let what = if matches!(before, Some('*' | '+' | '?' | '}')) { "multiple repeat" } else { "nothing to repeat" };
+            let what =
+                if matches!(before, Some('*' | '+' | '?' | '}')) { "multiple repeat" } else { "nothing to repeat" };
             return Err(format!("{what} at position {here}"));
         }
         self.out.push_str(text);

@@ -158,7 +158,9 @@ fn operators(tokens: &Tokens<'_>, minus: bool, edits: &mut Vec<Edit>) {
         if !wanted || i == 0 || !ends_operand(&tokens[i - 1].0) {
             continue;
         }
-        let (Some(start), Some(end)) = (left_operand(tokens, i, minus), right_operand(tokens, i, minus)) else { continue };
+        let (Some(start), Some(end)) = (left_operand(tokens, i, minus), right_operand(tokens, i, minus)) else {
+            continue;
+        };
         edits.push(Edit::insert(tokens[start].1.start_offset, "("));
         edits.push(Edit::replace(span, format!(")|{}(", if minus { time::MINUS } else { MOD })));
         edits.push(Edit::insert(tokens[end].1.end_offset, ")"));
@@ -183,7 +185,9 @@ fn left_operand(tokens: &Tokens<'_>, at: usize, sum: bool) -> Option<usize> {
         let token = &tokens[before].0;
         match token {
             Token::ParenClose | Token::BracketClose | Token::BraceClose => i = matching_open(tokens, before)?,
-            Token::Mul | Token::Div | Token::FloorDiv | Token::Pow | Token::Mod | Token::Dot | Token::Pipe => i = before,
+            Token::Mul | Token::Div | Token::FloorDiv | Token::Pow | Token::Mod | Token::Dot | Token::Pipe => {
+                i = before
+            }
             Token::Minus | Token::Plus | Token::Tilde if sum => i = before,
             Token::Minus | Token::Plus if before == 0 || !ends_operand(&tokens[before - 1].0) => i = before,
             Token::Ident(name) if !is_keyword(name) => i = before,
@@ -235,19 +239,23 @@ fn owned(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
         if !matches!(tokens[i].0, Token::Assign) {
             continue;
         }
-        let in_set = (0..i).rev().take_while(|k| !matches!(tokens[*k].0, Token::BlockEnd | Token::VariableStart)).any(|k| {
-            matches!(tokens[k].0, Token::Ident("set")) && k > 0 && matches!(tokens[k - 1].0, Token::BlockStart)
-        });
+        let in_set =
+            (0..i).rev().take_while(|k| !matches!(tokens[*k].0, Token::BlockEnd | Token::VariableStart)).any(|k| {
+                matches!(tokens[k].0, Token::Ident("set")) && k > 0 && matches!(tokens[k - 1].0, Token::BlockStart)
+            });
         let mut depth = 0usize;
-        let in_namespace = (0..i).rev().take_while(|k| !matches!(tokens[*k].0, Token::BlockEnd | Token::BlockStart)).any(|k| {
-            match tokens[k].0 {
-                Token::ParenClose | Token::BracketClose | Token::BraceClose => depth += 1,
-                Token::ParenOpen if depth == 0 => return k > 0 && matches!(tokens[k - 1].0, Token::Ident("namespace")),
-                Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            false
-        });
+        let in_namespace =
+            (0..i).rev().take_while(|k| !matches!(tokens[*k].0, Token::BlockEnd | Token::BlockStart)).any(|k| {
+                match tokens[k].0 {
+                    Token::ParenClose | Token::BracketClose | Token::BraceClose => depth += 1,
+                    Token::ParenOpen if depth == 0 => {
+                        return k > 0 && matches!(tokens[k - 1].0, Token::Ident("namespace"));
+                    }
+                    Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                false
+            });
         let before_paren = (0..i).rev().take_while(|k| !matches!(tokens[*k].0, Token::BlockStart));
         let open = before_paren.filter(|k| matches!(tokens[*k].0, Token::ParenOpen)).count();
         let close = (0..i).rev().take_while(|k| !matches!(tokens[*k].0, Token::BlockStart));
@@ -297,13 +305,18 @@ fn modulo(left: &Jinja, right: &Jinja) -> Result<Jinja, Error> {
 }
 
 fn remainder(left: &Jinja, right: &Jinja) -> Result<Jinja, Error> {
-    if left.is_integer() && right.is_integer()
+    if left.is_integer()
+        && right.is_integer()
         && let (Some(a), Some(b)) = (left.as_i64(), right.as_i64())
     {
         if b == 0 {
             return Err(super::call::fail("integer modulo by zero"));
         }
-        return Ok(Jinja::from(a.wrapping_rem(b).wrapping_add(if a % b != 0 && (a % b < 0) != (b < 0) { b } else { 0 })));
+        return Ok(Jinja::from(a.wrapping_rem(b).wrapping_add(if a % b != 0 && (a % b < 0) != (b < 0) {
+            b
+        } else {
+            0
+        })));
     }
     let number = |value: &Jinja| match value.kind() {
         ValueKind::Number | ValueKind::Bool => super::call::to_float(&crate::value::Value::from_jinja(value)?),

@@ -31,7 +31,8 @@ fn zone(utc: bool) -> TimeZone {
 fn format(pattern: &str, time: &Zoned) -> Result<String, Error> {
     // Python's %f has six digits.
     let pattern = pattern.replace("%f", "%6f").replace("%x", "%m/%d/%y").replace("%X", "%H:%M:%S");
-    jiff::fmt::strtime::format(&pattern, time).map_err(|e| fail(format!("cannot read the time format '{pattern}': {e}")))
+    jiff::fmt::strtime::format(&pattern, time)
+        .map_err(|e| fail(format!("cannot read the time format '{pattern}': {e}")))
 }
 
 fn strftime(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
@@ -216,14 +217,17 @@ fn minus(left: &Jinja, right: &Jinja) -> Result<Jinja, Error> {
     if let (Some(a), Some(b)) = (left.downcast_object_ref::<Delta>(), right.downcast_object_ref::<Delta>()) {
         return Ok(Jinja::from_object(Delta(a.0 - b.0)));
     }
-    if left.is_integer() && right.is_integer()
+    if left.is_integer()
+        && right.is_integer()
         && let (Some(a), Some(b)) = (left.as_i64(), right.as_i64())
     {
         return a.checked_sub(b).map(Jinja::from).ok_or_else(|| fail("the difference is too large"));
     }
-    let number = |v: &Jinja| f64::try_from(v.clone()).map_err(|_| {
-        let (a, b) = (super::call::type_name(left), super::call::type_name(right));
-        fail(format!("unsupported operand type(s) for -: '{a}' and '{b}'"))
-    });
+    let number = |v: &Jinja| {
+        f64::try_from(v.clone()).map_err(|_| {
+            let (a, b) = (super::call::type_name(left), super::call::type_name(right));
+            fail(format!("unsupported operand type(s) for -: '{a}' and '{b}'"))
+        })
+    };
     Ok(Jinja::from(number(left)? - number(right)?))
 }

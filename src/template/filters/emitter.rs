@@ -478,7 +478,9 @@ impl Traits {
         for (i, c) in chars.iter().enumerate() {
             let followed = blank(chars.get(i + 1));
             match c {
-                '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' if i == 0 => {
+                '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`'
+                    if i == 0 =>
+                {
                     (block, flow) = (true, true);
                 }
                 '?' | ':' if i == 0 => {

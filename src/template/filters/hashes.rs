@@ -18,11 +18,7 @@ pub(super) const FILTERS: &[Spec] = &[
     }),
     ansible(&["checksum", "sha1"], &["data"], |call| digest(&call.text(0)?, "sha1")),
     ansible(&["md5"], &["data"], |call| digest(&call.text(0)?, "md5")),
-    ansible(
-        &["password_hash"],
-        &["password", "hashtype", "salt", "salt_size", "rounds", "ident"],
-        password_hash,
-    ),
+    ansible(&["password_hash"], &["password", "hashtype", "salt", "salt_size", "rounds", "ident"], password_hash),
     ansible(&["b64encode"], &["string", "encoding", "urlsafe"], b64encode),
     ansible(&["b64decode"], &["string", "encoding", "urlsafe"], b64decode),
     ansible(&["to_uuid"], &["string", "namespace"], to_uuid),
@@ -73,10 +69,9 @@ fn encoded(text: &str, encoding: Option<&str>) -> Result<Vec<u8>, Error> {
         "utf-16-le" => Ok(units(u16::to_le_bytes)),
         "utf-16-be" => Ok(units(u16::to_be_bytes)),
         "utf-16" => Ok([vec![0xff, 0xfe], units(u16::to_le_bytes)].concat()),
-        "latin-1" | "iso-8859-1" => text
-            .chars()
-            .map(|c| u8::try_from(c as u32).map_err(|_| fail("a character is not in latin-1")))
-            .collect(),
+        "latin-1" | "iso-8859-1" => {
+            text.chars().map(|c| u8::try_from(c as u32).map_err(|_| fail("a character is not in latin-1"))).collect()
+        }
         other => Err(fail(format!("unknown encoding: {other}"))),
     }
 }
@@ -90,7 +85,9 @@ fn b64encode(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 fn b64decode(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+        GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true),
     );
     let mut text = call.text(0)?;
     if call.flag(2, false) {

@@ -47,7 +47,8 @@ impl Style {
                 Some([item, key]) => (self.item, self.key) = (item.to_text(), key.to_text()),
                 _ => return Err(fail("separators must be a pair of strings")),
             },
-            "skipkeys" | "check_circular" | "allow_nan" | "preprocess_unsafe" | "vault_to_text" | "profile" | "cls" => {}
+            "skipkeys" | "check_circular" | "allow_nan" | "preprocess_unsafe" | "vault_to_text" | "profile" | "cls" => {
+            }
             other => return Err(fail(format!("JSONEncoder.__init__() got an unexpected keyword argument '{other}'"))),
         }
         Ok(())

@@ -107,9 +107,7 @@ fn zip(call: &Call<'_, '_, '_>, fill: Option<&Value>) -> Result<Jinja, Error> {
     let lists = lists(call)?;
     let lengths = lists.iter().map(Vec::len);
     let length = if fill.is_some() { lengths.max() } else { lengths.min() }.unwrap_or(0);
-    let row = |i: usize| {
-        tuple(lists.iter().map(|list| list.get(i).or(fill).cloned().unwrap_or_default()).collect())
-    };
+    let row = |i: usize| tuple(lists.iter().map(|list| list.get(i).or(fill).cloned().unwrap_or_default()).collect());
     Ok((0..length).map(row).collect())
 }
 

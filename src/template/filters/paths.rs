@@ -56,7 +56,11 @@ pub(in crate::template) fn expand_user(path: &str) -> String {
     let (user, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let passwd = || std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let home_of = |matches: &dyn Fn(&[&str]) -> bool| {
-        passwd().lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|f| f.len() > 5 && matches(f)).map(|f| f[5].to_owned())
+        passwd()
+            .lines()
+            .map(|l| l.split(':').collect::<Vec<_>>())
+            .find(|f| f.len() > 5 && matches(f))
+            .map(|f| f[5].to_owned())
     };
     let home = if user.is_empty() {
         let uid = rustix::process::getuid().as_raw().to_string();
@@ -171,7 +175,8 @@ fn common_path(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     if paths.iter().any(|p| p.starts_with('/') != absolute) {
         return Err(fail("Can't mix absolute and relative paths"));
     }
-    let parts = |p: &String| p.split('/').filter(|s| !matches!(*s, "" | ".")).map(ToOwned::to_owned).collect::<Vec<_>>();
+    let parts =
+        |p: &String| p.split('/').filter(|s| !matches!(*s, "" | ".")).map(ToOwned::to_owned).collect::<Vec<_>>();
     let mut common = parts(first);
     for path in &paths {
         let same = common.iter().zip(parts(path)).take_while(|(a, b)| *a == b).count();

@@ -46,7 +46,18 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["format"], &["value", "*args", "**named"], format),
     ansible(
         &["comment"],
-        &["text", "style", "decoration", "beginning", "prefix", "prefix_count", "postfix", "postfix_count", "end", "newline"],
+        &[
+            "text",
+            "style",
+            "decoration",
+            "beginning",
+            "prefix",
+            "prefix_count",
+            "postfix",
+            "postfix_count",
+            "end",
+            "newline",
+        ],
         comment,
     ),
 ];
@@ -89,7 +100,11 @@ fn title(text: &str) -> String {
     let mut out = String::new();
     let mut begins = true;
     for c in text.chars() {
-        if begins { out.extend(c.to_uppercase()) } else { out.extend(c.to_lowercase()) }
+        if begins {
+            out.extend(c.to_uppercase())
+        } else {
+            out.extend(c.to_lowercase())
+        }
         begins = c.is_whitespace() || "-({[<".contains(c);
     }
     out
@@ -118,7 +133,8 @@ fn indent(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 
 fn wordwrap(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let text = python::text(&call.value(0)?);
-    let width = usize::try_from(call.int(1, 79)?).ok().filter(|w| *w > 0).ok_or_else(|| fail("invalid width (must be > 0)"))?;
+    let width =
+        usize::try_from(call.int(1, 79)?).ok().filter(|w| *w > 0).ok_or_else(|| fail("invalid width (must be > 0)"))?;
     let newline = call.text_option(3)?.unwrap_or_else(|| "\n".to_owned());
     let (long, hyphens) = (call.flag(2, true), call.flag(4, true));
     let lines = text.lines().map(|line| wrap(line, width, long, hyphens).join(&newline));
@@ -210,7 +226,8 @@ fn strip_tags(text: &str) -> String {
     }
     out.push_str(rest);
     let plain = out.split_whitespace().collect::<Vec<_>>().join(" ");
-    let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&#34;", "\""), ("&nbsp;", "\u{a0}")];
+    let entities =
+        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&#34;", "\""), ("&nbsp;", "\u{a0}")];
     let plain = entities.iter().fold(plain, |text, (entity, c)| text.replace(entity, c));
     plain.replace("&amp;", "&")
 }

@@ -81,7 +81,8 @@ fn encode(text: &str, safe: &str, plus: bool) -> String {
 }
 
 fn urlencode(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let pair = |k: &Value, v: &Value| format!("{}={}", encode(&python::text(k), "", true), encode(&python::text(v), "", true));
+    let pair =
+        |k: &Value, v: &Value| format!("{}={}", encode(&python::text(k), "", true), encode(&python::text(v), "", true));
     let pairs: Vec<String> = match call.value(0)? {
         Value::Map(map) => map.iter().map(|(k, v)| pair(&k.to_value(), v)).collect(),
         Value::List(items) => items

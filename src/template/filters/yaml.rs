@@ -48,9 +48,8 @@ fn to_nice_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 
 /// A value from text that is YAML: data, and without places.
 pub(in crate::template) fn read(text: &str) -> Result<Value, Error> {
-    let node = source::load_text("<unicode string>", None, text.to_owned()).map_err(|e| {
-        fail(e.message.trim_start_matches("this is not YAML: "))
-    })?;
+    let node = source::load_text("<unicode string>", None, text.to_owned())
+        .map_err(|e| fail(e.message.trim_start_matches("this is not YAML: ")))?;
     Ok(node.map_or(Value::Null, |node| Value::from_json(&node.to_value().to_json())))
 }
 

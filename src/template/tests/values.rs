@@ -28,9 +28,7 @@ pub(super) const TESTS: &[Spec] = &[
     ansible(&["uri"], &["value", "schemes"], |c| uri(c, false)),
     ansible(&["url"], &["value", "schemes"], |c| uri(c, true)),
     ansible(&["urn"], &["value"], |c| Ok(Jinja::from(part(&c.text(0)?, "scheme") == "urn"))),
-    ansible(&["callable"], &["value"], |c| {
-        Ok(Jinja::from(matches!(c.need(0)?.kind(), ValueKind::Plain)))
-    }),
+    ansible(&["callable"], &["value"], |c| Ok(Jinja::from(matches!(c.need(0)?.kind(), ValueKind::Plain)))),
     ansible(&["mapping"], &["value"], |c| Ok(Jinja::from(c.need(0)?.kind() == ValueKind::Map))),
     ansible(&["sequence"], &["value"], |c| {
         use ValueKind::{Iterable, Map, Seq, String};
@@ -71,11 +69,14 @@ fn regex(call: &mut Call<'_, '_, '_>, kind: Option<&str>) -> Result<Jinja, Error
             Pattern::new(&pattern, flags)?;
             Pattern::new(&format!(r"\A(?:{})\Z", pattern), flags)?
         }
-        other => return Err(fail(format!("Invalid match_type specified. Expected one of: search, match, fullmatch, got {other}"))),
+        other => {
+            return Err(fail(format!(
+                "Invalid match_type specified. Expected one of: search, match, fullmatch, got {other}"
+            )));
+        }
     };
     Ok(Jinja::from(pattern.captures(&text, 0)?.is_some()))
 }
-
 
 /// Python's truth, or with `convert_bool` that of the reference's words for yes and no.
 fn truth(call: &Call<'_, '_, '_>) -> Result<bool, Error> {

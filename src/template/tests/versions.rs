@@ -131,10 +131,8 @@ fn strictly(a: &str, b: &str) -> Result<Ordering, String> {
 
 fn semantic(a: &str, b: &str) -> Result<Ordering, String> {
     fn read(text: &str) -> Result<([u128; 3], Option<String>), String> {
-        let found = groups(
-            r"\A(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?\Z",
-            text,
-        )?;
+        let found =
+            groups(r"\A(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?\Z", text)?;
         let Some(found) = found else { return Err(format!("invalid semantic version '{text}'")) };
         let core = [number(found.get(1)), number(found.get(2)), number(found.get(3))];
         Ok((core, found.get(4).cloned().flatten()))
