@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::{Fixed, Templar};
 use crate::value::{Str, Value};
 
-fn templar() -> Templar {
-    let vars = include_str!("cases/vars.yml").to_owned();
+fn templar(vars: &str, search: Vec<std::path::PathBuf>) -> Templar {
+    let vars = vars.to_owned();
     let value = crate::source::load_text("vars.yml", None, vars).unwrap().unwrap().to_value();
     let mut map = value.as_map().unwrap().clone();
     map.insert("omit".into(), Value::Omit);
-    Templar::new(Arc::new(Fixed { map, search: Vec::new() }))
+    Templar::new(Arc::new(Fixed { map, search }))
 }
 
 /// The order of keys counts, and so does 1 against 1.0.
@@ -21,7 +21,7 @@ fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
     a.to_string() == b.to_string()
 }
 
-fn check(table: &str) {
+fn check(table: &str, templar: impl Fn() -> Templar) {
     let mut wrong = Vec::new();
     let mut count = 0;
     let lines: Vec<&str> = table.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')).collect();
@@ -53,8 +53,16 @@ fn check(table: &str) {
 
 macro_rules! tables {
     ($($name:ident)*) => {
-        $(#[test] fn $name() { check(include_str!(concat!("cases/", stringify!($name), ".txt"))); })*
+        $(#[test] fn $name() {
+            check(include_str!(concat!("cases/", stringify!($name), ".txt")), || templar(include_str!("cases/vars.yml"), Vec::new()));
+        })*
     };
 }
 
 tables! { core data regex paths hashes lists tests }
+
+#[test]
+fn lookups() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/template/cases/lookups");
+    check(include_str!("cases/lookups.txt"), || templar(include_str!("cases/lookups/vars.yml"), vec![here.clone()]));
+}

@@ -61,7 +61,8 @@ impl FileOptions {
             match name.trim() {
                 "trim_blocks" => options.trim_blocks = flag()?,
                 "lstrip_blocks" => options.lstrip_blocks = flag()?,
-                "keep_trailing_newline" => options.keep_trailing_newline = flag()?,
+                // As in the reference, whose own rule for newlines at the end comes after this one.
+                "keep_trailing_newline" => drop(flag()?),
                 "block_start_string" => options.block.0 = value.to_owned(),
                 "block_end_string" => options.block.1 = value.to_owned(),
                 "variable_start_string" => options.variable.0 = value.to_owned(),
@@ -81,7 +82,6 @@ impl FileOptions {
             .comment_delimiters(self.comment.0.clone(), self.comment.1.clone())
             .trim_blocks(self.trim_blocks)
             .lstrip_blocks(self.lstrip_blocks)
-            .keep_trailing_newline(self.keep_trailing_newline)
             .build()
     }
 }
@@ -159,7 +159,14 @@ pub(super) fn render(root: &Arc<Root>, path: &Path, options: &FileOptions) -> Re
     let error = |e: minijinja::Error| place(&e, path, &text, skipped);
     let env = environment(&options).map_err(error)?;
     let template = env.get_template(&name(&search(root), path)).map_err(error)?;
-    template.render(Jinja::from_dyn_object(root.clone())).map_err(error)
+    let mut out = template.render(Jinja::from_dyn_object(root.clone())).map_err(error)?;
+    // The engine drops a file's last newline, which is right for what is included. The whole gets back what it had.
+    let newlines = |text: &str| text.len() - text.trim_end_matches('\n').len();
+    if options.keep_trailing_newline && !out.is_empty() {
+        let missing = newlines(body).saturating_sub(newlines(&out));
+        out.push_str(&"\n".repeat(missing));
+    }
+    Ok(out)
 }
 
 /// An error's place in the file it is in, which may be one that was included.
@@ -240,7 +247,8 @@ mod unit {
         std::fs::create_dir(&templates).unwrap();
         let write = |name: &str, text: &str| std::fs::write(templates.join(name), text).unwrap();
         write("a.j2", "{% for i in l %}\n- {{ i }}\n{% endfor %}\n{% include 'b.j2' %}\nend\n");
-        write("b.j2", "b={{ l | length }}");
+        write("b.j2", "b={{ l | length }}\n");
+        write("n.j2", "x{{ '\\n' }}\n\n");
         write(
             "h.j2",
             "#jinja2: trim_blocks: False, variable_start_string: '[['\n{% if true %}\n[[ l[0] }}\n{% endif %}\n",
@@ -251,7 +259,8 @@ mod unit {
         let templar = Templar::new(Arc::new(Fixed { map, search: vec![dir.path().to_path_buf()] }));
         let render = |name: &str| templar.file(&templates.join(name), &FileOptions::default());
         assert_eq!(render("a.j2").unwrap(), "- 1\n- 2\nb=2end\n");
-        assert_eq!(render("h.j2").unwrap(), "\n1\n\n");
+        assert_eq!(render("n.j2").unwrap(), "x\n\n");
+        assert_eq!(render("h.j2").unwrap(), "\n1\n");
         let error = render("bad.j2").unwrap_err();
         assert_eq!(error.message, "'nope' is undefined");
         let at = error.span.unwrap().location();

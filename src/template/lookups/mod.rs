@@ -1,60 +1,262 @@
 //! The lookups that Ansible adds to Jinja, one file per family.
 
+mod csv;
 pub(super) mod files;
+mod generators;
+mod ini;
+#[cfg(test)]
+mod loops;
+mod outside;
+mod password;
+mod variables;
 
-use minijinja::Environment;
+use std::sync::Arc;
 
-use super::{Templar, TemplateError};
-use crate::value::Value;
+use minijinja::{Environment, Error, ErrorKind, Value as Jinja};
+
+use super::call::{Call, Spec, add_functions, ansible, fail, undefined};
+use super::lazy::{Root, root_of};
+use super::{Templar, TemplateError, python};
+use crate::value::{Map, Value};
+
+/// A lookup at work: its terms, its options and what it may see.
+pub(super) struct Lookup<'a> {
+    /// The short name.
+    name: &'static str,
+    /// What is looked up.
+    terms: Vec<Value>,
+    /// Named arguments.
+    options: Map,
+    /// The scope it is called from.
+    templar: &'a Templar,
+    /// Where below each directory of the search path `first_found` looks too.
+    subdirectory: &'a str,
+}
+
+/// What a lookup gives for its terms.
+type Run = fn(&Lookup<'_>) -> Result<Vec<Value>, Error>;
+
+/// Every lookup there is, by its short name.
+const LOOKUPS: &[(&str, Run)] = &[
+    ("config", outside::config),
+    ("csvfile", csv::run),
+    ("dict", generators::dict),
+    ("env", outside::env),
+    ("file", files::file),
+    ("fileglob", files::fileglob),
+    ("first_found", files::first_found),
+    ("flattened", generators::flattened),
+    ("indexed_items", generators::indexed_items),
+    ("ini", ini::run),
+    ("inventory_hostnames", variables::inventory_hostnames),
+    ("items", generators::items),
+    ("lines", outside::lines),
+    ("list", generators::list),
+    ("nested", generators::nested),
+    ("cartesian", generators::nested),
+    ("password", password::run),
+    ("pipe", outside::pipe),
+    ("random_choice", generators::random_choice),
+    ("sequence", generators::sequence),
+    ("subelements", generators::subelements),
+    ("template", files::template),
+    ("together", generators::together),
+    ("unvault", files::unvault),
+    ("url", outside::url),
+    ("varnames", variables::varnames),
+    ("vars", variables::vars),
+];
+
+const FUNCTIONS: &[Spec] = &[
+    ansible(&["lookup"], &["lookup_name", "*terms", "**options"], |call| invoke(call, false)).lenient(),
+    ansible(&["query", "q"], &["lookup_name", "*terms", "**options"], |call| invoke(call, true)).lenient(),
+];
 
 /// Adds `lookup`, `query` and `q`.
 pub(super) fn add_to(env: &mut Environment<'static>) {
-    let _ = env;
+    add_functions(env, FUNCTIONS);
+}
+
+fn find(name: &str) -> Option<&'static (&'static str, Run)> {
+    let short = ["ansible.builtin.", "ansible.legacy.", "community.general."]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name);
+    LOOKUPS.iter().find(|(known, _)| *known == short)
 }
 
 /// Whether there is a lookup of this name, short or full.
 #[must_use]
 pub fn exists(name: &str) -> bool {
-    let short = name.strip_prefix("ansible.builtin.").unwrap_or(name);
-    names().contains(&short)
+    find(name).is_some()
 }
 
 /// The short names of all lookups.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    vec![
-        "items",
-        "dict",
-        "file",
-        "fileglob",
-        "first_found",
-        "sequence",
-        "together",
-        "nested",
-        "subelements",
-        "indexed_items",
-        "flattened",
-        "list",
-    ]
+    LOOKUPS.iter().map(|(name, _)| *name).collect()
 }
 
-/// The items of `with_<lookup>: terms`.
+/// The items of `with_<lookup>: terms`; the terms come as they are written.
 pub fn loop_items(lookup: &str, terms: &Value, templar: &Templar) -> Result<Vec<Value>, TemplateError> {
-    let terms = templar.value(terms)?;
-    let short = lookup.strip_prefix("ansible.builtin.").unwrap_or(lookup);
-    let items = match terms {
+    loop_items_for("", lookup, terms, templar)
+}
+
+/// The items of `with_<lookup>: terms` of a task with this action: `first_found` looks below `templates` for a template,
+/// below `vars` for variables and below `files` for anything else.
+pub fn loop_items_for(
+    action: &str,
+    lookup: &str,
+    terms: &Value,
+    templar: &Templar,
+) -> Result<Vec<Value>, TemplateError> {
+    let Some((name, run)) = find(lookup) else {
+        return Err(TemplateError::message(format!("The lookup plugin '{lookup}' was not found."), None));
+    };
+    let terms = match terms {
+        // What is undefined is not there to be found, and that is no error.
+        Value::List(terms) if *name == "first_found" => {
+            let mut there = Vec::new();
+            for term in terms.iter() {
+                match templar.value(term) {
+                    Ok(term) => there.push(term),
+                    Err(error) if error.is_undefined => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            there
+        }
+        terms => listed(templar.value(terms)?),
+    };
+    let subdirectory = match action {
+        action if action.contains("template") => "templates",
+        action if action.contains("var") => "vars",
+        _ => "files",
+    };
+    let lookup = Lookup { name, terms, options: Map::new(), templar, subdirectory };
+    run(&lookup).map_err(|e| TemplateError::new(&lookup.explain(e), None))
+}
+
+fn listed(value: Value) -> Vec<Value> {
+    match value {
         Value::List(items) => items.to_vec(),
         other => vec![other],
+    }
+}
+
+/// How an error of a lookup is met.
+#[derive(PartialEq)]
+enum Errors {
+    Strict,
+    Warn,
+    Ignore,
+}
+
+fn invoke(call: &mut Call<'_, '_, '_>, as_list: bool) -> Result<Jinja, Error> {
+    let name = call.need(0)?.to_str().ok_or_else(|| fail("a lookup's name must be text"))?;
+    let Some((short, run)) = find(&name) else {
+        return Err(fail(format!("The lookup plugin '{name}' was not found.")));
     };
-    match short {
-        "list" => Ok(items),
-        "items" => Ok(items
-            .into_iter()
-            .flat_map(|item| match item {
-                Value::List(inner) => inner.to_vec(),
-                other => vec![other],
-            })
-            .collect()),
-        other => Err(TemplateError::message(format!("the lookup '{other}' is not there"), None)),
+    let (mut wantlist, mut errors) = (as_list, Errors::Strict);
+    let mut options = Map::new();
+    for (key, value) in std::mem::take(&mut call.more) {
+        if value.is_undefined() {
+            return Err(undefined(call.state, &value));
+        }
+        match key.as_str() {
+            "wantlist" => wantlist = value.is_true(),
+            "errors" => {
+                errors = match value.as_str() {
+                    Some("strict") => Errors::Strict,
+                    Some("warn") => Errors::Warn,
+                    Some("ignore") => Errors::Ignore,
+                    _ => return Err(fail("errors must be strict, warn or ignore")),
+                };
+            }
+            _ => drop(options.insert(key.into(), Value::from_jinja(&value)?)),
+        }
+    }
+    let mut terms = Vec::new();
+    for term in std::mem::take(&mut call.rest) {
+        if term.is_undefined() {
+            if *short == "first_found" {
+                continue;
+            }
+            return Err(undefined(call.state, &term));
+        }
+        terms.push(Value::from_jinja(&term)?);
+    }
+    let root = scope(call).ok_or_else(|| fail("a lookup works only where there are variables"))?;
+    let templar = Templar { root };
+    let lookup = Lookup { name: short, terms, options, templar: &templar, subdirectory: "" };
+    match run(&lookup) {
+        Ok(found) => Ok(result(found, wantlist)),
+        Err(error) if errors == Errors::Strict => Err(lookup.explain(error)),
+        Err(error) => {
+            if errors == Errors::Warn {
+                let error = TemplateError::new(&lookup.explain(error), None);
+                tracing::warn!("Lookup failed but the error is being ignored: {error}");
+            }
+            Ok(if wantlist { Jinja::from(Vec::<Jinja>::new()) } else { Jinja::from(()) })
+        }
+    }
+}
+
+fn scope(call: &Call<'_, '_, '_>) -> Option<Arc<Root>> {
+    root_of(call.state)
+}
+
+/// `lookup` gives one thing: the only one, several texts joined, or a list after all.
+fn result(found: Vec<Value>, wantlist: bool) -> Jinja {
+    if !wantlist && !found.is_empty() && found.iter().all(|v| matches!(v, Value::Str(_))) {
+        return Jinja::from(found.iter().map(python::text).collect::<Vec<_>>().join(","));
+    }
+    match found.as_slice() {
+        [one] if !wantlist => one.to_jinja(),
+        _ => Value::list(found).to_jinja(),
+    }
+}
+
+impl Lookup<'_> {
+    /// The error with the lookup's name.
+    fn explain(&self, error: Error) -> Error {
+        let ours = error.kind() == ErrorKind::InvalidOperation && std::error::Error::source(&error).is_none();
+        match error.detail() {
+            Some(detail) if ours => fail(format!("The lookup plugin '{}' failed: {detail}", self.name)),
+            _ => error,
+        }
+    }
+
+    /// An option, unless it is missing or `none`.
+    fn option(&self, name: &str) -> Option<&Value> {
+        self.options.get(name).filter(|v| !v.is_null())
+    }
+
+    /// An option as text.
+    fn text(&self, name: &str) -> Option<String> {
+        self.option(name).map(python::text)
+    }
+
+    /// An option as a truth value, also by the reference's words.
+    fn flag(&self, name: &str, default: bool) -> bool {
+        self.option(name).map_or(default, |v| v.to_bool().unwrap_or_else(|| super::truthy(v)))
+    }
+
+    /// A term such as `key name=value …`: the key and the options, those of the call included.
+    fn key_and_options(&self, term: &Value) -> (String, Map) {
+        let text = python::text(term);
+        let words =
+            shell_words::split(&text).unwrap_or_else(|_| text.split_whitespace().map(ToOwned::to_owned).collect());
+        let mut options = self.options.clone();
+        let mut key = Vec::new();
+        for word in words {
+            match word.split_once('=') {
+                Some((name, value)) if !key.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+                    options.insert(name.into(), value.into());
+                }
+                _ => key.push(word),
+            }
+        }
+        (key.join(" "), options)
     }
 }

@@ -1,0 +1,60 @@
+//! Lookups of what is outside: `env`, `pipe`, `lines`; `url` and `config` are refused.
+
+use std::process::{Command, Stdio};
+
+use minijinja::Error;
+
+use super::Lookup;
+use crate::template::call::fail;
+use crate::template::python;
+use crate::value::Value;
+
+type Found = Result<Vec<Value>, Error>;
+
+pub(super) fn env(lookup: &Lookup<'_>) -> Found {
+    let default = lookup.options.get("default").cloned().unwrap_or_else(|| Value::from(""));
+    let of = |term: &Value| {
+        let text = python::text(term);
+        let name = text.split_whitespace().next().unwrap_or_default();
+        std::env::var(name).map_or_else(|_| default.clone(), Value::from)
+    };
+    Ok(lookup.terms.iter().map(of).collect())
+}
+
+/// What a shell command prints on the controller, run in the nearest directory of the search path.
+fn output(lookup: &Lookup<'_>, term: &Value, what: &str) -> Result<String, Error> {
+    let command = python::text(term);
+    let mut process = Command::new("/bin/sh");
+    process.arg("-c").arg(&command).stdin(Stdio::inherit()).stderr(Stdio::inherit());
+    if let Some(directory) = lookup.templar.variables().search_path().into_iter().find(|d| d.is_dir()) {
+        process.current_dir(directory);
+    }
+    let output = process.output().map_err(|e| fail(format!("cannot run `{command}`: {e}")))?;
+    if !output.status.success() {
+        let code = output.status.code().unwrap_or(-1);
+        return Err(fail(format!("lookup_plugin.{what}({command}) returned {code}")));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+pub(super) fn pipe(lookup: &Lookup<'_>) -> Found {
+    lookup.terms.iter().map(|term| Ok(Value::from(output(lookup, term, "pipe")?.trim_end()))).collect()
+}
+
+pub(super) fn lines(lookup: &Lookup<'_>) -> Found {
+    let mut out = Vec::new();
+    for term in &lookup.terms {
+        out.extend(output(lookup, term, "lines")?.lines().map(Value::from));
+    }
+    Ok(out)
+}
+
+pub(super) fn url(_: &Lookup<'_>) -> Found {
+    Err(fail(
+        "fetching URLs from the controller is not supported; use the module `uri` or `get_url` with `delegate_to: localhost`",
+    ))
+}
+
+pub(super) fn config(_: &Lookup<'_>) -> Found {
+    Err(fail("reading settings from a template is not supported; `rplay config` lists them"))
+}
