@@ -77,7 +77,12 @@ impl Sessions {
 struct Worker {
     child: Child,
     complaint: Arc<Mutex<String>>,
+    /// Told when the method's standard error has ended.
+    quiet: mpsc::Receiver<()>,
 }
+
+/// How long to wait for the last words of a method that has ended.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Starts the other user's worker and waits until it says hello.
 fn open(spec: &BecomeSpec, password: Vec<u8>) -> Result<Worker, String> {
@@ -88,8 +93,9 @@ fn open(spec: &BecomeSpec, password: Vec<u8>) -> Result<Worker, String> {
             |e| format!("cannot run `{}` to become {}: {e}", command.get_program().to_string_lossy(), spec.user),
         )?;
     let complaint = Arc::new(Mutex::new(String::new()));
+    let (ended, quiet) = mpsc::channel();
     if let Some(stderr) = child.stderr.take() {
-        listen(stderr, complaint.clone());
+        listen(stderr, complaint.clone(), ended);
     }
     if spec.has_password
         && let Some(stdin) = child.stdin.as_mut()
@@ -100,7 +106,7 @@ fn open(spec: &BecomeSpec, password: Vec<u8>) -> Result<Worker, String> {
         line.fill(0);
         written.map_err(|e| format!("cannot give the become password to {}: {e}", spec.method))?;
     }
-    let mut worker = Worker { child, complaint };
+    let mut worker = Worker { child, complaint, quiet };
     if worker.await_magic().is_ok() {
         return Ok(worker);
     }
@@ -130,6 +136,8 @@ impl Worker {
     fn explain(mut self, spec: &BecomeSpec) -> String {
         let _ = self.child.kill();
         let status = self.child.wait().map(|s| s.to_string()).unwrap_or_default();
+        // An error means that all was said: the listener is gone.
+        let _ = self.quiet.recv_timeout(LAST_WORDS);
         let said = self.complaint.lock().unwrap_or_else(PoisonError::into_inner).replace(PROMPT, "");
         let said = said.trim();
         let method = &spec.method;
@@ -196,9 +204,10 @@ impl Worker {
     }
 }
 
-/// Keeps the last of what a command writes to standard error.
-fn listen(mut stderr: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
+/// Keeps the last of what a command writes to standard error; drops `ended` when there is no more.
+fn listen(mut stderr: impl Read + Send + 'static, into: Arc<Mutex<String>>, ended: mpsc::Sender<()>) {
     std::thread::spawn(move || {
+        let _ended = ended;
         let mut piece = [0; 4096];
         while let Ok(n) = stderr.read(&mut piece) {
             if n == 0 {
