@@ -67,7 +67,7 @@ impl Spec {
     }
 
     fn all_names(&self) -> impl Iterator<Item = String> + use<'_> {
-        let full = self.names.iter().map(|name| format!("ansible.builtin.{name}"));
+        let full = self.names.iter().filter(|name| !name.contains('.')).map(|name| format!("ansible.builtin.{name}"));
         self.names.iter().map(|name| (*name).to_owned()).chain(full)
     }
 }

@@ -20,7 +20,7 @@ pub struct TemplateError {
     /// Whether something undefined is what went wrong.
     pub is_undefined: bool,
     /// File and line in a template file, when the error is in one.
-    pub file: Option<(String, usize)>,
+    pub file: Option<Box<(String, usize)>>,
     /// Whether the template could not even be read.
     pub is_syntax: bool,
 }
@@ -98,7 +98,7 @@ impl TemplateError {
     pub fn to_diagnostic(&self) -> Diagnostic {
         let code = if self.is_syntax { "template::syntax" } else { "template::error" };
         let mut message = self.message.clone();
-        if let Some((file, line)) = &self.file
+        if let Some((file, line)) = self.file.as_deref()
             && self.span.is_none()
         {
             message = format!("{message} ({file}:{line})");
@@ -152,7 +152,7 @@ fn word(detail: &str) -> &str {
 impl std::fmt::Display for TemplateError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)?;
-        if let Some((file, line)) = &self.file {
+        if let Some((file, line)) = self.file.as_deref() {
             write!(f, " ({file}:{line})")?;
         }
         Ok(())

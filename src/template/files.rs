@@ -185,7 +185,7 @@ fn place(error: &minijinja::Error, path: &Path, text: &str, skipped: usize) -> T
         if file == path { (text.to_owned(), skipped) } else { (std::fs::read_to_string(file).unwrap_or_default(), 0) };
     let Some(line) = inner.line() else { return out };
     let line = line + text[..skipped].matches('\n').count();
-    out.file = Some((file.display().to_string(), line));
+    out.file = Some(Box::new((file.display().to_string(), line)));
     let whole = source::register(file.display().to_string(), Some(file), text.clone());
     let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let content = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();

@@ -262,3 +262,29 @@ impl Object for Dict {
         Ok(none())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod unit {
+    use std::sync::Arc;
+
+    use crate::template::{Fixed, Templar};
+    use crate::value::{Map, Str, Value};
+
+    #[test]
+    fn changes_stay_inside_the_template() {
+        let item = |text: &str| Value::Str(Str::trusted(text, None));
+        let map = Map::from_iter([
+            ("l".into(), Value::list(vec![1i64.into()])),
+            ("made".into(), item("{% set x = [] %}{% set _ = x.append(1) %}{{ x }}")),
+        ]);
+        let templar = Templar::new(Arc::new(Fixed { map, search: Vec::new() }));
+        let render = |text: &str| templar.string(&Str::trusted(text, None)).map(|v| v.to_text());
+        assert_eq!(render("{% set m = l %}{% set _ = m.append(2) %}{{ m }} {{ l }}").unwrap(), "[1, 2] [1]");
+        assert_eq!(render("{% set m = made %}{% set _ = m.append(2) %}{{ m }} {{ made }}").unwrap(), "[1, 2] [1]");
+        let error = render("{% set a = [] %}{% set b = [a] %}{% set _ = a.append(b) %}").unwrap_err();
+        assert!(error.message.contains("cannot hold itself"), "{}", error.message);
+        assert!(render("{{ l.append(2) }}").unwrap_err().message.contains("only what the template itself makes"));
+        assert_eq!(render("{% set x = [] %}{% do x.append(1) %}{{ x }}").unwrap(), "[1]");
+    }
+}

@@ -1,7 +1,7 @@
 //! Python's `re` on fancy-regex: patterns and replacements are translated, matching follows Python's rules for empty matches.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use fancy_regex::{Captures, Regex};
 use minijinja::Error;
@@ -23,7 +23,13 @@ static CACHE: LazyLock<Cache> = LazyLock::new(Cache::default);
 
 /// A compiled pattern.
 #[derive(Debug)]
-pub(super) struct Pattern(Regex);
+pub(super) struct Pattern {
+    regex: Regex,
+    /// The pattern in the crate's syntax.
+    source: String,
+    /// The same, matching only right where it is asked to and at least one character; made when it is needed.
+    progress: OnceLock<Option<Regex>>,
+}
 
 impl Pattern {
     /// Compiles a pattern of Python's; the error has Python's words.
@@ -36,7 +42,7 @@ impl Pattern {
         let translated = Translator::new(pattern, flags).run().map_err(fail)?;
         let compiled =
             Regex::new(&translated).map_err(|e| fail(format!("cannot read the pattern '{pattern}': {e}")))?;
-        let compiled = Arc::new(Self(compiled));
+        let compiled = Arc::new(Self { regex: compiled, source: translated, progress: OnceLock::new() });
         if cache.len() >= KEPT {
             cache.clear();
         }
@@ -46,12 +52,12 @@ impl Pattern {
 
     /// The first match at or after a byte.
     pub fn captures<'t>(&self, text: &'t str, from: usize) -> Result<Option<Captures<'t, str>>, Error> {
-        self.0.captures_from_pos(text, from).map_err(|e| fail(format!("the pattern could not be matched: {e}")))
+        self.regex.captures_from_pos(text, from).map_err(|e| fail(format!("the pattern could not be matched: {e}")))
     }
 
     /// The number of groups, the whole match not counted.
     pub fn groups(&self) -> usize {
-        self.0.captures_len() - 1
+        self.regex.captures_len() - 1
     }
 
     /// Every match, as `re.finditer` finds them.
@@ -62,8 +68,20 @@ impl Pattern {
             let Some(found) = self.captures(text, from)? else { break };
             let Some(whole) = found.get(0) else { break };
             let (start, end) = (whole.start(), whole.end());
-            from = if start == end { end + text[end..].chars().next().map_or(1, char::len_utf8) } else { end };
             out.push(found);
+            if start < end {
+                from = end;
+                continue;
+            }
+            // Behind an empty match, Python takes a longer one at the same place.
+            let longer = self.progress.get_or_init(|| Regex::new(&format!(r"\G(?:{})(?!\G)", self.source)).ok());
+            match longer.as_ref().and_then(|regex| regex.captures_from_pos(text, end).ok().flatten()) {
+                Some(found) => {
+                    from = found.get(0).map_or(end, |m| m.end());
+                    out.push(found);
+                }
+                None => from = end + text[end..].chars().next().map_or(1, char::len_utf8),
+            }
         }
         Ok(out)
     }
@@ -161,7 +179,7 @@ impl Pattern {
                 false => Err(fail(format!("invalid group reference {number} at position {at}"))),
             };
         }
-        let found = self.0.capture_names().position(|n| n == Some(name));
+        let found = self.regex.capture_names().position(|n| n == Some(name));
         found.ok_or_else(|| fail(format!("unknown group name '{name}'")))
     }
 

@@ -272,8 +272,8 @@ fn owned(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
 
 fn value_end(tokens: &Tokens<'_>, from: usize, one: bool) -> Option<usize> {
     let mut depth = 0usize;
-    for i in from..tokens.len() {
-        match tokens[i].0 {
+    for (i, (token, _)) in tokens.iter().enumerate().skip(from) {
+        match token {
             Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => depth += 1,
             Token::ParenClose | Token::BracketClose | Token::BraceClose if depth == 0 => return i.checked_sub(1),
             Token::ParenClose | Token::BracketClose | Token::BraceClose => depth -= 1,

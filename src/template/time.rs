@@ -52,7 +52,7 @@ fn to_datetime(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let text = call.text(0)?;
     let pattern = call.text_option(1)?.unwrap_or_else(|| "%Y-%m-%d %H:%M:%S".to_owned());
     let wrong = || fail(format!("time data '{text}' does not match format '{pattern}'"));
-    let parsed = jiff::fmt::strtime::parse(pattern.replace("%z", "%z"), &text).map_err(|_| wrong())?;
+    let parsed = jiff::fmt::strtime::parse(&pattern, &text).map_err(|_| wrong())?;
     let offset = parsed.offset();
     // What a format leaves out is that of 1900-01-01 at midnight.
     let year = parsed.year().unwrap_or(1900);

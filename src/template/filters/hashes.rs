@@ -102,7 +102,7 @@ fn b64decode(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         )));
     }
     let padding = text.chars().rev().take_while(|c| *c == '=').count();
-    if !clean.len().is_multiple_of(4) && (clean.len() + padding) % 4 != 0 {
+    if !clean.len().is_multiple_of(4) && !(clean.len() + padding).is_multiple_of(4) {
         return Err(fail("Incorrect padding"));
     }
     let bytes = LENIENT.decode(clean).map_err(|e| fail(e.to_string()))?;

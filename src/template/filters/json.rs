@@ -205,13 +205,6 @@ fn dump(value: &Value, style: &Style) -> Result<Jinja, Error> {
     Ok(Jinja::from(out))
 }
 
-/// A value in the reference's default JSON form: what `debug` and lookups print.
-pub(in crate::template) fn compact(value: &Value) -> Result<String, Error> {
-    let mut out = String::new();
-    Style::compact().write(&mut out, value, 0)?;
-    Ok(out)
-}
-
 /// Jinja's own, which is safe to put into HTML.
 fn tojson(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let mut style = match call.option(1)? {

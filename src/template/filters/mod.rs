@@ -8,7 +8,9 @@ pub(super) mod json;
 pub(super) mod lists;
 mod numbers;
 pub(super) mod paths;
+mod query;
 mod regex;
+mod scalars;
 mod sequences;
 mod text;
 pub(super) mod urls;
@@ -29,6 +31,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         lists::FILTERS,
         numbers::FILTERS,
         paths::FILTERS,
+        query::FILTERS,
         regex::FILTERS,
         sequences::FILTERS,
         text::FILTERS,

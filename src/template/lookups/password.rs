@@ -187,3 +187,37 @@ impl Lock {
         Ok(Self(directory))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod unit {
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::template::lookups::loop_items;
+    use crate::template::{Fixed, Templar};
+
+    #[test]
+    fn keeps_a_password_and_its_salt_for_its_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let templar = Templar::new(Arc::new(Fixed { map: Map::new(), search: vec![dir.path().to_path_buf()] }));
+        let get = |term: &str| {
+            let items = loop_items("password", &Value::from(term), &templar).unwrap();
+            items[0].as_str().unwrap().to_owned()
+        };
+        let plain = get("deep/pw length=12 chars=digits");
+        assert!(plain.len() == 12 && plain.chars().all(|c| c.is_ascii_digit()), "{plain}");
+        assert_eq!(get("deep/pw"), plain, "kept");
+        let file = dir.path().join("deep/pw");
+        assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{plain}\n"));
+        let hashed = get("deep/pw encrypt=bcrypt");
+        assert!(hashed.starts_with("$2b$12$"), "{hashed}");
+        assert_eq!(get("deep/pw encrypt=bcrypt"), hashed, "its salt is kept");
+        assert!(std::fs::read_to_string(&file).unwrap().starts_with(&format!("{plain} salt=")));
+        assert_eq!(get("deep/pw"), plain);
+        assert_eq!(split_chars("ascii_letters,digits,,"), [",", "ascii_letters", "digits"]);
+        assert!(loop_items("password", &Value::from("x lenght=3"), &templar).is_err());
+    }
+}

@@ -131,6 +131,6 @@ fn uri(call: &mut Call<'_, '_, '_>, place: bool) -> Result<Jinja, Error> {
         Some(Value::List(schemes)) => schemes.iter().any(|s| s.as_str() == Some(&scheme)),
         Some(one) => one.as_str() == Some(&scheme),
     };
-    let named = !place || part(&text, "hostname") != "" || scheme == "file";
+    let named = !place || !part(&text, "hostname").is_empty() || scheme == "file";
     Ok(Jinja::from(!scheme.is_empty() && named && allowed))
 }
