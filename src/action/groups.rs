@@ -1,10 +1,10 @@
 //! `add_host` and `group_by`: what they find out is kept by the engine.
 
-use super::{ActionError, list, text};
-use crate::value::{Map, Value};
+use super::{ActionContext, ActionError, list, text};
+use crate::value::{Key, Map, Value};
 
 /// `add_host`: a host for the plays that follow, with groups and variables.
-pub(super) fn add_host(args: &Map) -> Result<Map, ActionError> {
+pub(super) fn add_host(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
     let given = ["name", "hostname", "host"].iter().find_map(|name| text(args, name));
     let Some(name) = given else {
         return Err(ActionError::failed("name, host or hostname needs to be provided"));
@@ -25,15 +25,24 @@ pub(super) fn add_host(args: &Map) -> Result<Map, ActionError> {
     if let Some(port) = port {
         vars.insert("ansible_ssh_port".into(), Value::Int(port));
     }
+    let inventory = ctx.world.inventory();
+    let is_in = |group: &String| inventory.group(group).is_some_and(|g| g.hosts.contains(&name));
+    let changed = match inventory.host(&name) {
+        Some(known) => {
+            let new = |(key, value): (&Key, &Value)| known.vars.get(key).is_none_or(|v| v.to_json() != value.to_json());
+            !groups.iter().all(is_in) || vars.iter().any(new)
+        }
+        None => true,
+    };
     let mut host = Map::new();
     host.insert("host_name".into(), name.into());
     host.insert("groups".into(), groups.into_iter().collect());
     host.insert("host_vars".into(), vars.into());
-    Ok(Map::from_iter([("add_host".into(), host.into()), ("changed".into(), Value::Bool(true))]))
+    Ok(Map::from_iter([("add_host".into(), host.into()), ("changed".into(), Value::Bool(changed))]))
 }
 
 /// `group_by`: puts the host into a group named by its variables.
-pub(super) fn group_by(args: &Map) -> Result<Map, ActionError> {
+pub(super) fn group_by(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
     let Some(key) = text(args, "key") else {
         return Err(ActionError::failed("the 'key' param is required when using group_by"));
     };
@@ -42,8 +51,10 @@ pub(super) fn group_by(args: &Map) -> Result<Map, ActionError> {
         parents.push("all".to_owned());
     }
     let mut out = Map::new();
-    out.insert("changed".into(), Value::Bool(false));
-    out.insert("add_group".into(), key.replace(' ', "-").into());
+    let group = key.replace(' ', "-");
+    let member = ctx.world.inventory().group(&group).is_some_and(|g| g.hosts.contains(ctx.host));
+    out.insert("changed".into(), Value::Bool(!member));
+    out.insert("add_group".into(), group.into());
     out.insert("parent_groups".into(), parents.iter().map(|p| p.replace(' ', "-")).collect());
     Ok(out)
 }

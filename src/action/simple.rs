@@ -31,7 +31,7 @@ pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionEr
                     let expression = Str::trusted(expression.shared(), expression.origin());
                     let value = match ctx.templar.expression(&expression) {
                         Ok(value) => value,
-                        Err(error) if error.is_undefined => Value::from("VARIABLE IS NOT DEFINED!"),
+                        Err(error) if error.is_undefined => Value::from(format!("<< error 1 - {} >>", error.message)),
                         Err(error) => return Err(error.into()),
                     };
                     out.insert(Key::from(key), value);
@@ -40,8 +40,8 @@ pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionEr
             }
         }
         (None, Some(msg)) => {
-            let msg = ctx.evaluate(Map::from_iter([("msg".into(), msg.clone())]))?;
-            out.extend(msg);
+            out.insert("msg".into(), Value::from("Hello world!"));
+            out.extend(ctx.evaluate(Map::from_iter([("msg".into(), msg.clone())]))?);
         }
         (None, None) => drop(out.insert("msg".into(), Value::from("Hello world!"))),
     }

@@ -10,37 +10,31 @@ impl Engine {
     /// Runs what was notified on hosts that are alive.
     pub(super) async fn flush_handlers(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
         let own = Walk { handlers: true, ..*walk };
-        // A handler may notify others: those behind it run in this pass, those before it in the next.
-        for _ in 0..100 {
-            let count = run.handlers.read().unwrap_or_else(PoisonError::into_inner).len();
-            let mut any = false;
-            for at in 0..count {
-                let notified: Vec<_> = alive(hosts).into_iter().filter(|host| host.take_notified(at)).collect();
-                if notified.is_empty() {
-                    continue;
-                }
-                any = true;
-                let handler =
-                    run.handlers.read().unwrap_or_else(PoisonError::into_inner).get(at).map(|h| h.task.clone());
-                if let Some(handler) = handler {
-                    Box::pin(self.task(&handler, &notified, &own)).await;
-                }
+        alive(hosts).iter().for_each(|host| self.settle_notified(run, host));
+        // A handler may notify others: those behind it run in this pass, those before it when handlers run next.
+        let count = run.handlers.read().unwrap_or_else(PoisonError::into_inner).len();
+        for at in 0..count {
+            let notified: Vec<_> = alive(hosts).into_iter().filter(|host| host.take_notified(at)).collect();
+            if notified.is_empty() || self.is_aborted() {
+                continue;
             }
-            if !any || !alive(hosts).iter().any(|host| host.has_notified()) {
-                return;
+            let handler = run.handlers.read().unwrap_or_else(PoisonError::into_inner).get(at).map(|h| h.task.clone());
+            if let Some(handler) = handler {
+                Box::pin(self.task(&handler, &notified, &own)).await;
             }
+        }
+        // A host that failed in a handler is done with handlers.
+        for host in hosts.iter().filter(|host| !host.is_alive()) {
+            host.forget_notified();
         }
     }
 
-    /// `force_handlers`: what was notified before the host failed.
-    pub(super) async fn flush_failed(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
+    /// `force_handlers`: what was notified before a host failed runs there too.
+    pub(super) async fn flush_forced(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
         let failed: Vec<_> =
             hosts.iter().filter(|h| h.standing() == Standing::Failed && h.has_notified()).cloned().collect();
-        if failed.is_empty() {
-            return;
-        }
         failed.iter().for_each(|host| host.stand(Standing::Alive));
-        self.flush_handlers(run, &failed, walk).await;
+        self.flush_handlers(run, hosts, walk).await;
         for host in failed.iter().filter(|host| host.is_alive()) {
             host.stand(Standing::Failed);
         }

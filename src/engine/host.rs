@@ -19,6 +19,8 @@ pub enum Standing {
     Alive,
     /// A task failed on it and no rescue has taken that up.
     Failed,
+    /// A `run_once` task failed elsewhere; no rescue takes that up here.
+    Dropped,
     /// It cannot be spoken to any more.
     Unreachable,
     /// `meta: end_host` or `end_play` took it out, and all is well.
@@ -42,6 +44,8 @@ struct State {
     standing: Standing,
     /// Handlers that are to run, by their place among the play's.
     notified: IndexSet<usize>,
+    /// Names that were notified since handlers ran last.
+    notes: IndexSet<String>,
     /// Roles that ran to their end.
     roles: HashSet<String>,
     /// What `vars_files` hold for this host.
@@ -91,6 +95,7 @@ impl HostPlay {
             state: Mutex::new(State {
                 standing: Standing::Alive,
                 notified: IndexSet::new(),
+                notes: IndexSet::new(),
                 roles: HashSet::new(),
                 vars_files: Vec::new(),
                 failure: None,
@@ -118,12 +123,27 @@ impl HostPlay {
         self.state().notified.insert(handler);
     }
 
+    pub(super) fn note(&self, name: String) {
+        self.state().notes.insert(name);
+    }
+
+    pub(super) fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().notes).into_iter().collect()
+    }
+
     pub(super) fn take_notified(&self, handler: usize) -> bool {
         self.state().notified.shift_remove(&handler)
     }
 
+    pub(super) fn forget_notified(&self) {
+        let mut state = self.state();
+        state.notified.clear();
+        state.notes.clear();
+    }
+
     pub(super) fn has_notified(&self) -> bool {
-        !self.state().notified.is_empty()
+        let state = self.state();
+        !state.notified.is_empty() || !state.notes.is_empty()
     }
 
     /// Notes that a role ran; false when it had run before.

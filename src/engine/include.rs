@@ -12,7 +12,7 @@ use super::task::TaskRun;
 use super::walk::Walk;
 use super::{Engine, result};
 use crate::diagnostic::Diagnostic;
-use crate::playbook::{Context, Item, Role, RoleOptions, Task, find_file};
+use crate::playbook::{Context, Item, Role, RoleOptions, Task, Used, find_file};
 use crate::template::TemplateError;
 use crate::value::{Map, Value};
 
@@ -108,8 +108,9 @@ impl Engine {
         diagnostics.into_iter().for_each(|d| self.emit(Event::Error(d.or_at(Some(run.task.action.span)))));
         for host in hosts {
             let failure = result::failed(message.clone());
-            self.count(&host.name, |s| if walk.rescuable { s.rescued += 1 } else { s.failed += 1 });
-            self.note_failure(host, &run.task.title(), Value::map(failure.clone()));
+            // A rescue may follow; it is counted as failed all the same.
+            self.count(&host.name, |stats| stats.failed += 1);
+            self.note_failure(run, host, Value::map(failure.clone()));
             self.own_result(run, host, Verdict::Failed, failure);
         }
         self.settle(&run.run, hosts, walk.rescuable);
@@ -123,7 +124,8 @@ impl Engine {
             params.extend(vars.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
         params.extend(inclusion.params.clone());
-        let mut context = self.applied(task)?.with_params(Arc::new(params));
+        let params = Arc::new(params);
+        let mut context = self.applied(task)?.with_params(params.clone());
         let mut loader = self.loader();
         loader.set_directory(&run.run.vars.directory);
         match &inclusion.what {
@@ -143,6 +145,8 @@ impl Engine {
                     allow_duplicates: flag("allow_duplicates", true),
                     public: flag("public", false),
                     validate: flag("rolespec_validate", true),
+                    used: Used::Included,
+                    entry: RoleOptions::entry_of(params.as_ref().clone()),
                     span: Some(task.action.span),
                 };
                 // The role that includes is not a dependent of the one included.
@@ -159,7 +163,9 @@ impl Engine {
         let mut known = run.handlers.write().unwrap_or_else(PoisonError::into_inner);
         let new = flatten(handlers, known.last().map_or(0, |handler| handler.group + 1));
         // A role included twice brings its handlers once.
-        let new: Vec<_> = new.into_iter().filter(|n| !known.iter().any(|k| k.task.span == n.task.span)).collect();
+        let used = |task: &Task| task.context.role.as_ref().map(|role| role.identity.clone());
+        let same = |a: &Task, b: &Task| a.file == b.file && a.span.start == b.span.start && used(a) == used(b);
+        let new: Vec<_> = new.into_iter().filter(|n| !known.iter().any(|k| same(&k.task, &n.task))).collect();
         known.extend(new);
         drop(known);
         let mut layers = run.vars.roles.write().unwrap_or_else(PoisonError::into_inner);

@@ -82,7 +82,7 @@ impl OnHost<'_> {
                 }
             };
         };
-        lookups::loop_items(lookup, &looped.items, &self.templar)
+        lookups::loop_items_for(self.task().action.module, lookup, &looped.items, &self.templar)
             .map_err(|e| TemplateError { span: e.span.or(Some(looped.span)), ..e })
     }
 
@@ -102,7 +102,12 @@ impl OnHost<'_> {
             control.pause.as_ref().and_then(|p| self.templar.value(p).ok()).and_then(|v| v.to_text().parse().ok());
         let mut results = Vec::with_capacity(passes.len());
         let mut lost: Option<Map> = None;
+        let sets = matches!(task.action.module, "ansible.builtin.set_fact" | "ansible.builtin.include_vars");
+        let (mut renewed, mut found) = (None, Map::new());
         for (at, pass) in passes.iter().enumerate() {
+            // What an item sets is there for those after it.
+            let own = renewed.take().map(|templar| Pass { templar, item: pass.item.clone(), no_log: pass.no_log });
+            let pass = own.as_ref().unwrap_or(pass);
             if let (Some(pause), true) = (pause, at > 0) {
                 tokio::time::sleep(Duration::from_secs_f64(f64::max(pause, 0.0))).await;
             }
@@ -115,6 +120,16 @@ impl OnHost<'_> {
                 lost.get_or_insert_with(|| result.clone());
             }
             let result = self.item_done(pass, result);
+            if let (true, Some(facts), Some(next)) = (
+                sets,
+                result.get("ansible_facts").and_then(Value::as_map),
+                passes.get(at + 1).and_then(|next| next.item.as_ref()),
+            ) {
+                found.extend(facts.iter().map(|(k, v)| (k.clone(), v.clone())));
+                let mut layer = found.clone();
+                layer.extend(next.layer());
+                renewed = Some(Templar::new(Arc::new(self.scope.with_top(layer))));
+            }
             let stop = !control.break_when.is_empty() && {
                 let templar = self.with_register(pass, &result);
                 match result::all(&templar, &control.break_when) {
@@ -148,6 +163,9 @@ impl OnHost<'_> {
         }
         let context = &self.task().context;
         let ignored = verdict == Verdict::Failed && self.flag(&pass.templar, &context.ignore_errors);
+        if verdict == Verdict::Failed {
+            self.note_failed_item(ignored);
+        }
         self.engine.emit(Event::Item {
             result: self.shown(pass, &result, verdict, ignored),
             label: Arc::new(item.label.clone()),

@@ -31,18 +31,17 @@ impl Engine {
     pub(super) async fn meta(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
         let action = run.task.action.args.get("_raw_params").map(Value::to_text).unwrap_or_default();
         let action = action.trim();
-        let single = matches!(action, "noop" | "reset_connection" | "end_host" | "end_role");
+        let single = matches!(action, "flush_handlers" | "noop" | "reset_connection" | "end_host" | "end_role");
         let mut meant = Vec::new();
         for host in if single { hosts } else { &hosts[..1.min(hosts.len())] } {
             match result::all(&run.templar(self, host), &run.task.context.when) {
-                _ if action == "flush_handlers" => meant.push(host.clone()),
                 Ok(true) => meant.push(host.clone()),
                 Ok(false) => self.own_result(run, host, Verdict::Skipped, Map::new()),
                 Err(error) => {
                     self.emit(Event::Error(error.to_diagnostic().or_at(Some(run.task.span))));
                     let failure = result::failed(error.message);
                     self.count(&host.name, |s| if walk.rescuable { s.rescued += 1 } else { s.failed += 1 });
-                    self.note_failure(host, &run.task.title(), Value::map(failure.clone()));
+                    self.note_failure(run, host, Value::map(failure.clone()));
                     self.own_result(run, host, Verdict::Failed, failure);
                     self.settle(&run.run, hosts, walk.rescuable);
                 }
@@ -53,9 +52,11 @@ impl Engine {
         }
         match action {
             "noop" => {}
-            "flush_handlers" => self.flush_handlers(&run.run, hosts, walk).await,
+            "flush_handlers" => self.flush_handlers(&run.run, &meant, walk).await,
             "clear_facts" => hosts.iter().for_each(|host| self.world.clear_facts(&host.name)),
-            "clear_host_errors" => run.run.vars.all_hosts.iter().for_each(|host| drop(self.lost().remove(host))),
+            "clear_host_errors" => run.run.vars.all_hosts.iter().for_each(|host| {
+                self.lost().remove(host);
+            }),
             "end_play" => {
                 // The play's other batches do not begin either.
                 run.run.ended.store(true, Ordering::SeqCst);

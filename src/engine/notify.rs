@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::Engine;
-use super::host::HostPlay;
+use super::host::{HostPlay, PlayRun};
 use super::task::TaskRun;
 use crate::diagnostic::Diagnostic;
 use crate::playbook::{Item, Task};
@@ -42,7 +42,10 @@ pub(super) fn flatten(items: &[Item], mut group: usize) -> Vec<Handler> {
 
 impl Engine {
     /// Notes which handlers the task's `notify` means; a name that no handler has ends the run, as in the reference.
-    pub(super) fn notify(&self, run: &TaskRun, host: &Arc<HostPlay>) {
+    ///
+    /// What the names mean is settled when handlers run, for roles may bring more of them until then; a handler that notifies
+    /// (`now`) means those there are.
+    pub(super) fn notify(&self, run: &TaskRun, host: &HostPlay, now: bool) {
         let templar = run.templar(self, host);
         for value in &run.task.notify {
             let names = match templar.value(value) {
@@ -52,7 +55,7 @@ impl Engine {
                 Err(error) => return self.broken(vec![error.to_diagnostic().or_at(Some(run.task.span))]),
             };
             for name in names {
-                let found = self.find_handlers(run, host, &name);
+                let found = self.find_handlers(&run.run, host, &name);
                 if found.is_empty() {
                     let message = format!(
                         "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list"
@@ -60,14 +63,25 @@ impl Engine {
                     let diagnostic = Diagnostic::error("run::missing-handler", message).at(run.task.span);
                     return self.broken(vec![diagnostic]);
                 }
-                found.into_iter().for_each(|handler| host.notify(handler));
+                if now {
+                    found.into_iter().for_each(|handler| host.notify(handler));
+                } else {
+                    host.note(name);
+                }
             }
         }
     }
 
+    /// Settles which handlers the names mean that a host's tasks notified.
+    pub(super) fn settle_notified(&self, run: &Arc<PlayRun>, host: &HostPlay) {
+        for name in host.take_notes() {
+            self.find_handlers(run, host, &name).into_iter().for_each(|handler| host.notify(handler));
+        }
+    }
+
     /// The places of the handlers that are called `name` (one) or listen to it (one of each name).
-    fn find_handlers(&self, run: &TaskRun, host: &HostPlay, name: &str) -> Vec<usize> {
-        let handlers = run.run.handlers.read().unwrap_or_else(PoisonError::into_inner);
+    fn find_handlers(&self, run: &Arc<PlayRun>, host: &HostPlay, name: &str) -> Vec<usize> {
+        let handlers = run.handlers.read().unwrap_or_else(PoisonError::into_inner);
         // The last list counts, and in a list the first handler.
         let mut order: Vec<usize> = (0..handlers.len()).collect();
         order.sort_by_key(|at| (std::cmp::Reverse(handlers[*at].group), *at));
@@ -75,7 +89,7 @@ impl Engine {
             let task = &handlers[at].task;
             match &task.name {
                 Some(text) if text.is_template() => {
-                    let own = TaskRun::new(task, &run.run).templar(self, host).string(text);
+                    let own = TaskRun::new(task, run).templar(self, host).string(text);
                     own.map(|v| v.to_text()).unwrap_or_default()
                 }
                 Some(text) => text.as_str().to_owned(),
@@ -91,7 +105,7 @@ impl Engine {
         let mut seen: Vec<String> = Vec::new();
         for at in order {
             let task = &handlers[at].task;
-            let templar = || TaskRun::new(task, &run.run).templar(self, host);
+            let templar = || TaskRun::new(task, run).templar(self, host);
             let listens = task.listen.iter().any(|topic| match topic {
                 Value::Str(text) if !text.is_template() => text.as_str() == name,
                 other => templar().value(other).is_ok_and(|v| v.to_text() == name),

@@ -56,6 +56,8 @@ pub(super) struct OnHost<'e> {
     pub(super) templar: Templar,
     delegates: Mutex<Vec<Option<String>>>,
     inclusions: Mutex<Vec<(What, Map)>>,
+    /// Of each item that failed, whether that counts for nothing.
+    forgiven: Mutex<Vec<bool>>,
     /// The place of the first thing that could not be evaluated.
     diagnostic: Mutex<Option<Diagnostic>>,
     began: Instant,
@@ -69,6 +71,7 @@ pub(super) struct Pass {
 }
 
 /// What an item adds to a result.
+#[derive(Clone)]
 pub(super) struct Item {
     pub label: Value,
     pub loop_var: String,
@@ -94,10 +97,25 @@ impl Item {
     }
 }
 
+/// What was noted, leaving nothing.
+fn taken<T>(notes: &Mutex<Vec<T>>) -> Vec<T> {
+    std::mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 impl<'e> OnHost<'e> {
     pub(super) fn new(engine: &'e Arc<Engine>, run: &'e TaskRun, host: &'e Arc<HostPlay>) -> Self {
         let scope = run.scope(engine, host);
         let templar = Templar::new(Arc::new(scope.clone()));
+        // A delegate that no item decides is there for all of the task.
+        let delegate = run.task.context.delegate_to.as_ref().and_then(|value| templar.value(value).ok());
+        let delegate = delegate.filter(|v| !matches!(v, Value::Null | Value::Omit)).map(|v| v.to_text());
+        let (scope, templar) = match delegate {
+            Some(name) => {
+                let scope = scope.with_delegate(name);
+                (scope.clone(), Templar::new(Arc::new(scope)))
+            }
+            None => (scope, templar),
+        };
         Self {
             engine,
             run,
@@ -106,6 +124,7 @@ impl<'e> OnHost<'e> {
             templar,
             delegates: Mutex::default(),
             inclusions: Mutex::default(),
+            forgiven: Mutex::default(),
             diagnostic: Mutex::default(),
             began: Instant::now(),
         }
@@ -145,7 +164,11 @@ impl<'e> OnHost<'e> {
         result.entry("changed".into()).or_insert(Value::Bool(false));
         let verdict = result::verdict(&result);
         let ignored = match verdict {
-            Verdict::Failed => self.flag(&self.templar, &task.context.ignore_errors),
+            // Of a loop, every item that failed must be one that may.
+            Verdict::Failed => match taken(&self.forgiven).as_slice() {
+                [] => self.flag(&self.templar, &task.context.ignore_errors),
+                items => items.iter().all(|forgiven| *forgiven),
+            },
             Verdict::Unreachable => self.flag(&self.templar, &task.context.ignore_unreachable),
             _ => false,
         };
@@ -166,8 +189,8 @@ impl<'e> OnHost<'e> {
             ignored,
             no_log,
             register,
-            delegates: std::mem::take(&mut *self.delegates.lock().unwrap_or_else(PoisonError::into_inner)),
-            inclusions: std::mem::take(&mut *self.inclusions.lock().unwrap_or_else(PoisonError::into_inner)),
+            delegates: taken(&self.delegates),
+            inclusions: taken(&self.inclusions),
             delegate_facts: self.flag(&self.templar, &task.context.delegate_facts),
             diagnostic: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).take(),
             result,
@@ -185,6 +208,10 @@ impl<'e> OnHost<'e> {
 
     pub(super) fn note_delegate(&self, delegate: Option<String>) {
         self.delegates.lock().unwrap_or_else(PoisonError::into_inner).push(delegate);
+    }
+
+    pub(super) fn note_failed_item(&self, forgiven: bool) {
+        self.forgiven.lock().unwrap_or_else(PoisonError::into_inner).push(forgiven);
     }
 
     pub(super) fn flag(&self, templar: &Templar, setting: &Option<Value>) -> bool {
@@ -267,15 +294,17 @@ impl<'e> OnHost<'e> {
         };
         let repeats = !task.until.is_empty() || task.retries.is_some();
         let tries = if repeats { number(&task.retries, 3.0).max(0.0) as i64 + 1 } else { 1 };
+        // `retries: 0` is one try like any other: nothing is counted and `until` not asked.
+        let repeats = repeats && tries > 1;
         let delay = Duration::from_secs_f64(number(&task.delay, 5.0).max(0.0));
         let mut attempt = 1;
         loop {
-            let raw = self.once(pass, &setting).await;
-            let mut result = self.judged(pass, raw);
+            let mut raw = self.once(pass, &setting).await;
             if !repeats {
-                return result;
+                return self.judged(pass, raw);
             }
-            result.insert("attempts".into(), Value::Int(attempt));
+            raw.insert("attempts".into(), Value::Int(attempt));
+            let mut result = self.judged(pass, raw);
             let templar = self.with_register(pass, &result);
             let done = if task.until.is_empty() {
                 Ok(!result::flag(&result, "failed"))
@@ -286,9 +315,7 @@ impl<'e> OnHost<'e> {
                 Ok(true) => return result,
                 Ok(false) => {}
                 Err(error) => {
-                    let mut failed = self.failed(&error);
-                    failed.insert("attempts".into(), Value::Int(attempt));
-                    return failed;
+                    return self.failed(&error);
                 }
             }
             if attempt >= tries || result::flag(&result, "unreachable") {
@@ -380,6 +407,8 @@ impl<'e> OnHost<'e> {
                 let name = name.to_string();
                 let info = crate::playbook::canonical_name(&name, &task.context.collections, &action::BuiltIn);
                 if info.is_some_and(|info| info.name == task.action.module) {
+                    // The nearest defaults for the module replace those further out.
+                    args.clear();
                     args.extend(values.as_map().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
                 }
             }

@@ -10,7 +10,7 @@ use super::notify::flatten;
 use super::select::batches;
 use super::{Engine, walk};
 use crate::diagnostic::Diagnostic;
-use crate::playbook::{Item, Play, find_file};
+use crate::playbook::{Item, Play, Used, find_file};
 use crate::source::load;
 use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Value};
@@ -41,12 +41,17 @@ impl Engine {
             Ok(run) => run,
             Err(error) => return self.broken(vec![error.to_diagnostic().or_at(Some(play.span))]),
         };
-        let batches = match batches(play, &templar, &hosts) {
+        let ordered = match self.ordered(play, &templar, &hosts) {
+            Ok(ordered) => ordered,
+            Err(error) => return self.broken(vec![error]),
+        };
+        let batches = match batches(play, &templar, &ordered) {
             Ok(batches) => batches,
             Err(error) => return self.broken(vec![error]),
         };
-        if hosts.is_empty() {
-            self.emit(Event::PlayStarted { play: play.clone(), name, hosts });
+        if ordered.is_empty() {
+            // Hosts there are, and all of them are lost.
+            return self.emit(Event::PlayStarted { play: play.clone(), name, hosts });
         }
         for batch in batches {
             self.emit(Event::PlayStarted { play: play.clone(), name: run.vars.name.clone(), hosts: batch.clone() });
@@ -93,6 +98,12 @@ impl Engine {
         prompts: Map,
     ) -> Result<Arc<PlayRun>, TemplateError> {
         let roles = play.roles.iter().filter(|r| r.public).map(|r| role_layer(r)).collect();
+        let names = |wanted: &dyn Fn(Used) -> bool| -> Vec<String> {
+            play.roles.iter().filter(|role| wanted(role.used)).map(|role| role.name.clone()).collect()
+        };
+        let mut dependent = names(&|used| used == Used::Dependency);
+        let mut seen = HashSet::new();
+        dependent.retain(|name| seen.insert(name.clone()));
         let vars = PlayVars {
             name: name.to_owned(),
             directory: play.directory.clone(),
@@ -101,7 +112,9 @@ impl Engine {
             roles: RwLock::new(roles),
             all_hosts: hosts.to_vec(),
             batch: RwLock::default(),
-            gone: RwLock::new(HashSet::new()),
+            role_names: names(&|used| used == Used::Listed),
+            dependent_role_names: dependent,
+            gone: RwLock::new(self.lost().keys().cloned().collect()),
         };
         let setting = |value: &Option<Value>| value.as_ref().map(|v| templar.value(v)).transpose();
         let strategy = setting(&play.strategy)?.map_or_else(|| "linear".to_owned(), |v| v.to_text());
@@ -127,8 +140,9 @@ impl Engine {
 
     async fn batch(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>]) {
         for host in hosts {
-            // What cannot be evaluated yet may be after facts are known.
-            let _ = self.load_vars_files(host);
+            if let Err(error) = self.load_vars_files(host, false) {
+                return self.broken(vec![error]);
+            }
         }
         if run.free {
             let walks = hosts.iter().map(|host| {
@@ -145,7 +159,7 @@ impl Engine {
         let play = &run.play;
         self.gather_facts(run, hosts).await;
         for host in hosts.iter().filter(|h| h.is_alive()) {
-            if let Err(error) = self.load_vars_files(host) {
+            if let Err(error) = self.load_vars_files(host, host.name == hosts[0].name) {
                 return self.broken(vec![error]);
             }
         }
@@ -153,15 +167,16 @@ impl Engine {
         let both: Vec<Item> = play.role_tasks.iter().chain(&play.tasks).cloned().collect();
         for section in [&play.pre_tasks, &both, &play.post_tasks] {
             self.items(section, hosts, &walk).await;
-            self.flush_handlers(run, hosts, &walk).await;
-        }
-        if run.force_handlers {
-            self.flush_failed(run, hosts, &walk).await;
+            if run.force_handlers {
+                self.flush_forced(run, hosts, &walk).await;
+            } else {
+                self.flush_handlers(run, hosts, &walk).await;
+            }
         }
     }
 
-    /// Reads the play's `vars_files` as this host sees their names.
-    fn load_vars_files(self: &Arc<Self>, host: &Arc<HostPlay>) -> Result<(), Diagnostic> {
+    /// Reads the play's `vars_files` as this host sees their names; what is not there is left out, as in the reference.
+    fn load_vars_files(&self, host: &HostPlay, complain: bool) -> Result<(), Diagnostic> {
         let play = &host.play.play;
         if play.vars_files.is_empty() {
             return Ok(());
@@ -176,18 +191,31 @@ impl Engine {
                 other => vec![other.clone()],
             };
             let mut found = None;
-            let mut names = Vec::new();
+            let mut missing = Vec::new();
             for choice in &choices {
-                let name = templar.value(choice).map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?.to_text();
-                found = find_file(&name, "vars", std::slice::from_ref(&play.directory));
-                names.push(name);
+                match templar.value(choice) {
+                    Ok(name) => {
+                        let name = name.to_text();
+                        found = find_file(&name, "vars", std::slice::from_ref(&play.directory));
+                        missing.push(format!("vars file {name} was not found"));
+                    }
+                    // What cannot be evaluated yet may be after facts are known; then it is left out.
+                    Err(error) => missing.push(format!("skipping vars_files item: {}", error.message)),
+                }
                 if found.is_some() {
                     break;
                 }
             }
             let Some(path) = found else {
-                let message = format!("vars file {} was not found", names.join(", "));
-                return Err(Diagnostic::error("run::vars-files", message).at(play.span));
+                if complain {
+                    let warning = Diagnostic::warning("run::vars-files", missing.join("; "));
+                    let place = entry.as_str().and_then(|_| match entry {
+                        Value::Str(text) => text.origin(),
+                        _ => None,
+                    });
+                    self.emit(Event::Warning(warning.or_at(place).or_at(Some(play.span))));
+                }
+                continue;
             };
             if let Some(node) = load(&path)? {
                 match node.to_value() {
@@ -209,7 +237,7 @@ impl Engine {
         for host in hosts {
             let out = match host.standing() {
                 Standing::Unreachable => true,
-                Standing::Failed => !rescuable,
+                Standing::Failed | Standing::Dropped => !rescuable,
                 _ => false,
             };
             if out {

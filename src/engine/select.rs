@@ -48,7 +48,7 @@ impl Engine {
         Templar::new(Arc::new(scope))
     }
 
-    /// The hosts of a play, those that are lost left out; `None` when its pattern matches none at all.
+    /// The hosts of a play, those that are lost too; `None` when its pattern matches none at all.
     pub(super) fn select(&self, play: &Play, templar: &Templar) -> Result<Option<Vec<String>>, Diagnostic> {
         let wrong = |message: String| Diagnostic::error("run::hosts", message).at(play.span);
         let hosts = templar.value(&play.hosts).map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?;
@@ -73,15 +73,20 @@ impl Engine {
         }
         if let Some(limit) = &self.options.limit {
             let (allowed, _) = parse(limit)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
-            let implicit = |host: &String| inventory.host(host).is_some_and(|h| h.implicit);
-            chosen.retain(|host| allowed.contains(host) || implicit(host));
+            chosen.retain(|host| allowed.contains(host));
         }
         if chosen.is_empty() {
             return Ok(None);
         }
+        Ok(Some(chosen))
+    }
+
+    /// The hosts that are left, in the order in which `order` wants them to be taken up.
+    pub(super) fn ordered(&self, play: &Play, templar: &Templar, hosts: &[String]) -> Result<Vec<String>, Diagnostic> {
         let lost = self.lost();
-        chosen.retain(|host| !lost.contains_key(host));
+        let mut chosen: Vec<String> = hosts.iter().filter(|host| !lost.contains_key(*host)).cloned().collect();
         drop(lost);
+        let wrong = |message: String| Diagnostic::error("run::hosts", message).at(play.span);
         let order = match &play.order {
             Some(order) => templar.value(order).map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?.to_text(),
             None => "inventory".to_owned(),
@@ -104,7 +109,7 @@ impl Engine {
                 )));
             }
         }
-        Ok(Some(chosen))
+        Ok(chosen)
     }
 }
 

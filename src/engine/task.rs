@@ -17,6 +17,13 @@ use crate::template::Templar;
 use crate::value::{Key, Map, Value};
 use crate::vars::{Scope, TaskVars};
 
+/// The first template in a text.
+fn expression_of(text: &str) -> &str {
+    let start = text.find("{{").unwrap_or(0);
+    let end = text[start..].find("}}").map_or(text.len(), |end| start + end + 2);
+    &text[start..end]
+}
+
 /// What each host wants included.
 type Asked = Vec<(Arc<HostPlay>, Vec<(What, Map)>)>;
 
@@ -46,8 +53,8 @@ impl TaskRun {
             vars: context.vars.clone(),
             params: context.params.clone(),
             search: Arc::new(search),
+            parents: context.role.iter().flat_map(|role| role.brought_in_by()).collect(),
             environment: context.environment.clone(),
-            check: context.check_mode.as_ref().and_then(Value::to_bool),
             ..TaskVars::default()
         };
         Self { task: task.clone(), run: run.clone(), vars }
@@ -84,10 +91,10 @@ impl Engine {
         let once = self.runs_once(&run, first);
         let count = if once { 1 } else { hosts.len() };
         let handler = walk.handlers;
-        self.emit(Event::TaskStarted { task: task.clone(), title: title.clone(), hosts: count, handler });
+        self.emit(Event::TaskStarted { task: task.clone(), title, hosts: count, handler });
         let asked = match once {
-            true => self.task_once(&run, hosts, walk, &title).await,
-            false => self.task_everywhere(&run, hosts, walk, &title).await,
+            true => self.task_once(&run, hosts, walk).await,
+            false => self.task_everywhere(&run, hosts, walk).await,
         };
         if task.is_include() && !self.is_aborted() {
             self.include(&run, asked, walk).await;
@@ -137,7 +144,13 @@ impl Engine {
             Some(name) if name.is_template() => name,
             _ => return task.title(),
         };
-        let own = run.templar(self, host).string(written).map_or_else(|_| written.as_str().to_owned(), |v| v.to_text());
+        let own = match run.templar(self, host).string(written) {
+            Ok(own) => own.to_text(),
+            // The reference shows what is wrong in the place of the name, too.
+            Err(error) => {
+                written.as_str().replace(expression_of(written.as_str()), &format!("<< error 1 - {} >>", error.message))
+            }
+        };
         match &task.context.role {
             Some(role) => format!("{} : {own}", role.name),
             None => own,
@@ -145,6 +158,9 @@ impl Engine {
     }
 
     fn runs_once(&self, run: &TaskRun, host: &HostPlay) -> bool {
+        if matches!(run.task.action.module, "ansible.builtin.add_host" | "ansible.builtin.pause") && !run.run.free {
+            return true;
+        }
         let Some(value) = &run.task.context.run_once else { return false };
         let value = if value.has_templates() { run.templar(self, host).value(value).ok() } else { Some(value.clone()) };
         // Hosts that go on by themselves each run it: the reference does the same with the free strategy.
@@ -152,18 +168,12 @@ impl Engine {
     }
 
     /// Runs the task on all hosts side by side; gives what they want included, in the order of the hosts.
-    async fn task_everywhere(
-        self: &Arc<Self>,
-        run: &Arc<TaskRun>,
-        hosts: &[Arc<HostPlay>],
-        walk: &Walk,
-        title: &str,
-    ) -> Asked {
+    async fn task_everywhere(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk) -> Asked {
         let gate = self.throttle(run, &hosts[0]);
         let mut set = tokio::task::JoinSet::new();
         for (at, host) in hosts.iter().enumerate() {
             let (engine, run, host, gate) = (self.clone(), run.clone(), host.clone(), gate.clone());
-            let (title, walk) = (title.to_owned(), *walk);
+            let walk = *walk;
             set.spawn(async move {
                 let _own = match &gate {
                     Some(gate) => gate.acquire().await.ok(),
@@ -173,7 +183,7 @@ impl Engine {
                 let began = Instant::now();
                 let mut finished = OnHost::new(&engine, &run, &host).run().await;
                 let wanted = std::mem::take(&mut finished.inclusions);
-                engine.take_in(&run, &host, finished, began.elapsed(), &walk, &title);
+                engine.take_in(&run, &host, finished, began.elapsed(), &walk);
                 (at, (host, wanted))
             });
         }
@@ -195,19 +205,13 @@ impl Engine {
     }
 
     /// `run_once`: the first host does it, and all hosts get the result.
-    async fn task_once(
-        self: &Arc<Self>,
-        run: &Arc<TaskRun>,
-        hosts: &[Arc<HostPlay>],
-        walk: &Walk,
-        title: &str,
-    ) -> Asked {
+    async fn task_once(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk) -> Asked {
         let Some(first) = hosts.first() else { return Vec::new() };
         let began = Instant::now();
         let mut finished = OnHost::new(self, run, first).run().await;
         let wanted = std::mem::take(&mut finished.inclusions);
         hosts[1..].iter().for_each(|other| self.keep(run, other, &finished));
-        self.take_in(run, first, finished, began.elapsed(), walk, title);
+        self.take_in(run, first, finished, began.elapsed(), walk);
         self.after_task(run, hosts, walk, true);
         vec![(first.clone(), wanted)]
     }
@@ -220,7 +224,6 @@ impl Engine {
         finished: Finished,
         elapsed: Duration,
         walk: &Walk,
-        title: &str,
     ) {
         self.keep(run, host, &finished);
         let failed = finished.verdict == Verdict::Failed && !finished.ignored;
@@ -244,12 +247,12 @@ impl Engine {
             Verdict::Unreachable => stats.unreachable += 1,
         });
         if failed {
-            self.note_failure(host, title, Value::map(finished.result.clone()));
+            self.note_failure(run, host, Value::map(finished.result.clone()));
         } else if finished.verdict == Verdict::Unreachable && !finished.ignored {
             host.stand(Standing::Unreachable);
         }
         if finished.notifies {
-            self.notify(run, host);
+            self.notify(run, host, walk.handlers);
         }
         if let Some(diagnostic) = &finished.diagnostic
             && !finished.no_log
@@ -344,9 +347,10 @@ impl Engine {
     /// What has to be settled once all hosts are through: who is lost, and whether that ends the play for everybody.
     fn after_task(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk, once: bool) {
         let failed = hosts.iter().any(|h| matches!(h.standing(), Standing::Failed | Standing::Unreachable));
-        if failed && walk.rescuable && !once && self.is_fatal(run, &hosts[0]) {
-            // All of them go on with the rescue.
-            hosts.iter().filter(|h| h.is_alive()).for_each(|host| host.stand(Standing::Failed));
+        if failed && walk.rescuable && (once || self.is_fatal(run, &hosts[0])) {
+            // All of them go on with the rescue; but only those on which a `run_once` task ran.
+            let standing = if once { Standing::Dropped } else { Standing::Failed };
+            hosts.iter().filter(|h| h.is_alive()).for_each(|host| host.stand(standing));
         } else if failed && !walk.rescuable && (once || self.is_fatal(run, &hosts[0])) {
             alive(&run.run.members()).iter().for_each(|host| host.stand(Standing::Failed));
             self.settle(&run.run, &run.run.members(), false);

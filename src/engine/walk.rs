@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 
 use super::Engine;
 use super::host::{HostPlay, Standing, alive};
+use super::task::TaskRun;
 use crate::playbook::{Block, Item, Role};
 use crate::value::Value;
 
@@ -66,23 +67,23 @@ impl Engine {
         }
         let before: Vec<_> = hosts
             .iter()
-            .filter(|h| matches!(h.standing(), Standing::Alive | Standing::Failed))
+            .filter(|h| matches!(h.standing(), Standing::Alive | Standing::Failed | Standing::Dropped))
             .map(|h| (h.clone(), h.standing()))
             .collect();
         let present: Vec<_> = before.iter().map(|(host, _)| host.clone()).collect();
         present.iter().for_each(|host| host.stand(Standing::Alive));
         self.items(&block.always, &present, walk).await;
         for (host, standing) in before {
-            if standing == Standing::Failed && host.is_alive() {
-                host.stand(Standing::Failed);
+            if matches!(standing, Standing::Failed | Standing::Dropped) && host.is_alive() {
+                host.stand(standing);
             }
         }
     }
 
     /// A role's tasks, on hosts on which it has not run yet.
     async fn role_block(self: &Arc<Self>, block: &Arc<Block>, role: &Arc<Role>, hosts: &[Arc<HostPlay>], walk: &Walk) {
-        let key = format!("{}\0{:?}", role.path.display(), role.params);
-        let fresh: Vec<_> = hosts.iter().filter(|h| role.allow_duplicates || !h.has_run_role(&key)).cloned().collect();
+        let fresh: Vec<_> =
+            hosts.iter().filter(|h| role.allow_duplicates || !h.has_run_role(&role.identity)).cloned().collect();
         if fresh.is_empty() {
             return;
         }
@@ -94,13 +95,21 @@ impl Engine {
             if host.standing() == Standing::EndedRole {
                 host.stand(Standing::Alive);
             }
-            host.ran_role(&key);
+            host.ran_role(&role.identity);
         }
     }
 
     /// Notes the failure of a host for a rescue that may follow.
-    pub(super) fn note_failure(&self, host: &HostPlay, title: &str, result: Value) {
-        let task = crate::value::Map::from_iter([("name".into(), Value::from(title))]);
-        host.fail(task.into(), result);
+    pub(super) fn note_failure(&self, run: &TaskRun, host: &HostPlay, result: Value) {
+        let task = &run.task;
+        let name = task.name.as_ref().map_or_else(String::new, |name| {
+            let own = run.templar(self, host).string(name);
+            own.map_or_else(|_| name.as_str().to_owned(), |v| v.to_text())
+        });
+        let mut out = crate::value::Map::new();
+        out.insert("name".into(), name.into());
+        out.insert("action".into(), task.action.written.as_str().into());
+        out.insert("args".into(), Value::from_json(&Value::map(task.action.args.clone()).to_json()));
+        host.fail(out.into(), result);
     }
 }

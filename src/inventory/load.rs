@@ -49,7 +49,9 @@ fn read_source(inventory: &mut Inventory, source: &str, options: &LoadOptions) -
     if !inventory.beside_sources.iter().any(|d| d.path == beside) {
         inventory.beside_sources.push(VarsDirectory::read(&beside)?);
     }
-    if path.is_dir() { read_directory(inventory, &path, options) } else { read_file(inventory, &path) }
+    let read = if path.is_dir() { read_directory(inventory, &path, options) } else { read_file(inventory, &path) };
+    inventory.came_from(&path);
+    read
 }
 
 fn parent(path: &Path) -> PathBuf {

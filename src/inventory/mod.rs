@@ -35,6 +35,8 @@ pub struct Host {
     pub vars: Map,
     /// The groups it is a direct member of.
     pub groups: IndexSet<String>,
+    /// The source that listed it first.
+    pub source: Option<PathBuf>,
     /// Whether it is the `localhost` that nobody listed.
     pub implicit: bool,
 }
@@ -147,26 +149,35 @@ impl Inventory {
     /// The names of a group's hosts, those of its children included, in order.
     #[must_use]
     pub fn members(&self, group: &str) -> Vec<String> {
-        if group == ALL {
-            return self.hosts.values().filter(|h| !h.implicit).map(|h| h.name.clone()).collect();
-        }
         if group == UNGROUPED {
             let alone = |h: &&Host| !h.implicit && h.groups.iter().all(|g| g == ALL || g == UNGROUPED);
             return self.hosts.values().filter(alone).map(|h| h.name.clone()).collect();
         }
-        let mut out = IndexSet::new();
-        self.collect_members(group, &mut out, &mut IndexSet::new());
-        out.into_iter().collect()
+        // Level by level, as the reference lists them.
+        let mut groups: IndexSet<&str> = IndexSet::from([group]);
+        let mut out: IndexSet<&str> = IndexSet::new();
+        let mut at = 0;
+        while let Some(name) = groups.get_index(at).copied() {
+            at += 1;
+            let Some(group) = self.groups.get(name) else { continue };
+            out.extend(group.hosts.iter().map(String::as_str));
+            if name == ALL {
+                groups.insert(UNGROUPED);
+            }
+            groups.extend(group.children.iter().map(String::as_str));
+        }
+        if group == ALL {
+            // Hosts that are in no group yet.
+            out.extend(self.hosts.values().filter(|h| h.groups.is_empty()).map(|h| h.name.as_str()));
+        }
+        let listed = |name: &&str| self.hosts.get(*name).is_some_and(|h| !h.implicit);
+        out.into_iter().filter(listed).map(ToOwned::to_owned).collect()
     }
 
-    fn collect_members(&self, group: &str, out: &mut IndexSet<String>, seen: &mut IndexSet<String>) {
-        if !seen.insert(group.to_owned()) {
-            return;
-        }
-        let Some(group) = self.groups.get(group) else { return };
-        out.extend(group.hosts.iter().cloned());
-        for child in &group.children {
-            self.collect_members(child, out, seen);
+    /// Notes where hosts come from that no source before has listed.
+    fn came_from(&mut self, source: &Path) {
+        for host in self.hosts.values_mut().filter(|host| host.source.is_none()) {
+            host.source = Some(source.to_path_buf());
         }
     }
 

@@ -36,6 +36,15 @@ enum Subscript {
     Range(i64, Option<i64>),
 }
 
+impl Subscript {
+    fn text(self) -> String {
+        match self {
+            Self::At(n) => n.to_string(),
+            Self::Range(from, to) => format!("{from}:{}", to.map(|n| n.to_string()).unwrap_or_default()),
+        }
+    }
+}
+
 impl Pattern {
     /// Reads a pattern: parts between commas, or between colons where they are not part of an address.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
@@ -139,6 +148,10 @@ impl Part {
             Subscript::At(n) => (place(n), place(n)),
             Subscript::Range(a, b) => (place(a), b.map_or(len - 1, place)),
         };
+        if matches!(subscript, Subscript::At(n) if place(n) < 0 || place(n) >= len) {
+            let message = format!("No hosts matched the subscripted pattern '{}[{}]'", self.text, subscript.text());
+            return Err(PatternError(message));
+        }
         let within = |i: &usize| i64::try_from(*i).is_ok_and(|i| i >= from && i <= to);
         Ok(hosts.into_iter().enumerate().filter(|(i, _)| within(i)).map(|(_, host)| host).collect())
     }

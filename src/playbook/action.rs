@@ -251,7 +251,8 @@ impl Loader<'_> {
             *template = Some(line.clone());
             return;
         }
-        let parsed = parse_free_form(line.as_str(), raw);
+        let command = ["command", "shell", "raw", "script"].iter().any(|name| module.ends_with(&format!(".{name}")));
+        let parsed = parse_free_form(line.as_str(), command);
         for (key, value) in parsed.pairs {
             args.insert(Key::from(key), Value::Str(piece(&value, line)));
         }

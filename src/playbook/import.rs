@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::context::Context;
-use super::role::RoleOptions;
+use super::role::{RoleOptions, Used};
 use super::{Action, Item, Loader, find_file};
 use crate::diagnostic::Diagnostic;
 use crate::source::Node;
@@ -49,6 +49,8 @@ impl Loader<'_> {
             allow_duplicates: flag("allow_duplicates", true),
             public: flag("public", true),
             validate: flag("rolespec_validate", true),
+            used: Used::Imported,
+            entry: String::new(),
             span: Some(action.span),
         };
         // The import's `vars` are the role's parameters.

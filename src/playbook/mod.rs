@@ -29,7 +29,7 @@ pub use context::{Context, Setting};
 pub use free_form::{FreeForm, parse_free_form, split_words};
 pub use loader::{Loader, Options};
 pub use paths::{expand_home, find_file};
-pub use role::{Role, RoleOptions};
+pub use role::{Role, RoleOptions, Used};
 pub use tags::TagFilter;
 
 /// A playbook with all that it imports.
@@ -133,6 +133,14 @@ pub struct Block {
     pub always: Vec<Item>,
     /// The role whose tasks these are, when the block is a role's whole.
     pub role: Option<Arc<Role>>,
+}
+
+impl Block {
+    /// A block with nothing in it.
+    #[must_use]
+    pub fn empty(span: Span) -> Self {
+        Self { name: None, span, body: Vec::new(), rescue: Vec::new(), always: Vec::new(), role: None }
+    }
 }
 
 /// One task.

@@ -135,6 +135,7 @@ impl Loader<'_> {
             name: node
                 .get("name")
                 .and_then(Node::as_str)
+                .filter(|name| !name.is_empty())
                 .map(|name| Str::trusted(name, node.get("name").map(|n| n.span))),
             hosts: hosts.to_value(),
             span: node.span,

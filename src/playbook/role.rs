@@ -30,6 +30,23 @@ pub struct Role {
     pub public: bool,
     /// The parameters it is used with.
     pub params: Vec<Arc<Map>>,
+    /// What tells this use of the role from others: a second one with the same identity does not run again.
+    pub identity: String,
+    /// How it came into the play.
+    pub used: Used,
+}
+
+/// How a role comes into a play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Used {
+    /// In `roles:`.
+    Listed,
+    /// Another role depends on it.
+    Dependency,
+    /// By `import_role`.
+    Imported,
+    /// By `include_role`.
+    Included,
 }
 
 /// How a role is used.
@@ -49,6 +66,10 @@ pub struct RoleOptions {
     pub public: bool,
     /// `rolespec_validate`
     pub validate: bool,
+    /// How it comes into the play.
+    pub used: Used,
+    /// What the entry that uses it says beside its name, as far as that makes it another use.
+    pub entry: String,
     /// Where it is used.
     pub span: Option<Span>,
 }
@@ -63,9 +84,46 @@ impl Default for RoleOptions {
             allow_duplicates: false,
             public: true,
             validate: true,
+            used: Used::Listed,
+            entry: String::new(),
             span: None,
         }
     }
+}
+
+impl Role {
+    /// Names and directories of the roles that brought this one in by an import or include, nearest first.
+    #[must_use]
+    pub fn brought_in_by(&self) -> Vec<(String, PathBuf)> {
+        let mut out = Vec::new();
+        let mut role = self;
+        for parent in &self.parents {
+            if matches!(role.used, Used::Imported | Used::Included) {
+                out.push((parent.name.clone(), parent.path.clone()));
+            }
+            role = parent;
+        }
+        out
+    }
+}
+
+impl RoleOptions {
+    /// What makes an entry another use of its role, as text.
+    #[must_use]
+    pub fn entry_of(said: Map) -> String {
+        if said.is_empty() { String::new() } else { Value::map(said).to_json().to_string() }
+    }
+
+    fn identity(&self, path: &Path) -> String {
+        let from = [&self.tasks_from, &self.vars_from, &self.defaults_from, &self.handlers_from];
+        format!("{}\0{from:?}\0{}", path.display(), self.entry)
+    }
+}
+
+/// The parameters that an entry adds to those around it.
+fn params_of(context: &Context, outer: &Context) -> Map {
+    let own = context.params.iter().skip(outer.params.len());
+    own.flat_map(|map| map.iter()).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 /// How deep roles may depend on each other.
@@ -81,19 +139,15 @@ impl Loader<'_> {
             }
             return Vec::new();
         };
-        list.iter().flat_map(|entry| self.role_entry(entry, context)).collect()
+        list.iter().flat_map(|entry| self.role_entry(entry, context, Used::Listed)).collect()
     }
 
     /// One entry of `roles:` or of a role's dependencies.
-    fn role_entry(&mut self, node: &Node, outer: &Context) -> Vec<Item> {
+    fn role_entry(&mut self, node: &Node, outer: &Context, used: Used) -> Vec<Item> {
         if node.as_str().is_some() {
             let Some(name) = self.static_text(node, "a role") else { return Vec::new() };
-            return self.role(
-                &name,
-                Some(node.span),
-                &RoleOptions { span: Some(node.span), ..RoleOptions::default() },
-                outer,
-            );
+            let options = RoleOptions { span: Some(node.span), used, ..RoleOptions::default() };
+            return self.role(&name, Some(node.span), &options, outer);
         }
         let name_node = node.get("role").or_else(|| node.get("name")).or_else(|| node.get("src"));
         let Some(name_node) = name_node else {
@@ -117,7 +171,12 @@ impl Loader<'_> {
         if !params.is_empty() {
             context.params.push(Arc::new(params));
         }
-        let options = RoleOptions { span: Some(name_node.span), ..RoleOptions::default() };
+        let mut said = params_of(&context, outer);
+        for key in ["when", "tags"] {
+            said.extend(node.get(key).map(|value| (format!("\0{key}").into(), value.to_value())));
+        }
+        let entry = RoleOptions::entry_of(said);
+        let options = RoleOptions { span: Some(name_node.span), used, entry, ..RoleOptions::default() };
         self.role(&name, Some(name_node.span), &options, &context)
     }
 
@@ -130,8 +189,10 @@ impl Loader<'_> {
             return Vec::new();
         }
         self.loading_roles.push(path.clone());
-        let short = path.file_name().map_or_else(|| name.to_owned(), |n| n.to_string_lossy().into_owned());
-        let shown = if name.contains('/') { short } else { name.to_owned() };
+        // A role is called what it is used by; one that is used by its path, what its directory is called.
+        let direct = paths::expand_home(name).is_absolute() || name.starts_with('.');
+        let short = path.file_name().filter(|_| direct).map(|n| n.to_string_lossy().into_owned());
+        let shown = short.unwrap_or_else(|| name.to_owned());
         let mut out = Vec::new();
         let meta = self.role_file(&path, "meta", None, span);
         let mut parents: Vec<Arc<Role>> = Vec::new();
@@ -149,6 +210,8 @@ impl Loader<'_> {
             argument_spec: if options.validate { self.argument_spec(&path, options, meta.as_deref()) } else { None },
             public: options.public,
             params: outer.params.clone(),
+            identity: options.identity(&path),
+            used: options.used,
             path: path.clone(),
         });
         let mut context = outer.clone();
@@ -157,7 +220,7 @@ impl Loader<'_> {
             && let Some(list) = dependencies.as_list()
         {
             for dependency in list {
-                out.extend(self.role_entry(dependency, &context));
+                out.extend(self.role_entry(dependency, &context, Used::Dependency));
             }
         }
         let handlers = self.role_file(&path, "handlers", options.handlers_from.as_deref(), span);
@@ -166,8 +229,9 @@ impl Loader<'_> {
             let mut own = context.clone();
             own.when.clear();
             own.tags.clear();
-            let items = self.items(&node, &own, true, "handlers");
-            self.role_handlers.extend(items);
+            let body = self.items(&node, &own, true, "handlers");
+            // A list of its own: where several handlers have a name, the list counts in which they stand.
+            self.role_handlers.push(Item::Block(Arc::new(Block { body, ..Block::empty(node.span) })));
         }
         let body = match self.role_file(&path, "tasks", options.tasks_from.as_deref(), span) {
             Some(node) => self.items(&node, &context, false, "tasks"),
@@ -175,15 +239,9 @@ impl Loader<'_> {
         };
         self.play_roles.push(role.clone());
         self.loading_roles.pop();
-        out.push(Item::Block(Arc::new(Block {
-            name: None,
-            span: span
-                .unwrap_or_else(|| crate::source::register(path.display().to_string(), Some(&path), String::new())),
-            body,
-            rescue: Vec::new(),
-            always: Vec::new(),
-            role: Some(role),
-        })));
+        let span =
+            span.unwrap_or_else(|| crate::source::register(path.display().to_string(), Some(&path), String::new()));
+        out.push(Item::Block(Arc::new(Block { body, role: Some(role), ..Block::empty(span) })));
         out
     }
 

@@ -65,7 +65,7 @@ impl Loader<'_> {
             self.check_templates(name);
         }
         Task {
-            name: node.get("name").filter(|n| !n.is_null()).map(|n| match n.to_value() {
+            name: node.get("name").filter(|n| !n.is_null() && n.as_str() != Some("")).map(|n| match n.to_value() {
                 Value::Str(text) => text,
                 other => Str::data(other.to_text()),
             }),

@@ -8,6 +8,7 @@ use minijinja::value::{Enumerator, Object};
 use super::scope::{Scope, TaskVars};
 use super::world::World;
 use crate::template;
+use crate::value::{Map, Value};
 
 /// All hosts by name.
 pub(super) fn all(world: &Arc<World>) -> Jinja {
@@ -17,14 +18,27 @@ pub(super) fn all(world: &Arc<World>) -> Jinja {
 #[derive(Debug)]
 struct HostVars(Arc<World>);
 
+/// One host's variables; for a host that tasks are delegated to, with the address it is reached at.
+pub(super) fn one(world: &Arc<World>, name: &str, delegate: bool) -> Jinja {
+    let mut task = TaskVars::default();
+    let scope = Scope::new(world, name, None, TaskVars::default());
+    if delegate && scope.raw("ansible_host").is_none() {
+        task.params.push(Arc::new(Map::from_iter([("ansible_host".into(), Value::data(name))])));
+    }
+    template::scope_object(Arc::new(Scope::new(world, name, None, task)))
+}
+
 impl Object for HostVars {
     fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
         let name = key.as_str()?;
-        let inventory = self.0.inventory();
-        inventory.host(name)?;
+        if self.0.inventory().host(name).is_none() {
+            if !matches!(name, "localhost" | "127.0.0.1" | "::1") {
+                return None;
+            }
+            self.0.implicit_localhost(name);
+        }
         // As in the reference, what another host's play or task says is not seen from here.
-        let scope = Scope::new(&self.0, name, None, TaskVars::default());
-        Some(template::scope_object(Arc::new(scope)))
+        Some(one(&self.0, name, false))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

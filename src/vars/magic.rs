@@ -33,6 +33,7 @@ pub struct RunInfo {
 pub(super) const NAMES: &[&str] = &[
     "ansible_check_mode",
     "ansible_config_file",
+    "ansible_delegated_vars",
     "ansible_dependent_role_names",
     "ansible_diff_mode",
     "ansible_facts",
@@ -85,8 +86,9 @@ impl Scope {
             }
             "inventory_file" => self.inventory_source(Some)?,
             "omit" => Value::Omit,
+            "ansible_delegated_vars" => return self.delegated(),
             "ansible_facts" => Value::Map(self.store.facts.clone()),
-            "ansible_check_mode" => Value::Bool(self.task.check.unwrap_or(info.check)),
+            "ansible_check_mode" => Value::Bool(info.check),
             "ansible_diff_mode" => Value::Bool(info.diff),
             "ansible_forks" => info.forks.into(),
             "ansible_verbosity" => Value::Int(info.verbosity.into()),
@@ -105,8 +107,17 @@ impl Scope {
         }))
     }
 
+    /// `ansible_delegated_vars`: the variables of the host that the task is delegated to, under its name.
+    fn delegated(&self) -> Option<Variable> {
+        let name = self.task.delegate.as_ref()?;
+        let mut map = std::collections::BTreeMap::new();
+        map.insert(name.clone(), hostvars::one(&self.world, name, true));
+        Some(Variable::Dynamic(minijinja::Value::from(map)))
+    }
+
     fn play_magic(&self, name: &str) -> Option<Variable> {
         let play = self.play.as_ref()?;
+        let list = |names: &[String]| names.iter().cloned().collect::<Value>();
         let batch = || play.batch.read().unwrap_or_else(PoisonError::into_inner).clone();
         let active = |hosts: Vec<String>| {
             let gone = play.gone.read().unwrap_or_else(PoisonError::into_inner);
@@ -118,22 +129,30 @@ impl Scope {
             "ansible_play_hosts_all" => play.all_hosts.iter().cloned().collect(),
             "ansible_play_hosts" | "play_hosts" => active(play.all_hosts.clone()),
             "ansible_play_batch" => active(batch()),
-            "ansible_play_role_names" | "role_names" | "ansible_role_names" => {
-                play.roles.read().unwrap_or_else(PoisonError::into_inner).iter().map(|r| r.name.clone()).collect()
+            "ansible_play_role_names" | "role_names" => list(&play.role_names),
+            "ansible_dependent_role_names" => list(&play.dependent_role_names),
+            "ansible_role_names" => {
+                let mut names = play.role_names.clone();
+                names.extend(play.dependent_role_names.iter().cloned());
+                let mut seen = std::collections::HashSet::new();
+                names.retain(|name| seen.insert(name.clone()));
+                list(&names)
             }
-            "ansible_dependent_role_names" => Value::list(Vec::new()),
             _ => return None,
         }))
     }
 
     fn role_magic(&self, name: &str) -> Option<Variable> {
-        let (role, parents) = self.task.roles.split_first()?;
+        let (role, _) = self.task.roles.split_first()?;
+        let parents = &self.task.parents;
         Some(Variable::Value(match name {
             "role_name" | "ansible_role_name" => Value::from(role.name.as_str()),
             "role_path" => absolute(role.path.clone()).display().to_string().into(),
-            "ansible_parent_role_names" if !parents.is_empty() => parents.iter().map(|p| p.name.clone()).collect(),
+            "ansible_parent_role_names" if !parents.is_empty() => {
+                parents.iter().map(|(name, _)| name.clone()).collect()
+            }
             "ansible_parent_role_paths" if !parents.is_empty() => {
-                parents.iter().map(|p| p.path.display().to_string()).collect()
+                parents.iter().map(|(_, path)| path.display().to_string()).collect()
             }
             _ => return None,
         }))
@@ -149,7 +168,7 @@ impl Scope {
     }
 
     fn inventory_source(&self, pick: impl Fn(PathBuf) -> Option<PathBuf>) -> Option<Value> {
-        let source = self.world.inventory().sources.first().cloned()?;
+        let source = self.world.inventory().host(&self.host)?.source.clone()?;
         Some(pick(absolute(source))?.display().to_string().into())
     }
 }

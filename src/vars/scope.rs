@@ -39,7 +39,11 @@ pub struct PlayVars {
     pub all_hosts: Vec<String>,
     /// The hosts of the batch under way.
     pub batch: RwLock<Vec<String>>,
-    /// Hosts that failed or could not be reached.
+    /// Names of the roles in `roles:`.
+    pub role_names: Vec<String>,
+    /// Names of the roles that those depend on, each once.
+    pub dependent_role_names: Vec<String>,
+    /// Hosts that failed, could not be reached or were ended.
     pub gone: RwLock<HashSet<String>>,
 }
 
@@ -60,8 +64,10 @@ pub struct TaskVars {
     pub search: Arc<Vec<PathBuf>>,
     /// `environment`, as it is written.
     pub environment: Vec<Value>,
-    /// Whether the task runs in check mode, when it says so itself.
-    pub check: Option<bool>,
+    /// Names and directories of the roles that brought this one in by an import or include, nearest first.
+    pub parents: Vec<(String, PathBuf)>,
+    /// The host that the task is delegated to.
+    pub delegate: Option<String>,
 }
 
 /// What one host sees at one point.
@@ -121,6 +127,14 @@ impl Scope {
     pub fn with_top(&self, layer: Map) -> Self {
         let mut out = self.clone();
         out.layers.insert(0, Arc::new(layer));
+        out
+    }
+
+    /// This scope for a task that is delegated to a host.
+    #[must_use]
+    pub fn with_delegate(&self, name: String) -> Self {
+        let mut out = self.clone();
+        out.task.delegate = Some(name);
         out
     }
 

@@ -50,6 +50,14 @@ impl World {
         self.inventory.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Makes the `localhost` that nobody listed.
+    pub fn implicit_localhost(&self, name: &str) {
+        let mut shared = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
+        let mut inventory = shared.duplicate();
+        inventory.implicit_localhost(name);
+        *shared = Arc::new(inventory);
+    }
+
     fn stores(&self) -> MutexGuard<'_, HashMap<String, HostStore>> {
         self.stores.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,22 +10,40 @@ cases! {
     blocks_rescue_fails
     blocks_unreachable
     changed_failed_when
+    check_mode
+    check_mode_keyword
     delegation
     delegation_connection
+    empty_things
+    environment
+    facts_injected
+    failed_attributes
     group_by_add_host
     handlers_basic
     handlers_fail
+    handlers_fail_then_flush
     handlers_flush_in_block
     handlers_forced
     handlers_forced_all_fail
     handlers_includes
     handlers_missing_at_run
+    handlers_notify_earlier
     handlers_notify_then_fail
+    handlers_role_vars
+    handlers_run_once_and_when
     handlers_same_name
+    hostvars_magic
     import_playbook
     import_tasks
+    include_failures
+    include_order
     include_role
     include_tasks
+    include_vars_task
+    inventory_ini
+    inventory_yaml
+    limit
+    limit_file
     loop_control
     loops
     max_fail_percentage
@@ -37,21 +55,34 @@ cases! {
     no_log
     one_fails_next_play
     order
+    patterns
+    register_forms
+    role_search_paths
     roles_dedup
     roles_dependencies
     roles_handlers
     run_once
     run_once_after_failure
+    run_once_free
+    run_once_rescue
     sections_order
     serial
     serial_failures
+    start_at_role_task
+    start_at_task
+    strategy_free
     tags_only
     tags_skip
     tags_tagged
     tags_untagged
+    task_names
+    throttle_timeout
     unreachable_and_failed
     unreachable_ignored
     until
+    vars_files
+    vars_files_missing
+    vars_prompt
     when_errors
     when_lists
 }

@@ -18,7 +18,8 @@ fn check(name: &str) {
     let ran = run::run(&root, &case.args);
     if ran.trace != case.expect {
         let diff = similar::TextDiff::from_lines(&case.expect, &ran.trace);
-        let said: String = ran.diagnostics.iter().map(|d| format!("{d}\n")).collect();
+        let mut said: String = ran.diagnostics.iter().map(|d| format!("{d}\n")).collect();
+        said.extend(ran.failures().into_iter().map(|message| format!("{message}\n")));
         panic!("{name}: - the reference, + this\n{}\n{said}", diff.unified_diff().context_radius(3));
     }
 }

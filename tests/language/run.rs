@@ -28,6 +28,19 @@ pub struct Ran {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+impl Ran {
+    /// What failed results say.
+    pub fn failures(&self) -> Vec<String> {
+        let result = |event: &Event| match event {
+            Event::Result(result) | Event::Item { result, .. } if result.verdict == Verdict::Failed => {
+                Some(format!("{}: {}", result.host, result.result.get("msg")?.to_text()))
+            }
+            _ => None,
+        };
+        self.events.iter().filter_map(result).collect()
+    }
+}
+
 /// What the command line says.
 #[derive(Default)]
 struct Args {
@@ -53,7 +66,7 @@ impl Args {
                 "-e" => out.extra.extend(extra(&value(), root)),
                 "--tags" | "-t" => out.tags.only.extend(split(value())),
                 "--skip-tags" => out.tags.skip.extend(split(value())),
-                "--limit" | "-l" => out.limit = Some(value()),
+                "--limit" | "-l" => out.limit = Some(value().replace('@', &format!("@{}/", root.display()))),
                 "--start-at-task" => out.start_at_task = Some(value()),
                 "--check" => out.check = true,
                 "--become" => out.become_ = true,
@@ -102,7 +115,7 @@ pub fn run(root: &Path, words: &[String]) -> Ran {
     };
     let info = RunInfo {
         check: args.check,
-        forks: 5,
+        forks: 1,
         limit: args.limit.clone(),
         tags: args.tags.only.clone(),
         skip_tags: args.tags.skip.clone(),
@@ -144,8 +157,21 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut task: Vec<(String, String)> = Vec::new();
     let mut items: HashMap<String, usize> = HashMap::new();
-    let mut title = String::new();
+    let mut last = None;
     for event in events {
+        // Some `meta` tasks are announced once per host by the reference, so equal headers in a row count once.
+        let header = match event {
+            Event::TaskStarted { title, handler, .. } => {
+                Some(format!("{} [{title}]", if *handler { "HANDLER" } else { "TASK" }))
+            }
+            _ => None,
+        };
+        if header.is_some() && header == last {
+            continue;
+        }
+        if header.is_some() || matches!(event, Event::PlayStarted { .. }) {
+            last.clone_from(&header);
+        }
         if !matches!(
             event,
             Event::Item { .. } | Event::Result(_) | Event::Retry { .. } | Event::Error(_) | Event::Warning(_)
@@ -155,10 +181,9 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
         match event {
             Event::PlayStarted { name, .. } => lines.push(format!("PLAY [{name}]")),
             Event::NoHosts { name } => lines.extend([format!("PLAY [{name}]"), "  no hosts".into()]),
-            Event::TaskStarted { title: name, handler, .. } => {
+            Event::TaskStarted { .. } => {
                 items.clear();
-                title.clone_from(name);
-                lines.push(format!("{} [{title}]", if *handler { "HANDLER" } else { "TASK" }));
+                lines.extend(header);
             }
             Event::Item { result, label } => {
                 *items.entry(result.host.to_string()).or_default() += 1;
@@ -170,7 +195,7 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
             }
             Event::Result(result) => {
                 let host = result.host.to_string();
-                if !items.contains_key(&host) || result.verdict == Verdict::Skipped {
+                if !items.contains_key(&host) || matches!(result.verdict, Verdict::Skipped | Verdict::Unreachable) {
                     task.push((host.clone(), shown(result, None)));
                 }
                 if result.ignored {
@@ -179,7 +204,7 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
             }
             Event::Included { what, hosts } => {
                 let what = what.strip_prefix(&root).unwrap_or(what);
-                lines.push(format!("  included: {what} for {}", hosts.join(", ")));
+                lines.push(format!("  included: {what} for {}", sorted_names(hosts)));
             }
             Event::NoMoreHosts => lines.push("NO MORE HOSTS".into()),
             Event::Finished { stats, .. } => lines.extend(stats.iter().map(|(host, s)| {
@@ -200,8 +225,11 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
     if outcome == Outcome::Error {
         return "ERROR\n".into();
     }
-    // Headers with nothing between them are announced once per host by the reference.
-    lines.dedup_by(|a, b| a == b && !a.starts_with(' '));
+    // Hosts that go on by themselves do so in no order.
+    if events.iter().any(|event| matches!(event, Event::PlayStarted { play, .. } if play.strategy.is_some())) {
+        lines.sort();
+        lines.dedup();
+    }
     lines.push(format!("exit {status}\n"));
     lines.join("\n").replace(&root, "")
 }
@@ -220,14 +248,16 @@ fn shown(result: &HostResult, item: Option<&str>) -> String {
         Verdict::Changed => "changed",
         Verdict::Failed => "failed",
         Verdict::Skipped => "skipped",
+        // The reference says of an item that it failed.
+        Verdict::Unreachable if item.is_some() => "failed",
         Verdict::Unreachable => "unreachable",
     };
     words.push(verdict.to_owned());
     // Of `debug` only what it says; of everything else what does not differ between machines.
-    let whole = result.task.action.module == "ansible.builtin.debug"
-        && matches!(result.verdict, Verdict::Ok | Verdict::Changed);
+    let is_debug = result.task.action.module == "ansible.builtin.debug" && !result.no_log;
+    let whole = is_debug && matches!(result.verdict, Verdict::Ok | Verdict::Changed);
     let json = result.result.to_json();
-    let hidden = [
+    let mut hidden = vec![
         "attempts",
         "failed_when_result",
         "changed",
@@ -238,13 +268,14 @@ fn shown(result: &HostResult, item: Option<&str>) -> String {
         "ansible_index_var",
         "ansible_loop",
     ];
+    hidden.extend(["ansible_loop_var", "ansible_index_var"].iter().filter_map(|key| json.get(*key)?.as_str()));
     let kept: std::collections::BTreeMap<&String, &serde_json::Value> = json
         .as_object()
         .into_iter()
         .flatten()
         .filter(|(key, _)| match whole {
             true => !hidden.contains(&key.as_str()),
-            false => KEPT.contains(&key.as_str()),
+            false => KEPT.contains(&key.as_str()) && !(is_debug && hidden.contains(&key.as_str())),
         })
         .collect();
     if !kept.is_empty() {
@@ -267,4 +298,10 @@ fn sorted(value: &serde_json::Value) -> String {
         Json::Array(items) => format!("[{}]", items.iter().map(sorted).collect::<Vec<_>>().join(",")),
         other => other.to_string(),
     }
+}
+
+fn sorted_names(names: &[String]) -> String {
+    let mut names = names.to_vec();
+    names.sort();
+    names.join(", ")
 }
