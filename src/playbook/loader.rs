@@ -22,6 +22,17 @@ pub struct Options {
     pub variables: Map,
 }
 
+/// A role that was included while a play runs.
+#[derive(Debug)]
+pub struct IncludedRole {
+    /// Its dependencies and its tasks.
+    pub items: Vec<Item>,
+    /// The handlers it brings along.
+    pub handlers: Vec<Item>,
+    /// It and its dependencies.
+    pub roles: Vec<Arc<Role>>,
+}
+
 /// Loads playbooks, roles and task files.
 pub struct Loader<'a> {
     catalog: &'a dyn Catalog,
@@ -111,13 +122,13 @@ impl<'a> Loader<'a> {
         name: &str,
         options: &RoleOptions,
         context: &Context,
-    ) -> Result<(Vec<Item>, Vec<Item>, Vec<Arc<Role>>), Vec<Diagnostic>> {
+    ) -> Result<IncludedRole, Vec<Diagnostic>> {
         self.play_roles.clear();
         self.role_handlers.clear();
         let items = self.role(name, None, options, context);
         let handlers = std::mem::take(&mut self.role_handlers);
         let roles = std::mem::take(&mut self.play_roles);
-        self.finish((items, handlers, roles))
+        self.finish(IncludedRole { items, handlers, roles })
     }
 
     /// A file's content as YAML, read once; an error is reported and gives `None`, as does an empty file.

@@ -18,17 +18,11 @@ impl TagFilter {
         let tagged = !tags.is_empty();
         let common = |list: &[String]| tags.iter().any(|tag| has(list, tag));
         let all = self.only.is_empty() || has(&self.only, "all");
-        let chosen = if has(tags, "always") {
-            true
-        } else if all && !has(tags, "never") {
-            true
-        } else if common(&self.only) {
-            true
-        } else if has(&self.only, "tagged") && tagged && !has(tags, "never") {
-            true
-        } else {
-            has(&self.only, "untagged") && !tagged
-        };
+        let chosen = has(tags, "always")
+            || all && !has(tags, "never")
+            || common(&self.only)
+            || has(&self.only, "tagged") && tagged && !has(tags, "never")
+            || has(&self.only, "untagged") && !tagged;
         if !chosen || self.skip.is_empty() {
             return chosen;
         }

@@ -127,7 +127,7 @@ impl<'a> Loader<'a> {
             return Some("indent with spaces: YAML does not allow tabs");
         }
         let templated = |line: &&str| line.split_once(": ").is_some_and(|(_, v)| v.trim_start().starts_with("{{"));
-        if near.iter().any(|line| templated(line)) {
+        if near.iter().any(templated) {
             return Some("a value that begins with a template must be quoted: `key: \"{{ value }}\"`");
         }
         if near.iter().any(|line| line.matches(": ").count() > 1) {
