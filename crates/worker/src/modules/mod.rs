@@ -13,6 +13,7 @@ mod get_url;
 mod group;
 mod hostname;
 mod http;
+mod iptables;
 mod lineinfile;
 mod package;
 mod pattern;
@@ -60,6 +61,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<group::Group>(),
     Entry::of::<user::User>(),
     Entry::of::<apt::Apt>(),
+    Entry::of::<iptables::Iptables>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
