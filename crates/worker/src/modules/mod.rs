@@ -28,6 +28,7 @@ mod steps;
 mod sysctl;
 mod systemd;
 mod tempfile;
+mod ufw;
 mod user;
 mod wait_for;
 
@@ -62,6 +63,8 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<group::Group>(),
     Entry::of::<user::User>(),
     Entry::of::<apt::Apt>(),
+    Entry::of::<iptables::Iptables>(),
+    Entry::of::<ufw::Ufw>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
