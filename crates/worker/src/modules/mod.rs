@@ -63,7 +63,6 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<group::Group>(),
     Entry::of::<user::User>(),
     Entry::of::<apt::Apt>(),
-    Entry::of::<iptables::Iptables>(),
     Entry::of::<ufw::Ufw>(),
 ];
 
