@@ -149,10 +149,7 @@ impl Engine {
             // The reference shows what is wrong in the place of the name, too.
             Err(error) => written.as_str().replace(expression_of(written.as_str()), &format!("<< error 1 - {} >>", error.message)),
         };
-        match &task.context.role {
-            Some(role) => format!("{} : {own}", role.name),
-            None => own,
-        }
+        task.title_with(own)
     }
 
     fn runs_once(&self, run: &TaskRun, host: &HostPlay) -> bool {
