@@ -20,7 +20,7 @@ impl Engine {
     ) {
         let Some(spec) = role.argument_spec.as_ref().filter(|_| !hosts.is_empty()) else { return };
         let mut args = Map::new();
-        args.insert("argument_spec".into(), spec.get("options").cloned().unwrap_or_else(|| Map::new().into()));
+        args.insert("argument_spec".into(), spec.spec.get("options").cloned().unwrap_or_else(|| Map::new().into()));
         args.insert("validate_args_context".into(), role_context(role));
         let context = Context {
             role: Some(role.clone()),
@@ -29,7 +29,11 @@ impl Engine {
             ..Context::default()
         };
         let action = own_action("ansible.builtin.validate_argument_spec", block.span, args);
-        let task = Task::own("Validating arguments against arg spec 'main'", action, context);
+        let mut name = format!("Validating arguments against arg spec '{}'", spec.entry);
+        if let Some(description) = spec.spec.get("short_description").and_then(Value::as_str) {
+            name = format!("{name} - {description}");
+        }
+        let task = Task::own(&name, action, context);
         Box::pin(self.task(&Arc::new(task), hosts, walk)).await;
     }
 

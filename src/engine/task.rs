@@ -151,10 +151,7 @@ impl Engine {
                 written.as_str().replace(expression_of(written.as_str()), &format!("<< error 1 - {} >>", error.message))
             }
         };
-        match &task.context.role {
-            Some(role) => format!("{} : {own}", role.name),
-            None => own,
-        }
+        task.title_with(own)
     }
 
     fn runs_once(&self, run: &TaskRun, host: &HostPlay) -> bool {

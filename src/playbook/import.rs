@@ -35,7 +35,6 @@ impl Loader<'_> {
         node: &Node,
         action: &Action,
         context: &Context,
-        outer: &Context,
     ) -> Vec<Item> {
         self.refuse_loop(node, &action.written);
         let Some(name) = self.import_target(node, action, &["name", "role"]) else { return Vec::new() };
@@ -53,12 +52,8 @@ impl Loader<'_> {
             entry: String::new(),
             span: Some(action.span),
         };
-        // The import's `vars` are the role's parameters.
-        let mut context = context.clone();
-        context.vars.clone_from(&outer.vars);
-        let params = node.get("vars").map(|vars| self.vars(vars)).unwrap_or_default();
-        context.params.extend(params);
-        self.role(&name, Some(action.span), &options, &context)
+        // The import's `vars` are those of a block around the role, and not its parameters.
+        self.role(&name, Some(action.span), &options, context)
     }
 
     fn import_target(&mut self, node: &Node, action: &Action, keys: &[&str]) -> Option<String> {

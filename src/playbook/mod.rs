@@ -243,7 +243,7 @@ impl Task {
     /// Whether it brings other tasks when it runs.
     #[must_use]
     pub fn is_include(&self) -> bool {
-        matches!(self.action.module, "ansible.builtin.include_tasks" | "ansible.builtin.include_role")
+        matches!(self.action.module, "ansible.builtin.include_tasks" | INCLUDE_ROLE)
     }
 
     /// The name people see: its own, else the action's, with its role before it.
@@ -251,16 +251,24 @@ impl Task {
     pub fn title(&self) -> String {
         let own = match &self.name {
             Some(name) => name.as_str().to_owned(),
-            None => match self.action.args.get("name").or_else(|| self.action.args.get("role")) {
-                Some(role) if self.action.module == "ansible.builtin.include_role" => {
-                    format!("{} : {}", self.action.written, role.to_text())
-                }
-                _ => self.action.written.clone(),
-            },
+            None if self.action.module == INCLUDE_ROLE => {
+                let role = self.action.args.get("name").or_else(|| self.action.args.get("role"));
+                format!("{} : {}", self.action.written, role.map(Value::to_text).unwrap_or_default())
+            }
+            None => self.action.written.clone(),
         };
+        self.title_with(own)
+    }
+
+    /// A name of the task, evaluated, with its role before it. What includes a role says so without its own role.
+    #[must_use]
+    pub fn title_with(&self, own: String) -> String {
         match &self.context.role {
-            Some(role) => format!("{} : {own}", role.name),
-            None => own,
+            Some(role) if self.action.module != INCLUDE_ROLE => format!("{} : {own}", role.name),
+            _ => own,
         }
     }
 }
+
+/// The module that includes roles.
+const INCLUDE_ROLE: &str = "ansible.builtin.include_role";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::context::Context;
 use super::{Block, Item, Loader, keywords, paths};
 use crate::diagnostic::Diagnostic;
-use crate::source::{Node, NodeKind, Span};
+use crate::source::{Node, Span};
 use crate::value::{Map, Value};
 
 /// A role as one place of a play uses it.
@@ -25,7 +25,7 @@ pub struct Role {
     /// Whether it may run twice with the same parameters.
     pub allow_duplicates: bool,
     /// `meta/argument_specs`, the options of the entry point that is used.
-    pub argument_spec: Option<Value>,
+    pub argument_spec: Option<ArgumentSpec>,
     /// Whether its defaults and vars are there for the whole play.
     pub public: bool,
     /// The parameters it is used with.
@@ -34,6 +34,15 @@ pub struct Role {
     pub identity: String,
     /// How it came into the play.
     pub used: Used,
+}
+
+/// What a role's `meta/argument_specs` says of an entry point.
+#[derive(Debug, Clone)]
+pub struct ArgumentSpec {
+    /// The entry point.
+    pub entry: String,
+    /// `options`, `short_description` and the like.
+    pub spec: Arc<Map>,
 }
 
 /// How a role comes into a play.
@@ -335,7 +344,7 @@ impl Loader<'_> {
     }
 
     /// The options of the entry point used, from `meta/argument_specs.yml` or `meta/main.yml`.
-    fn argument_spec(&mut self, role: &Path, options: &RoleOptions, meta: Option<&Node>) -> Option<Value> {
+    fn argument_spec(&mut self, role: &Path, options: &RoleOptions, meta: Option<&Node>) -> Option<ArgumentSpec> {
         let own = ["yml", "yaml", "json"].iter().map(|e| role.join("meta").join(format!("argument_specs.{e}")));
         let file = own.into_iter().find(|path| path.is_file());
         let node = match file {
@@ -346,8 +355,8 @@ impl Loader<'_> {
         let entry = options.tasks_from.as_deref().unwrap_or("main");
         let entry = entry.trim_end_matches(".yml").trim_end_matches(".yaml");
         let spec = root.get("argument_specs")?.get(entry)?;
-        match &spec.kind {
-            NodeKind::Map(_) => Some(spec.to_value()),
+        match spec.to_value() {
+            Value::Map(map) => Some(ArgumentSpec { entry: entry.to_owned(), spec: map }),
             _ => None,
         }
     }

@@ -27,7 +27,7 @@ impl Loader<'_> {
         }
         match action.module {
             "ansible.builtin.import_tasks" => return self.import_tasks(node, &action, &context, handlers),
-            "ansible.builtin.import_role" => return self.import_role(node, &action, &context, outer),
+            "ansible.builtin.import_role" => return self.import_role(node, &action, &context),
             _ => {}
         }
         vec![Item::Task(Arc::new(self.task(node, action, context, outer)))]

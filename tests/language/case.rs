@@ -4,6 +4,8 @@
 //! `differs: why` (where this program differs from the reference on purpose), anything else a file of the project, with
 //! `site.yml` as the playbook. `tests/language/observe` asks the reference for the trace.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// A case, read.
@@ -54,7 +56,10 @@ impl Case {
         for (name, body) in &self.files {
             let path = root.join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, body).unwrap();
+            std::fs::write(&path, body).unwrap();
+            if body.starts_with("#!") {
+                std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+            }
         }
     }
 }

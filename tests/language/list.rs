@@ -4,6 +4,8 @@ cases! {
     any_errors_fatal_always
     any_errors_fatal_rescue
     args_forms
+    become_inheritance
+    block_failure_in_include
     block_inheritance
     blocks_always_fails
     blocks_rescue
@@ -25,6 +27,7 @@ cases! {
     handlers_flush_in_block
     handlers_forced
     handlers_forced_all_fail
+    handlers_in_roles_flush
     handlers_includes
     handlers_missing_at_run
     handlers_notify_earlier
@@ -33,6 +36,7 @@ cases! {
     handlers_run_once_and_when
     handlers_same_name
     hostvars_magic
+    ignore_and_rescue
     import_playbook
     import_tasks
     include_failures
@@ -42,6 +46,7 @@ cases! {
     include_vars_task
     inventory_ini
     inventory_yaml
+    lazy_vars
     limit
     limit_file
     loop_control
@@ -52,15 +57,22 @@ cases! {
     meta_end_role
     meta_errors
     module_defaults
+    nested_includes
     no_log
     one_fails_next_play
     order
     patterns
+    play_vars_isolated
+    precedence
+    precedence_roles
+    precedence_two_roles
     register_forms
+    role_argument_specs
     role_search_paths
     roles_dedup
     roles_dependencies
     roles_handlers
+    roles_when_tags
     run_once
     run_once_after_failure
     run_once_free
@@ -76,6 +88,7 @@ cases! {
     tags_tagged
     tags_untagged
     task_names
+    templated_keywords
     throttle_timeout
     unreachable_and_failed
     unreachable_ignored
