@@ -4,32 +4,16 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::super::stage::{self, put};
 use super::*;
-use crate::args;
 use crate::host::Content;
 
-fn put(host: &Host, content: &str) {
-    host.write_file(Path::new("/f"), &Content::from(content.as_bytes().to_vec()), &WriteOptions::default()).unwrap();
+fn call(host: &Host, args: Value) -> Result<Outcome, Failure> {
+    stage::edit::<Replace>(host, args)
 }
 
-fn call(host: &Host, mut args: Value) -> Result<Outcome, Failure> {
-    args.as_object_mut().unwrap().entry("path").or_insert(json!("/f"));
-    let module: Replace = args::parse(args.as_object().unwrap()).unwrap();
-    module.check().map_err(Failure::new)?;
-    module.run(host)
-}
-
-/// Dry, for real, and again: the dry run predicts and changes nothing. Gives the content, the first and the second outcome.
 fn edited(content: &str, args: &Value) -> (String, Outcome, Outcome) {
-    let dir = tempfile::tempdir().unwrap();
-    let host = Host::at(dir.path());
-    put(&host, content);
-    let dry = call(&Host::at(dir.path()).checking(true), args.clone()).unwrap();
-    assert_eq!(host.text("/f").unwrap(), content, "the dry run changed something: {args}");
-    let first = call(&host, args.clone()).unwrap();
-    assert_eq!((dry.changed, &dry.fields["msg"]), (first.changed, &first.fields["msg"]), "{args}");
-    let text = host.text("/f").unwrap();
-    (text, first, call(&host, args.clone()).unwrap())
+    stage::edited::<Replace>(content, args)
 }
 
 const FILE: &str = "a=1\nb=2\n# c\nb=3\n";

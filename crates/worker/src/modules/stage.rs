@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::args;
-use crate::host::Host;
+use crate::host::{Content, Host, WriteOptions};
 use crate::module::{Failure, Module, Outcome};
 
 /// A temporary host: files live below `root`, programs in a directory that is first on `PATH`.
@@ -98,4 +98,29 @@ pub(super) fn call<M: Module>(host: &Host, args: &Value) -> Result<Outcome, Fail
     let module: M = args::parse(args.as_object().unwrap())?;
     module.check().map_err(Failure::new)?;
     module.run(host)
+}
+
+/// Gives the file `/f` of a host its content.
+pub(super) fn put(host: &Host, content: &str) {
+    let content = Content::from(content.as_bytes().to_vec());
+    host.write_file(Path::new("/f"), &content, &WriteOptions::default()).unwrap();
+}
+
+/// Calls a module that edits a file, on `/f` unless the arguments say otherwise.
+pub(super) fn edit<M: Module>(host: &Host, mut args: Value) -> Result<Outcome, Failure> {
+    args.as_object_mut().unwrap().entry("path").or_insert("/f".into());
+    call::<M>(host, &args)
+}
+
+/// Dry, for real, and again: the dry run predicts and changes nothing. Gives the content, the first and the second outcome.
+pub(super) fn edited<M: Module>(content: &str, args: &Value) -> (String, Outcome, Outcome) {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::at(dir.path());
+    put(&host, content);
+    let dry = edit::<M>(&Host::at(dir.path()).checking(true), args.clone()).unwrap();
+    assert_eq!(host.text("/f").unwrap(), content, "the dry run changed something: {args}");
+    let first = edit::<M>(&host, args.clone()).unwrap();
+    assert_eq!((dry.changed, &dry.fields["msg"]), (first.changed, &first.fields["msg"]), "{args}");
+    let text = host.text("/f").unwrap();
+    (text, first, edit::<M>(&host, args.clone()).unwrap())
 }
