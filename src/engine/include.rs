@@ -46,8 +46,8 @@ impl OnHost<'_> {
             let name = text(&["name", "role"]).ok_or_else(|| fail("'name' is a required field for include_role."))?;
             (What::Role { name: name.clone(), args }, name)
         } else {
-            let name =
-                text(&["_raw_params", "file"]).ok_or_else(|| fail("No file specified for ansible.builtin.include_tasks"))?;
+            let name = text(&["_raw_params", "file"])
+                .ok_or_else(|| fail("No file specified for ansible.builtin.include_tasks"))?;
             let file = self.task().file.as_ref();
             let mut nearest: Vec<PathBuf> = file.iter().filter_map(|f| f.parent().map(PathBuf::from)).collect();
             nearest.extend(self.run.vars.search.iter().cloned());

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::event::{Event, HostResult, Verdict};
-use super::include::What;
 use super::hands::{RemoteHands, Setting};
 use super::host::HostPlay;
+use super::include::What;
 use super::task::TaskRun;
 use super::{Engine, result};
 use crate::action::{self, ActionContext, ActionError, Plan};

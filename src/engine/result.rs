@@ -42,7 +42,8 @@ fn plain(value: &Value) -> Value {
 
 /// What may be seen of a result that `no_log` keeps secret.
 pub(super) fn censored(result: &Map) -> Map {
-    const SENTENCE: &str = "the output has been hidden due to the fact that 'no_log: true' was specified for this result";
+    const SENTENCE: &str =
+        "the output has been hidden due to the fact that 'no_log: true' was specified for this result";
     let mut out = Map::new();
     out.insert("censored".into(), Value::from(SENTENCE));
     for key in ["changed", "attempts", "retries"] {

@@ -1,8 +1,8 @@
 //! One task on a set of hosts.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Engine;
@@ -147,7 +147,9 @@ impl Engine {
         let own = match run.templar(self, host).string(written) {
             Ok(own) => own.to_text(),
             // The reference shows what is wrong in the place of the name, too.
-            Err(error) => written.as_str().replace(expression_of(written.as_str()), &format!("<< error 1 - {} >>", error.message)),
+            Err(error) => {
+                written.as_str().replace(expression_of(written.as_str()), &format!("<< error 1 - {} >>", error.message))
+            }
         };
         task.title_with(own)
     }
@@ -163,12 +165,7 @@ impl Engine {
     }
 
     /// Runs the task on all hosts side by side; gives what they want included, in the order of the hosts.
-    async fn task_everywhere(
-        self: &Arc<Self>,
-        run: &Arc<TaskRun>,
-        hosts: &[Arc<HostPlay>],
-        walk: &Walk,
-    ) -> Asked {
+    async fn task_everywhere(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk) -> Asked {
         let gate = self.throttle(run, &hosts[0]);
         let mut set = tokio::task::JoinSet::new();
         for (at, host) in hosts.iter().enumerate() {
@@ -205,12 +202,7 @@ impl Engine {
     }
 
     /// `run_once`: the first host does it, and all hosts get the result.
-    async fn task_once(
-        self: &Arc<Self>,
-        run: &Arc<TaskRun>,
-        hosts: &[Arc<HostPlay>],
-        walk: &Walk,
-    ) -> Asked {
+    async fn task_once(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk) -> Asked {
         let Some(first) = hosts.first() else { return Vec::new() };
         let began = Instant::now();
         let mut finished = OnHost::new(self, run, first).run().await;

@@ -82,7 +82,8 @@ impl Engine {
 
     /// A role's tasks, on hosts on which it has not run yet.
     async fn role_block(self: &Arc<Self>, block: &Arc<Block>, role: &Arc<Role>, hosts: &[Arc<HostPlay>], walk: &Walk) {
-        let fresh: Vec<_> = hosts.iter().filter(|h| role.allow_duplicates || !h.has_run_role(&role.identity)).cloned().collect();
+        let fresh: Vec<_> =
+            hosts.iter().filter(|h| role.allow_duplicates || !h.has_run_role(&role.identity)).cloned().collect();
         if fresh.is_empty() {
             return;
         }

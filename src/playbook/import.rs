@@ -27,15 +27,15 @@ impl Loader<'_> {
             );
             return Vec::new();
         };
+        if self.importing.contains(&path) {
+            let message = format!("`{}` imports itself", path.display());
+            self.report(Diagnostic::error("playbook::import-loop", message).at(action.span));
+            return Vec::new();
+        }
         self.tasks_of_file(&path, context, handlers)
     }
 
-    pub(super) fn import_role(
-        &mut self,
-        node: &Node,
-        action: &Action,
-        context: &Context,
-    ) -> Vec<Item> {
+    pub(super) fn import_role(&mut self, node: &Node, action: &Action, context: &Context) -> Vec<Item> {
         self.refuse_loop(node, &action.written);
         let Some(name) = self.import_target(node, action, &["name", "role"]) else { return Vec::new() };
         let text = |key: &str| action.args.get(key).and_then(Value::as_str).map(ToOwned::to_owned);

@@ -148,7 +148,9 @@ impl Scope {
         Some(Variable::Value(match name {
             "role_name" | "ansible_role_name" => Value::from(role.name.as_str()),
             "role_path" => absolute(role.path.clone()).display().to_string().into(),
-            "ansible_parent_role_names" if !parents.is_empty() => parents.iter().map(|(name, _)| name.clone()).collect(),
+            "ansible_parent_role_names" if !parents.is_empty() => {
+                parents.iter().map(|(name, _)| name.clone()).collect()
+            }
             "ansible_parent_role_paths" if !parents.is_empty() => {
                 parents.iter().map(|(_, path)| path.display().to_string()).collect()
             }

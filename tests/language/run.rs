@@ -15,15 +15,8 @@ use rplay::value::{Map, Value};
 use rplay::vars::{RunInfo, World};
 
 /// Keys of a result that are shown, `debug` apart, of which everything is.
-const KEPT: &[&str] = &[
-    "attempts",
-    "censored",
-    "failed_when_result",
-    "rc",
-    "stdout",
-    "false_condition",
-    "skipped_reason",
-];
+const KEPT: &[&str] =
+    &["attempts", "censored", "failed_when_result", "rc", "stdout", "false_condition", "skipped_reason"];
 
 /// What a run came to.
 pub struct Ran {
@@ -179,8 +172,10 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
         if header.is_some() || matches!(event, Event::PlayStarted { .. }) {
             last.clone_from(&header);
         }
-        if !matches!(event, Event::Item { .. } | Event::Result(_) | Event::Retry { .. } | Event::Error(_) | Event::Warning(_))
-        {
+        if !matches!(
+            event,
+            Event::Item { .. } | Event::Result(_) | Event::Retry { .. } | Event::Error(_) | Event::Warning(_)
+        ) {
             flush(&mut task, &mut lines);
         }
         match event {
@@ -262,7 +257,17 @@ fn shown(result: &HostResult, item: Option<&str>) -> String {
     let is_debug = result.task.action.module == "ansible.builtin.debug" && !result.no_log;
     let whole = is_debug && matches!(result.verdict, Verdict::Ok | Verdict::Changed);
     let json = result.result.to_json();
-    let mut hidden = vec!["attempts", "failed_when_result", "changed", "failed", "skipped", "item", "ansible_loop_var", "ansible_index_var", "ansible_loop"];
+    let mut hidden = vec![
+        "attempts",
+        "failed_when_result",
+        "changed",
+        "failed",
+        "skipped",
+        "item",
+        "ansible_loop_var",
+        "ansible_index_var",
+        "ansible_loop",
+    ];
     hidden.extend(["ansible_loop_var", "ansible_index_var"].iter().filter_map(|key| json.get(*key)?.as_str()));
     let kept: std::collections::BTreeMap<&String, &serde_json::Value> = json
         .as_object()
