@@ -228,7 +228,7 @@ pub(super) fn template(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, A
     ctx.check_args(ctx.module, &args)?;
     let src = text(&args, "src").ok_or_else(|| ActionError::failed("src and dest are required"))?;
     let path = ctx.file(&src, "templates")?;
-    let options = file_options(&args);
+    let options = FileOptions::of_args(&args);
     let newline = match text(&args, "newline_sequence").as_deref() {
         None | Some("\n" | "\\n") => "\n",
         Some("\r" | "\\r") => "\r",
@@ -263,22 +263,4 @@ pub(super) fn template(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, A
     let mode = std::fs::metadata(&path).map(|m| m.mode() & 0o7777).unwrap_or(0o644);
     object.insert("_source_mode".into(), mode.into());
     Ok(Plan::Remote { module: COPY, call: Call { args: object, content: Some(Content::Bytes(rendered.into_bytes())) } })
-}
-
-fn file_options(args: &Map) -> FileOptions {
-    let mut options = FileOptions::default();
-    let set = |name: &str, target: &mut String| {
-        if let Some(value) = text(args, name) {
-            *target = value;
-        }
-    };
-    set("block_start_string", &mut options.block.0);
-    set("block_end_string", &mut options.block.1);
-    set("variable_start_string", &mut options.variable.0);
-    set("variable_end_string", &mut options.variable.1);
-    set("comment_start_string", &mut options.comment.0);
-    set("comment_end_string", &mut options.comment.1);
-    options.trim_blocks = flag(args, "trim_blocks", true);
-    options.lstrip_blocks = flag(args, "lstrip_blocks", false);
-    options
 }

@@ -115,6 +115,10 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
-        .min()
+        // Of several that are as near, the one that looks most alike.
+        .min_by(|(a, first), (b, second)| {
+            let alike = |candidate: &str| strsim::jaro_winkler(word, candidate);
+            a.cmp(b).then(alike(second).total_cmp(&alike(first))).then(first.cmp(second))
+        })
         .map(|(_, candidate)| candidate)
 }

@@ -76,6 +76,14 @@ impl OnHost<'_> {
                 target::become_of(&pass.templar, context, options)?,
             ),
         };
+        let number = |value: &Option<Value>| -> Result<Option<i64>, TemplateError> {
+            let value = value.as_ref().map(|value| pass.templar.value(value)).transpose()?;
+            Ok(value.and_then(|value| value.to_text().trim().parse().ok()))
+        };
+        if number(&self.run.task.asynchronous)?.is_some_and(|n| n > 0) && number(&self.run.task.poll)? == Some(0) {
+            let message = "starting a task and not waiting for it is not supported yet: set `poll` above 0";
+            return Err(TemplateError::message(message, Some(self.run.task.span)));
+        }
         let limit = context.timeout.as_ref().or(self.run.task.asynchronous.as_ref());
         let timeout = match limit {
             Some(value) => pass.templar.value(value)?.to_text().trim().parse::<u64>().ok().filter(|t| *t > 0),

@@ -9,21 +9,8 @@ use super::task::TaskRun;
 use super::walk::Walk;
 use super::{Engine, result, target};
 use crate::diagnostic::Diagnostic;
+use crate::playbook::META_ACTIONS;
 use crate::value::{Map, Value};
-
-/// What `meta` can do, as the reference names it.
-pub const ACTIONS: &[&str] = &[
-    "clear_facts",
-    "clear_host_errors",
-    "end_batch",
-    "end_host",
-    "end_play",
-    "end_role",
-    "flush_handlers",
-    "noop",
-    "refresh_inventory",
-    "reset_connection",
-];
 
 impl Engine {
     /// Runs a `meta` task: what is about single hosts on each that its condition means, everything else once, the condition
@@ -77,7 +64,7 @@ impl Engine {
             other => {
                 let message = format!("invalid meta action requested: {other}");
                 let diagnostic = Diagnostic::error("run::meta", message).at(run.task.span);
-                self.broken(vec![diagnostic.suggest(other, ACTIONS.iter().copied())]);
+                self.broken(vec![diagnostic.suggest(other, META_ACTIONS.iter().copied())]);
             }
         }
     }

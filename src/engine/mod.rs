@@ -146,6 +146,9 @@ impl Engine {
     /// Runs playbooks, one after the other, and says how it ended.
     pub async fn run(self: &Arc<Self>, playbooks: &[Playbook]) -> Outcome {
         let began = Instant::now();
+        for warning in playbooks.iter().flat_map(|playbook| &playbook.warnings) {
+            self.emit(Event::Warning(warning.clone()));
+        }
         'all: for playbook in playbooks {
             for play in &playbook.plays {
                 self.play(play).await;

@@ -157,3 +157,58 @@ fn split_port(pattern: &str) -> (&str, Option<u16>) {
     }
     (pattern, None)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::source::register;
+
+    fn pieces() -> impl Strategy<Value = String> {
+        let piece = proptest::sample::select(vec![
+            "[",
+            "]",
+            ":vars",
+            ":children",
+            ":hosts",
+            "a",
+            "web",
+            "[1:3]",
+            "[a:c]",
+            "=",
+            " ",
+            "\n",
+            "\t",
+            "#",
+            ";",
+            "'",
+            "\"",
+            ":",
+            "22",
+            "ansible_host",
+            "{'a': 1}",
+            "[1, 2]",
+            "\\",
+            "é",
+            "::1",
+            "-",
+        ]);
+        proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn any_text_is_read_or_refused(text in pieces(), noise in ".{0,80}") {
+            for text in [text, noise] {
+                let mut inventory = Inventory::new();
+                match read(&mut inventory, register("fuzz".to_owned(), None, text)) {
+                    Ok(()) => drop(inventory.members("all")),
+                    Err(error) => drop(crate::diagnostic::render(&error, false)),
+                }
+            }
+        }
+    }
+}

@@ -274,4 +274,20 @@ mod tests {
         assert!(read("[a:children]\nb\n[b:children]\na\n").message.contains("cannot be a child"));
         assert!(read("[web\n").message.contains("no `]`"));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn any_pattern_chooses_or_is_refused(text in "[ab1:,!&~*?\\[\\]@ ().|+\\\\^$-]{0,24}", noise in ".{0,24}") {
+            let inventory = inventory();
+            for text in [text, noise] {
+                // `@` reads a file, which is not what this is about.
+                let Ok(pattern) = Pattern::parse(&text.replace('@', "")) else { continue };
+                if let Ok((hosts, _)) = pattern.select(&inventory) {
+                    proptest::prop_assert!(hosts.iter().all(|host| inventory.host(host).is_some()));
+                }
+            }
+        }
+    }
 }

@@ -116,7 +116,7 @@ impl Loader<'_> {
                 match modules.as_slice() {
                     [(key, value)] => {
                         for (other, _) in several.iter().filter(|(other, _)| !is_module(other)) {
-                            self.unknown_in_task(other);
+                            self.unknown_keyword(other);
                         }
                         self.action_entry(key, value, task, collections)
                     }
@@ -143,6 +143,19 @@ impl Loader<'_> {
                 }
             }
         }
+    }
+
+    /// A key that can only have been meant as a keyword, for the task has its module.
+    fn unknown_keyword(&mut self, key: &Node) {
+        let name = key.as_str().unwrap_or_default();
+        let words = [keywords::TASK, keywords::SHARED, keywords::CONDITIONAL];
+        let known = words.iter().flat_map(|set| set.iter().copied());
+        self.report(
+            Diagnostic::error("playbook::unknown-keyword", format!("`{name}` is not a keyword of a task"))
+                .at(key.span)
+                .label("not a keyword here")
+                .suggest(name, known),
+        );
     }
 
     fn unknown_in_task(&mut self, key: &Node) {

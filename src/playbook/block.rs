@@ -51,10 +51,14 @@ impl Loader<'_> {
             Some(items) => loader.items(items, &context, handlers, name),
             None => Vec::new(),
         };
+        let rescued = node.get("rescue").is_some_and(|rescue| rescue.as_list().is_some_and(|list| !list.is_empty()));
+        self.guarded += usize::from(rescued);
+        let body = section(self, "block");
+        self.guarded -= usize::from(rescued);
         Block {
             name: node.get("name").and_then(Node::as_str).map(|name| Str::trusted(name, Some(node.span))),
             span: node.span,
-            body: section(self, "block"),
+            body,
             rescue: section(self, "rescue"),
             always: section(self, "always"),
             role: None,
@@ -63,11 +67,6 @@ impl Loader<'_> {
 
     /// The tasks of a file.
     pub(super) fn tasks_of_file(&mut self, path: &Path, context: &Context, handlers: bool) -> Vec<Item> {
-        if self.importing.iter().filter(|p| *p == path).count() > 0 {
-            let message = format!("`{}` imports itself", path.display());
-            self.report(Diagnostic::error("playbook::import-loop", message));
-            return Vec::new();
-        }
         self.importing.push(path.to_path_buf());
         let items = match self.yaml(path) {
             Some(node) => self.items(&node, context, handlers, "a file of tasks"),

@@ -1,10 +1,24 @@
 //! Checks of arguments and handlers that need no host.
 
 use super::action::{Action, ModuleInfo};
-use super::{Item, Loader, Play};
+use super::{Context, Item, Loader, Play};
 use crate::diagnostic::Diagnostic;
 use crate::source::Node;
 use crate::value::Value;
+
+/// What `meta` can do.
+pub const META_ACTIONS: &[&str] = &[
+    "clear_facts",
+    "clear_host_errors",
+    "end_batch",
+    "end_host",
+    "end_play",
+    "end_role",
+    "flush_handlers",
+    "noop",
+    "refresh_inventory",
+    "reset_connection",
+];
 
 impl Loader<'_> {
     /// Checks a task's arguments against its module; values that are templates are taken as unknown.
@@ -34,6 +48,39 @@ impl Loader<'_> {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         }
         self.report(diagnostic);
+    }
+
+    /// Checks `meta` and `async`: what they are told to do, where that is plain.
+    pub(super) fn check_steering(&mut self, action: &Action, context: &Context, node: &Node) {
+        if action.module == "ansible.builtin.meta"
+            && let Some(Value::Str(what)) = action.args.get("_raw_params")
+            && !what.is_template()
+        {
+            let word = what.as_str().trim();
+            if !META_ACTIONS.contains(&word) {
+                let message = format!("invalid meta action requested: {word}");
+                let diagnostic = Diagnostic::error("playbook::meta", message).at(what.origin().unwrap_or(action.span));
+                self.report(diagnostic.suggest(word, META_ACTIONS.iter().copied()));
+            } else if word == "end_role" && context.role.is_none() {
+                let message = "Cannot execute 'end_role' from outside of a role";
+                self.report(Diagnostic::error("playbook::meta", message).at(action.span));
+            }
+        }
+        let is = |name: &str, wanted: fn(i64) -> bool| {
+            let value = node.get(name).map(Node::to_value).filter(|value| !value.has_templates());
+            value.and_then(|value| value.to_text().trim().parse::<i64>().ok()).is_some_and(wanted)
+        };
+        if is("async", |n| n > 0) && is("poll", |n| n == 0) {
+            let place = node.get("poll").map_or(node.span, |poll| poll.span);
+            self.report(
+                Diagnostic::error(
+                    "playbook::unsupported",
+                    "starting a task and not waiting for it is not supported yet",
+                )
+                .at(place)
+                .help("leave `poll` out, or set it above 0: the task then has the time that `async` says"),
+            );
+        }
     }
 
     /// Reports every `notify` of a name that no handler of the play has or listens to.

@@ -143,4 +143,17 @@ mod tests {
         assert_eq!(got.rest, "make install");
         assert_eq!(got.pairs.len(), 2);
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn no_word_is_lost(line in "[ab='\"{}%#\\\\ \t\n\u{e9}]{0,60}") {
+            let visible = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            proptest::prop_assert_eq!(visible(&split_words(&line).concat()), visible(&line));
+            let _ = parse_free_form(&line, false);
+            let raw = parse_free_form(&line, true);
+            proptest::prop_assert!(raw.pairs.is_empty(), "none of these is an option of commands");
+        }
+    }
 }

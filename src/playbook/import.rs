@@ -27,6 +27,11 @@ impl Loader<'_> {
             );
             return Vec::new();
         };
+        if self.importing.contains(&path) {
+            let message = format!("`{}` imports itself", path.display());
+            self.report(Diagnostic::error("playbook::import-loop", message).at(action.span));
+            return Vec::new();
+        }
         self.tasks_of_file(&path, context, handlers)
     }
 

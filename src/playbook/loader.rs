@@ -1,16 +1,17 @@
 //! The loader: reads files once, collects everything that is wrong.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::action::Catalog;
+use super::check_files::Missing;
 use super::context::{Context, list_of};
 use super::role::{Role, RoleOptions};
 use super::{Item, Playbook};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::{Node, NodeKind, load};
-use crate::template::check_syntax;
+use crate::template::{FileOptions, check_syntax};
 use crate::value::{Map, Str, Value};
 
 /// What loading needs to know beside the files.
@@ -47,6 +48,12 @@ pub struct Loader<'a> {
     pub(super) loading_roles: Vec<PathBuf>,
     /// Roles of the play being loaded, in order.
     pub(super) play_roles: Vec<Arc<Role>>,
+    /// Files that tasks name and that are not there.
+    pub(super) missing: Vec<Missing>,
+    /// Template files that were checked.
+    pub(super) templates: HashSet<(PathBuf, FileOptions)>,
+    /// How many blocks with a `rescue` are around what is being loaded.
+    pub(super) guarded: usize,
     /// Handlers that roles of the play being loaded bring along.
     pub(super) role_handlers: Vec<Item>,
 }
@@ -65,6 +72,9 @@ impl<'a> Loader<'a> {
             loading_roles: Vec::new(),
             play_roles: Vec::new(),
             role_handlers: Vec::new(),
+            missing: Vec::new(),
+            templates: HashSet::new(),
+            guarded: 0,
         }
     }
 
@@ -107,12 +117,16 @@ impl<'a> Loader<'a> {
     /// A playbook and everything static in it; all errors at once.
     pub fn playbook(&mut self, path: &Path) -> Result<Playbook, Vec<Diagnostic>> {
         let plays = self.plays(path, &Context::default());
-        self.finish(Playbook { path: path.to_path_buf(), plays })
+        self.settle_missing(&plays);
+        let playbook = self.finish(Playbook { path: path.to_path_buf(), plays, warnings: Vec::new() })?;
+        Ok(Playbook { warnings: self.take_diagnostics(), ..playbook })
     }
 
     /// The tasks of a file that is included while a play runs.
     pub fn task_file(&mut self, path: &Path, context: &Context, handlers: bool) -> Result<Vec<Item>, Vec<Diagnostic>> {
         let items = self.tasks_of_file(path, context, handlers);
+        // Whether a file is there shows in a moment.
+        self.missing.clear();
         self.finish(items)
     }
 
@@ -128,6 +142,7 @@ impl<'a> Loader<'a> {
         let items = self.role(name, None, options, context);
         let handlers = std::mem::take(&mut self.role_handlers);
         let roles = std::mem::take(&mut self.play_roles);
+        self.missing.clear();
         self.finish(IncludedRole { items, handlers, roles })
     }
 
@@ -180,13 +195,23 @@ impl<'a> Loader<'a> {
                     let text = Str::trusted(text.as_str(), Some(item.span));
                     if let Err(error) = check_syntax(&text, true) {
                         self.report(error.to_diagnostic().or_at(Some(item.span)));
+                    } else if text.is_template() && !is_one_template(text.as_str()) {
+                        let message = "this condition is text with a template in it, which is never true or false";
+                        self.report(
+                            Diagnostic::warning("playbook::condition", message)
+                                .at(item.span)
+                                .help("write the expression without `{{ }}`: conditions are expressions already"),
+                        );
                     }
                     out.push(Value::Str(text));
                 }
                 NodeKind::Bool(_) => out.push(item.to_value()),
                 NodeKind::Null => {}
-                // Numbers and containers: evaluated, and refused there unless they come to a truth value.
-                _ => out.push(item.to_value()),
+                _ => {
+                    let message = format!("this condition is {}, which is neither true nor false", item.describe());
+                    self.report(Diagnostic::warning("playbook::condition", message).at(item.span));
+                    out.push(item.to_value());
+                }
             }
         }
         out
@@ -258,6 +283,12 @@ impl<'a> Loader<'a> {
             }
         }
     }
+}
+
+/// Whether text is a template and nothing else, so that it can come to something other than text.
+fn is_one_template(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with("{%") || text.starts_with("{{") && text.ends_with("}}") && text.matches("{{").count() == 1
 }
 
 /// Whether text can name a variable.

@@ -7,6 +7,7 @@
 mod action;
 mod block;
 mod check;
+mod check_files;
 mod context;
 mod free_form;
 mod import;
@@ -21,10 +22,12 @@ mod task;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 use crate::value::{Map, Str, Value};
 
 pub use action::{Action, ArgProblem, Catalog, ModuleInfo, canonical_name};
+pub use check::META_ACTIONS;
 pub use context::{Context, Setting};
 pub use free_form::{FreeForm, parse_free_form, split_words};
 pub use loader::{IncludedRole, Loader, Options};
@@ -39,6 +42,8 @@ pub struct Playbook {
     pub path: PathBuf,
     /// Its plays, those of imported playbooks in place.
     pub plays: Vec<Arc<Play>>,
+    /// What is worth a look, and no error.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// A play: hosts, and what to do on them.

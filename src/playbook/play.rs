@@ -13,11 +13,6 @@ use crate::value::{Map, Str, Value};
 impl Loader<'_> {
     /// The plays of a playbook, those of imported ones in place.
     pub(super) fn plays(&mut self, path: &Path, outer: &Context) -> Vec<Arc<Play>> {
-        if self.importing.iter().any(|p| p == path) {
-            let message = format!("`{}` imports itself", path.display());
-            self.report(Diagnostic::error("playbook::import-loop", message));
-            return Vec::new();
-        }
         let before = self.diagnostics_len();
         let Some(root) = self.yaml(path) else {
             if self.diagnostics_len() == before {
@@ -31,6 +26,10 @@ impl Loader<'_> {
         self.importing.push(path.to_path_buf());
         let mut plays = Vec::new();
         match root.as_list() {
+            Some([]) => {
+                let message = "a playbook must have at least one play";
+                self.report(Diagnostic::error("playbook::empty", message).at(root.span));
+            }
             Some(items) => items.iter().for_each(|item| self.play_or_import(item, outer, &mut plays)),
             None => {
                 let message = format!("a playbook must be a list of plays, not {}", root.describe());
@@ -83,6 +82,11 @@ impl Loader<'_> {
         if !path.is_file() {
             let message = format!("the imported playbook `{}` does not exist", path.display());
             self.report(Diagnostic::error("playbook::missing-file", message).at(target.span));
+            return;
+        }
+        if self.importing.contains(&path) {
+            let message = format!("`{}` imports itself", path.display());
+            self.report(Diagnostic::error("playbook::import-loop", message).at(target.span));
             return;
         }
         plays.extend(self.plays(&path, &context));

@@ -25,11 +25,22 @@ impl Loader<'_> {
                 context.connection = Some(Value::data("local"));
             }
         }
+        if handlers && matches!(action.module, "ansible.builtin.import_role" | "ansible.builtin.include_role") {
+            let message = format!("Using '{}' as a handler is not supported.", action.written);
+            self.report(
+                Diagnostic::error("playbook::handler", message)
+                    .at(action.span)
+                    .help("include a file of tasks instead: `include_tasks`"),
+            );
+            return Vec::new();
+        }
         match action.module {
             "ansible.builtin.import_tasks" => return self.import_tasks(node, &action, &context, handlers),
             "ansible.builtin.import_role" => return self.import_role(node, &action, &context),
             _ => {}
         }
+        self.check_file(&action, &context, node);
+        self.check_steering(&action, &context, node);
         vec![Item::Task(Arc::new(self.task(node, action, context, outer)))]
     }
 
@@ -46,6 +57,11 @@ impl Loader<'_> {
             Some(value.to_value())
         };
         let register = node.get("register").and_then(|register| match register.as_str() {
+            Some(name) if crate::value::holds_jinja(name) => {
+                let message = format!("Invalid variable name in 'register' specified: '{name}'");
+                self.report(Diagnostic::error("playbook::variable-name", message).at(register.span));
+                None
+            }
             Some(name) => Some(Str::trusted(name, Some(register.span))),
             None => {
                 let message = "`register` must be the name of a variable";

@@ -336,4 +336,30 @@ mod tests {
         assert!(load_text("bomb", None, bomb).is_err());
         assert!(load_text("deep", None, "[".repeat(100_000)).is_err());
     }
+
+    /// Text made of the pieces that YAML is about, so that the loader's own paths are taken.
+    fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
+        let piece = proptest::sample::select(vec![
+            "- ", ": ", "\n", "  ", "a", "b: ", "&x ", "*x", "<<: ", "{", "}", "[", "]", ",", "'", "\"", "|\n", ">-\n",
+            "!unsafe ", "!!int ", "{{ x }}", "#", "---\n", "...\n", "? ", "\t", "1.5", "0x1f", "~", "yes", "é",
+            "\u{feff}", "\\", "%",
+        ]);
+        proptest::strategy::Strategy::prop_map(proptest::collection::vec(piece, 0..60), |pieces| pieces.concat())
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn any_text_is_read_or_refused(text in pieces(), noise in ".{0,80}") {
+            for text in [text, noise] {
+                match load_text("fuzz.yml", None, text) {
+                    Ok(Some(node)) => drop(node.to_value().to_json()),
+                    Ok(None) => {}
+                    // An error has a place within the text.
+                    Err(error) => drop(crate::diagnostic::render(&error, false)),
+                }
+            }
+        }
+    }
 }

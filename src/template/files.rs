@@ -11,6 +11,7 @@ use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
 use super::{TemplateError, engine};
 use crate::source;
+use crate::value::{Map, Value};
 
 /// How a template file is read: the options of the `template` module and its `#jinja2:` header.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,6 +45,27 @@ impl Default for FileOptions {
 }
 
 impl FileOptions {
+    /// The options that the arguments of `template` give; those that are not plain text yet are left as they are.
+    #[must_use]
+    pub fn of_args(args: &Map) -> Self {
+        let mut options = Self::default();
+        let set = |name: &str, target: &mut String| {
+            if let Some(Value::Str(text)) = args.get(name) {
+                text.as_str().clone_into(target);
+            }
+        };
+        set("block_start_string", &mut options.block.0);
+        set("block_end_string", &mut options.block.1);
+        set("variable_start_string", &mut options.variable.0);
+        set("variable_end_string", &mut options.variable.1);
+        set("comment_start_string", &mut options.comment.0);
+        set("comment_end_string", &mut options.comment.1);
+        let flag = |name: &str, default| args.get(name).and_then(Value::to_bool).unwrap_or(default);
+        options.trim_blocks = flag("trim_blocks", true);
+        options.lstrip_blocks = flag("lstrip_blocks", false);
+        options
+    }
+
     /// The options that a `#jinja2: name:value, …` first line changes, and the text behind that line.
     fn with_header<'t>(&self, text: &'t str) -> Result<(Self, &'t str), String> {
         let Some(rest) = text.strip_prefix("#jinja2:") else { return Ok((self.clone(), text)) };
@@ -238,7 +260,6 @@ impl FileOptions {
 mod unit {
     use super::super::{Fixed, Templar};
     use super::*;
-    use crate::value::{Map, Value};
 
     #[test]
     fn renders_with_includes_headers_and_places() {

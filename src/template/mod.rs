@@ -289,6 +289,10 @@ fn place_within(text: &Str, line: Option<usize>, range: Option<std::ops::Range<u
         && let Some(at) = written.find(text.as_str())
     {
         let start = origin.start as usize + at + range.start;
+        // What is missing at the end is missing from the whole.
+        if start >= origin.start as usize + at + text.as_str().len() {
+            return Some(origin);
+        }
         return Some(origin.part(start, start + range.len()));
     }
     let line_text = text.as_str().lines().nth(line?.checked_sub(1)?)?.trim();
