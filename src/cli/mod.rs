@@ -82,9 +82,14 @@ fn color(is_terminal: bool) -> bool {
     !set("NO_COLOR") && (is_terminal || set("FORCE_COLOR"))
 }
 
-/// Shows what is wrong and gives the status for it.
-fn complain(diagnostics: &[Diagnostic]) -> ExitCode {
+/// Shows what is worth a look.
+fn warn(diagnostics: &[Diagnostic]) {
     use std::io::IsTerminal;
     eprint!("{}", render_all(diagnostics, color(std::io::stderr().is_terminal())));
+}
+
+/// Shows what is wrong and gives the status for it.
+fn complain(diagnostics: &[Diagnostic]) -> ExitCode {
+    warn(diagnostics);
     ExitCode::from(1)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::ArgAction;
 
-use super::{color, complain, vars};
+use super::{color, complain, vars, warn};
 use crate::action::BuiltIn;
 use crate::config::Config;
 use crate::connection::Secret;
@@ -139,7 +139,10 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
         let options = Options { roles_path: config.roles_path.value.clone(), variables: extra.clone() };
         let mut loader = Loader::new(&BuiltIn, options, directory.to_path_buf());
         match loader.playbook(path) {
-            Ok(playbook) => playbooks.push(playbook),
+            Ok(playbook) => {
+                warn(&playbook.warnings);
+                playbooks.push(playbook);
+            }
             Err(found) => errors.extend(found),
         }
     }
