@@ -1,349 +1,380 @@
-//! `ansible.builtin.iptables`: one rule, chain or policy of the running packet filter.
+//! `ansible.builtin.iptables`.
 
 mod rule;
+#[cfg(test)]
+mod tests;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::host::{Command, Host};
+use crate::host::{Command, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 
-/// Whether the rule or chain should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    #[default]
-    Present,
-    Absent,
+/// Manages rules, chains and policies of the kernel's packet filter, as they are in memory.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+pub struct Iptables {
+    /// The table.
+    #[serde(default)]
+    table: Table,
+    /// Whether the rule, or chain, should be there.
+    #[serde(default)]
+    state: State,
+    /// Whether a new rule goes to the end or to the beginning.
+    #[serde(default)]
+    action: Action,
+    /// The number that an inserted rule gets.
+    #[serde(default)]
+    rule_num: Option<String>,
+    /// For IPv4, IPv6, or both.
+    #[serde(default)]
+    ip_version: IpVersion,
+    /// The chain.
+    #[serde(default)]
+    chain: Option<String>,
+    /// The protocol.
+    #[serde(default)]
+    protocol: Option<String>,
+    /// Where packets come from.
+    #[serde(default)]
+    source: Option<String>,
+    /// Where packets go.
+    #[serde(default)]
+    destination: Option<String>,
+    /// TCP flags to look at, and those of them that must be set.
+    #[serde(default)]
+    tcp_flags: Option<TcpFlags>,
+    /// Extensions to match with.
+    #[serde(default, rename = "match")]
+    matches: Vec<String>,
+    /// What happens to a packet.
+    #[serde(default)]
+    jump: Option<String>,
+    /// With `jump: TEE`, where copies go.
+    #[serde(default)]
+    gateway: Option<String>,
+    /// The text before a logged line.
+    #[serde(default)]
+    log_prefix: Option<String>,
+    /// The level of a logged line.
+    #[serde(default)]
+    log_level: Option<String>,
+    /// The chain to go on in.
+    #[serde(default)]
+    goto: Option<String>,
+    /// The interface that packets come in by.
+    #[serde(default)]
+    in_interface: Option<String>,
+    /// The interface that packets go out by.
+    #[serde(default)]
+    out_interface: Option<String>,
+    /// Matches further fragments only.
+    #[serde(default)]
+    fragment: Option<String>,
+    /// Packet and byte counters of a new rule.
+    #[serde(default)]
+    set_counters: Option<String>,
+    /// Source port or range.
+    #[serde(default)]
+    source_port: Option<String>,
+    /// Destination port or range.
+    #[serde(default)]
+    destination_port: Option<String>,
+    /// Several destination ports.
+    #[serde(default)]
+    destination_ports: Vec<String>,
+    /// The port of a redirection.
+    #[serde(default)]
+    to_ports: Option<String>,
+    /// The destination that DNAT gives.
+    #[serde(default)]
+    to_destination: Option<String>,
+    /// The source that SNAT gives.
+    #[serde(default)]
+    to_source: Option<String>,
+    /// Whether SYN packets match, or all others.
+    #[serde(default)]
+    syn: Syn,
+    /// The DSCP mark to set.
+    #[serde(default)]
+    set_dscp_mark: Option<String>,
+    /// The DSCP class to set.
+    #[serde(default)]
+    set_dscp_mark_class: Option<String>,
+    /// A comment on the rule.
+    #[serde(default)]
+    comment: Option<String>,
+    /// Connection states.
+    #[serde(default)]
+    ctstate: Vec<String>,
+    /// A range of source addresses.
+    #[serde(default)]
+    src_range: Option<String>,
+    /// A range of destination addresses.
+    #[serde(default)]
+    dst_range: Option<String>,
+    /// An ipset to match.
+    #[serde(default)]
+    match_set: Option<String>,
+    /// What of a packet is looked up in the ipset.
+    #[serde(default)]
+    match_set_flags: Option<String>,
+    /// The highest rate of matches.
+    #[serde(default)]
+    limit: Option<String>,
+    /// The burst before the limit holds.
+    #[serde(default)]
+    limit_burst: Option<String>,
+    /// The user whose packets match.
+    #[serde(default)]
+    uid_owner: Option<String>,
+    /// The group whose packets match.
+    #[serde(default)]
+    gid_owner: Option<String>,
+    /// What a rejected packet is answered with.
+    #[serde(default)]
+    reject_with: Option<String>,
+    /// The ICMP type.
+    #[serde(default)]
+    icmp_type: Option<String>,
+    /// Removes all rules of the chain, or of the table.
+    #[serde(default)]
+    flush: bool,
+    /// The chain's policy.
+    #[serde(default)]
+    policy: Option<Policy>,
+    /// Seconds to wait for another program that holds the lock.
+    #[serde(default)]
+    wait: Option<String>,
+    /// Whether the chain itself is made and deleted.
+    #[serde(default)]
+    chain_management: bool,
+    /// Whether listing shows addresses as numbers, which asks no name server.
+    #[serde(default)]
+    numeric: bool,
 }
 
-/// Which of the two filters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum IpVersion {
-    #[default]
-    Ipv4,
-    Ipv6,
-    Both,
-}
-
-/// Where a new rule goes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Place {
-    #[default]
-    Append,
-    Insert,
-}
-
-/// Whether SYN packets are meant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Syn {
-    #[default]
-    Ignore,
-    Match,
-    Negate,
-}
-
-/// The filter's tables.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Table {
-    #[default]
-    Filter,
-    Nat,
-    Mangle,
-    Raw,
-    Security,
-}
-
-/// A chain's policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-enum Policy {
-    Accept,
-    Drop,
-    Queue,
-    Return,
-}
-
-/// What `tcp_flags` looks at.
+/// TCP flags to look at, and those of them that must be set.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 struct TcpFlags {
-    /// Flags to look at.
     #[serde(default)]
     flags: Vec<String>,
-    /// Flags that must be set.
     #[serde(default)]
     flags_set: Vec<String>,
 }
 
-/// Controls the kernel's packet filter; rules are not kept over a reboot.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Iptables {
-    /// The table.
-    table: Table,
-    /// Whether the rule (or chain) should be there.
-    state: State,
-    /// Where a new rule goes.
-    action: Place,
-    /// The number a new rule is inserted at.
-    rule_num: Option<String>,
-    /// Which of the two filters.
-    ip_version: IpVersion,
-    /// The chain.
-    chain: Option<String>,
-    /// Whether the chain itself is made or removed.
-    chain_management: bool,
-    /// The protocol.
-    protocol: Option<String>,
-    /// Where packets come from; `!` before it negates.
-    source: Option<String>,
-    /// Where packets go; `!` before it negates.
-    destination: Option<String>,
-    /// Flags of TCP packets.
-    tcp_flags: Option<TcpFlags>,
-    /// Extensions to load.
-    #[serde(rename = "match")]
-    matches: Vec<String>,
-    /// What to do with the packet.
-    jump: Option<String>,
-    /// The host that `TEE` copies packets to.
-    gateway: Option<String>,
-    /// The text before log entries; `LOG` is the target then.
-    log_prefix: Option<String>,
-    /// The level of log entries; `LOG` is the target then.
-    log_level: Option<LogLevel>,
-    /// The chain to go on in, without coming back.
-    goto: Option<String>,
-    /// The interface a packet comes in by.
-    in_interface: Option<String>,
-    /// The interface a packet leaves by.
-    out_interface: Option<String>,
-    /// Fragments.
-    fragment: Option<String>,
-    /// Counters to begin with.
-    set_counters: Option<String>,
-    /// The port (or range) a packet comes from.
-    source_port: Option<String>,
-    /// The port (or range) a packet goes to.
-    destination_port: Option<String>,
-    /// Several ports a packet may go to.
-    destination_ports: Vec<String>,
-    /// The ports that `REDIRECT` and `MASQUERADE` use.
-    to_ports: Option<String>,
-    /// The address that `DNAT` puts in.
-    to_destination: Option<String>,
-    /// The address that `SNAT` puts in.
-    to_source: Option<String>,
-    /// Whether SYN packets are meant.
-    syn: Syn,
-    /// A DSCP mark to set.
-    set_dscp_mark: Option<String>,
-    /// A DSCP class to set.
-    set_dscp_mark_class: Option<String>,
-    /// A comment.
-    comment: Option<String>,
-    /// States of connection tracking.
-    ctstate: Vec<String>,
-    /// A range of addresses packets come from.
-    src_range: Option<String>,
-    /// A range of addresses packets go to.
-    dst_range: Option<String>,
-    /// A set that addresses must be in.
-    match_set: Option<String>,
-    /// Which addresses those are.
-    match_set_flags: Option<String>,
-    /// The average rate.
-    limit: Option<String>,
-    /// The burst before the rate counts.
-    limit_burst: Option<String>,
-    /// The user a packet was made by.
-    uid_owner: Option<String>,
-    /// The group a packet was made by.
-    gid_owner: Option<String>,
-    /// How a packet is refused; `REJECT` is the target then.
-    reject_with: Option<String>,
-    /// The kind of ICMP packet.
-    icmp_type: Option<String>,
-    /// Whether all rules of the chain (or table) are removed.
-    flush: bool,
-    /// The chain's policy.
-    policy: Option<Policy>,
-    /// Seconds to wait for the lock.
-    wait: Option<String>,
-    /// Whether names are not looked up when listing.
-    numeric: bool,
+/// Declares a choice together with the word that stands for each.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+        enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant),* }
+        impl $name {
+            #[allow(dead_code)]
+            fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+        }
+    };
 }
 
-/// Levels that log entries can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
-enum LogLevel {
-    #[serde(rename = "0", alias = "emerg")]
-    Emerg,
-    #[serde(rename = "1", alias = "alert")]
-    Alert,
-    #[serde(rename = "2", alias = "crit")]
-    Crit,
-    #[serde(rename = "3", alias = "error")]
-    Error,
-    #[serde(rename = "4", alias = "warning")]
-    Warning,
-    #[serde(rename = "5", alias = "notice")]
-    Notice,
-    #[serde(rename = "6", alias = "info")]
-    Info,
-    #[serde(rename = "7", alias = "debug")]
-    Debug,
+words! {
+    /// The tables.
+    Table { #[default] Filter = "filter", Nat = "nat", Mangle = "mangle", Raw = "raw", Security = "security" }
 }
+words! {
+    /// Whether something should be there.
+    State { Absent = "absent", #[default] Present = "present" }
+}
+words! {
+    /// Where a new rule goes.
+    Action { #[default] Append = "append", Insert = "insert" }
+}
+words! {
+    /// Versions of IP.
+    IpVersion { #[default] V4 = "ipv4", V6 = "ipv6", Both = "both" }
+}
+words! {
+    /// What the SYN flag decides.
+    Syn { #[default] Ignore = "ignore", Match = "match", Negate = "negate" }
+}
+words! {
+    /// What happens to packets that no rule decides on.
+    Policy { #[default] Accept = "ACCEPT", Drop = "DROP", Queue = "QUEUE", Return = "RETURN" }
+}
+
+const LOG_LEVELS: [&str; 16] =
+    ["0", "1", "2", "3", "4", "5", "6", "7", "emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"];
 
 impl Module for Iptables {
     const NAME: &'static str = "ansible.builtin.iptables";
 
     fn check(&self) -> Result<(), String> {
-        let table = self.table_name();
-        if self.chain.is_none() && !self.flush {
-            return Err("Either chain or flush parameter must be specified.".to_owned());
+        let jump = self.jump.as_deref().unwrap_or_default();
+        let refused = [
+            (!self.flush && self.chain.is_none(), "flush is False but all of the following are missing: chain"),
+            (self.flush && self.policy.is_some(), "parameters are mutually exclusive: flush|policy"),
+            (
+                self.set_dscp_mark.is_some() && self.set_dscp_mark_class.is_some(),
+                "parameters are mutually exclusive: set_dscp_mark|set_dscp_mark_class",
+            ),
+            (
+                self.match_set.is_some() != self.match_set_flags.is_some(),
+                "parameters are required together: match_set, match_set_flags",
+            ),
+            (
+                jump.eq_ignore_ascii_case("tee") && self.gateway.is_none(),
+                "jump is TEE but all of the following are missing: gateway",
+            ),
+            (
+                !jump.is_empty() && jump != "LOG" && (self.log_prefix.is_some() || self.log_level.is_some()),
+                "Logging options can only be used with the LOG jump target.",
+            ),
+        ];
+        if let Some((_, why)) = refused.iter().find(|(is, _)| *is) {
+            return Err((*why).to_owned());
         }
-        if self.flush && self.policy.is_some() {
-            return Err("parameters are mutually exclusive: flush|policy".to_owned());
-        }
-        if self.rule_num.is_some() && self.action != Place::Insert {
-            return Err("rule_num is allowed only with action: insert".to_owned());
-        }
-        if self.set_dscp_mark.is_some() && self.set_dscp_mark_class.is_some() {
-            return Err("parameters are mutually exclusive: set_dscp_mark|set_dscp_mark_class".to_owned());
-        }
-        if (self.set_dscp_mark.is_some() || self.set_dscp_mark_class.is_some())
-            && (self.jump.is_none() || table != "mangle")
+        for (name, given) in
+            [("set_dscp_mark", &self.set_dscp_mark), ("set_dscp_mark_class", &self.set_dscp_mark_class)]
         {
-            return Err("set_dscp_mark and set_dscp_mark_class need jump: DSCP and table: mangle".to_owned());
-        }
-        if self.match_set.is_some() != self.match_set_flags.is_some() {
-            return Err("parameters are required together: match_set, match_set_flags".to_owned());
-        }
-        let known = ["src", "dst", "src,dst", "dst,src", "dst,dst", "src,src"];
-        if let Some(flags) = self.match_set_flags.as_deref().filter(|f| !known.contains(f)) {
-            return Err(format!("value of match_set_flags must be one of: {}, got: {flags}", known.join(", ")));
-        }
-        match (self.target(), self.reject_with.is_some(), self.log_prefix.is_some() || self.log_level.is_some()) {
-            (Some(jump), true, _) if jump != "REJECT" => Err("Provided reject_with with jump other than REJECT".into()),
-            (Some(jump), _, true) if jump != "LOG" => {
-                Err("Logging options can only be used with the LOG jump target.".into())
+            if given.is_some() && jump.is_empty() {
+                return Err(format!("missing parameter(s) required by '{name}': jump"));
             }
-            _ => Ok(()),
         }
+        if let Some(level) = self.log_level.as_ref().filter(|level| !LOG_LEVELS.contains(&level.as_str())) {
+            return Err(format!("value of log_level must be one of: {}, got: {level}", LOG_LEVELS.join(", ")));
+        }
+        let flags = ["src", "dst", "src,dst", "dst,src", "dst,dst", "src,src"];
+        if let Some(given) = self.match_set_flags.as_ref().filter(|given| !flags.contains(&given.as_str())) {
+            return Err(format!("value of match_set_flags must be one of: {}, got: {given}", flags.join(", ")));
+        }
+        Ok(())
     }
 
-    fn run(self, host: &Host) -> Result<Outcome, Failure> {
-        let programs: &[&str] = match self.ip_version {
-            IpVersion::Ipv4 => &["iptables"],
-            IpVersion::Ipv6 => &["ip6tables"],
-            IpVersion::Both => &["iptables", "ip6tables"],
+    fn run(mut self, host: &Host) -> Result<Outcome, Failure> {
+        if self.jump.is_none() {
+            if self.log_prefix.is_some() || self.log_level.is_some() {
+                self.jump = Some("LOG".to_owned());
+            } else if self.reject_with.is_some() {
+                self.jump = Some("REJECT".to_owned());
+            }
+        }
+        let versions: &[IpVersion] = match self.ip_version {
+            IpVersion::Both => &[IpVersion::V4, IpVersion::V6],
+            IpVersion::V4 => &[IpVersion::V4],
+            IpVersion::V6 => &[IpVersion::V6],
         };
         let mut outcome = Outcome::unchanged();
-        for program in programs {
-            host.require_program(program)?;
-            outcome.changed |= self.on(host, program)?;
+        let mut shown = String::new();
+        for version in versions {
+            let program = if *version == IpVersion::V6 { "ip6tables" } else { "iptables" };
+            let rule = if self.flush || self.policy.is_some() { Vec::new() } else { self.rule(*version) };
+            shown = rule.join(" ");
+            outcome.changed |= Filter { task: &self, host, program }.settle(&rule)?;
         }
-        let version = match self.ip_version {
-            IpVersion::Ipv4 => "ipv4",
-            IpVersion::Ipv6 => "ipv6",
-            IpVersion::Both => "both",
-        };
-        outcome.set("ip_version", version);
-        outcome.set("table", self.table_name());
+        outcome.set("ip_version", self.ip_version.word());
+        outcome.set("table", self.table.word());
         outcome.set("chain", self.chain.clone());
         outcome.set("flush", self.flush);
-        outcome.set("rule", self.rule().join(" "));
-        outcome.set("state", if self.state == State::Present { "present" } else { "absent" });
+        outcome.set("rule", shown);
+        outcome.set("state", self.state.word());
+        outcome.set("wait", self.wait.clone());
         outcome.set("chain_management", self.chain_management);
         Ok(outcome)
     }
 }
 
-impl Iptables {
-    fn table_name(&self) -> &'static str {
-        match self.table {
-            Table::Filter => "filter",
-            Table::Nat => "nat",
-            Table::Mangle => "mangle",
-            Table::Raw => "raw",
-            Table::Security => "security",
-        }
-    }
+/// One of the programs, for one task.
+struct Filter<'a> {
+    task: &'a Iptables,
+    host: &'a Host,
+    program: &'static str,
+}
 
-    fn command(&self, program: &str, action: &str) -> Command {
-        let chain = self.chain.clone();
-        Command::new(program).args(["-t", self.table_name(), action]).args(chain).c_locale()
-    }
-
-    /// Brings one of the two filters to what is wanted; whether that changes it.
-    fn on(&self, host: &Host, program: &str) -> Result<bool, Failure> {
-        if self.flush {
-            host.run_ok(&self.command(program, "-F"))?;
+impl Filter<'_> {
+    /// Brings about what the task describes; says whether anything was, or would be, changed.
+    fn settle(&self, rule: &[String]) -> Result<bool, Failure> {
+        let task = self.task;
+        if task.flush {
+            self.change("-F", &[], &[])?;
             return Ok(true);
         }
-        if let Some(policy) = self.policy {
-            return self.set_policy(host, program, policy);
-        }
-        let rule = self.rule();
-        if rule.is_empty() && self.chain_management {
-            return self.manage_chain(host, program);
-        }
-        let there = host.query(&self.command(program, "-C").args(&rule))?.rc == 0;
-        if there == (self.state == State::Present) {
-            return Ok(false);
-        }
-        if self.state == State::Absent {
-            host.run_ok(&self.command(program, "-D").args(&rule))?;
+        if let Some(policy) = task.policy {
+            let current = self.current_policy()?;
+            if current == policy.word() {
+                return Ok(false);
+            }
+            self.change("-P", &[policy.word().to_owned()], &[])?;
             return Ok(true);
         }
-        if self.chain_management && !self.chain_exists(host, program)? {
-            host.run_ok(&self.command(program, "-N"))?;
+        let present = task.state == State::Present;
+        if rule.is_empty() && task.chain_management {
+            let there = self.chain_exists()?;
+            if there != present {
+                self.change(if present { "-N" } else { "-X" }, &[], &[])?;
+            }
+            return Ok(there != present);
         }
-        let add = match self.action {
-            Place::Append => self.command(program, "-A"),
-            Place::Insert => self.command(program, "-I").args(self.rule_num.clone()),
-        };
-        host.run_ok(&add.args(&rule))?;
-        Ok(true)
-    }
-
-    fn chain_exists(&self, host: &Host, program: &str) -> Result<bool, Failure> {
-        let list = self.command(program, "-L").args(self.numeric.then_some("--numeric"));
-        Ok(host.query(&list)?.rc == 0)
-    }
-
-    fn manage_chain(&self, host: &Host, program: &str) -> Result<bool, Failure> {
-        let there = self.chain_exists(host, program)?;
-        if there == (self.state == State::Present) {
+        if present && task.chain_management && !self.chain_exists()? {
+            self.change("-N", &[], &[])?;
+        }
+        let there = self.asks("-C", rule)?.rc == 0;
+        if there == present {
             return Ok(false);
         }
-        let action = if self.state == State::Present { "-N" } else { "-X" };
-        host.run_ok(&self.command(program, action))?;
+        let number = task.rule_num.clone().filter(|_| task.action == Action::Insert);
+        match (present, task.action) {
+            (false, _) => self.change("-D", &[], rule)?,
+            (true, Action::Append) => self.change("-A", &[], rule)?,
+            (true, Action::Insert) => self.change("-I", &number.into_iter().collect::<Vec<_>>(), rule)?,
+        }
         Ok(true)
     }
 
-    fn set_policy(&self, host: &Host, program: &str, policy: Policy) -> Result<bool, Failure> {
-        let wanted = match policy {
-            Policy::Accept => "ACCEPT",
-            Policy::Drop => "DROP",
-            Policy::Queue => "QUEUE",
-            Policy::Return => "RETURN",
-        };
-        let list = self.command(program, "-L").args(self.numeric.then_some("--numeric"));
-        let output = host.query_ok(&list)?.stdout_text();
-        let current = output.lines().find_map(|line| {
-            line.strip_prefix("Chain ")?.split_once("(policy ")?.1.split([' ', ')']).next().map(ToOwned::to_owned)
-        });
-        if current.as_deref() == Some(wanted) {
-            return Ok(false);
+    fn command(&self, verb: &str) -> Result<Command, Failure> {
+        let mut command = Command::new(self.host.require_program(self.program)?).c_locale();
+        command = command.args(["-t", self.task.table.word()]);
+        if let Some(wait) = &self.task.wait {
+            command = command.args(["-w", wait]);
         }
-        host.run_ok(&self.command(program, "-P").arg(wanted))?;
-        Ok(true)
+        command = command.arg(verb);
+        Ok(match &self.task.chain {
+            Some(chain) => command.arg(chain),
+            None => command,
+        })
+    }
+
+    fn asks(&self, verb: &str, rule: &[String]) -> Result<Output, Failure> {
+        let numeric = (self.task.numeric && verb == "-L").then_some("-n");
+        self.host.query(&self.command(verb)?.args(numeric).args(rule))
+    }
+
+    fn change(&self, verb: &str, words: &[String], rule: &[String]) -> Result<(), Failure> {
+        let command = self.command(verb)?.args(words).args(rule);
+        let Some(output) = self.host.run(&command)? else { return Ok(()) };
+        if output.rc == 0 {
+            return Ok(());
+        }
+        let shown = command.words().iter().map(|w| shell_words::quote(w)).collect::<Vec<_>>().join(" ");
+        Err(Failure::new(output.complaint())
+            .with("cmd", shown)
+            .with("rc", output.rc)
+            .with("stdout", output.stdout_text())
+            .with("stderr", output.stderr_text()))
+    }
+
+    fn chain_exists(&self) -> Result<bool, Failure> {
+        // With numbers, so that no name server is asked.
+        Ok(self.host.query(&self.command("-L")?.arg("-n"))?.rc == 0)
+    }
+
+    fn current_policy(&self) -> Result<String, Failure> {
+        let output = self.asks("-L", &[])?;
+        let text = output.stdout_text();
+        let found = text.lines().find_map(|line| line.split("(policy ").nth(1)?.split([' ', ')']).next());
+        found.map(ToOwned::to_owned).ok_or_else(|| {
+            let said = output.complaint();
+            let why = if output.rc == 0 { "only built-in chains have one" } else { &said };
+            Failure::new(format!("Can't detect current policy: {why}"))
+        })
     }
 }
