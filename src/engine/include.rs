@@ -8,7 +8,7 @@ use super::host::{HostPlay, PlayRun};
 use super::notify::flatten;
 use super::on_host::{OnHost, Pass};
 use super::play::role_layer;
-use super::task::TaskRun;
+use super::task::{Asked, TaskRun};
 use super::walk::Walk;
 use super::{Engine, result};
 use crate::diagnostic::Diagnostic;
@@ -63,12 +63,7 @@ impl OnHost<'_> {
 
 impl Engine {
     /// Runs what hosts asked to include: everything is read first, then run in the order in which it was asked for.
-    pub(super) async fn include(
-        self: &Arc<Self>,
-        run: &Arc<TaskRun>,
-        asked: Vec<(Arc<HostPlay>, Vec<(What, Map)>)>,
-        walk: &Walk,
-    ) {
+    pub(super) async fn include(self: &Arc<Self>, run: &Arc<TaskRun>, asked: Asked, walk: &Walk) {
         let mut inclusions: Vec<Inclusion> = Vec::new();
         for (host, wanted) in asked {
             for (what, params) in wanted {
@@ -151,10 +146,10 @@ impl Engine {
                 };
                 // The role that includes is not a dependent of the one included.
                 context.role.clone_from(&task.outer.role);
-                let (items, handlers, roles) = loader.included_role(name, &options, &context)?;
+                let included = loader.included_role(name, &options, &context)?;
                 drop(loader);
-                self.take_role(&run.run, &handlers, &roles);
-                Ok(items)
+                self.take_role(&run.run, &included.handlers, &included.roles);
+                Ok(included.items)
             }
         }
     }

@@ -150,7 +150,7 @@ fn split_port(pattern: &str) -> (&str, Option<u16>) {
     if let Some((host, port)) = pattern.rsplit_once(':')
         && let Ok(port) = port.parse()
         && (!host.contains(':') || host.ends_with(']'))
-        && !(host.contains('[') && !host.contains(']'))
+        && (!host.contains('[') || host.contains(']'))
     {
         let host = if host.matches(':').count() > 1 { host.trim_matches(['[', ']']) } else { host };
         return (host, Some(port));

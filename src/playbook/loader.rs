@@ -23,6 +23,17 @@ pub struct Options {
     pub variables: Map,
 }
 
+/// A role that was included while a play runs.
+#[derive(Debug)]
+pub struct IncludedRole {
+    /// Its tasks, those of the roles it depends on before them.
+    pub items: Vec<Item>,
+    /// Its handlers.
+    pub handlers: Vec<Item>,
+    /// It and the roles it depends on.
+    pub roles: Vec<Arc<Role>>,
+}
+
 /// Loads playbooks, roles and task files.
 pub struct Loader<'a> {
     catalog: &'a dyn Catalog,
@@ -125,14 +136,14 @@ impl<'a> Loader<'a> {
         name: &str,
         options: &RoleOptions,
         context: &Context,
-    ) -> Result<(Vec<Item>, Vec<Item>, Vec<Arc<Role>>), Vec<Diagnostic>> {
+    ) -> Result<IncludedRole, Vec<Diagnostic>> {
         self.play_roles.clear();
         self.role_handlers.clear();
         let items = self.role(name, None, options, context);
         let handlers = std::mem::take(&mut self.role_handlers);
         let roles = std::mem::take(&mut self.play_roles);
         self.missing.clear();
-        self.finish((items, handlers, roles))
+        self.finish(IncludedRole { items, handlers, roles })
     }
 
     /// A file's content as YAML, read once; an error is reported and gives `None`, as does an empty file.
