@@ -22,7 +22,7 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
     let extensions = extensions(args);
     for path in &files {
         let known = path.extension().is_some_and(|e| extensions.contains(&e.to_string_lossy().into_owned()));
-        if !known && (dir || path.extension().is_some()) {
+        if !known && (path.extension().is_some() || dir) {
             if flag(args, "ignore_unknown_extensions", false) {
                 continue;
             }

@@ -8,11 +8,11 @@ use super::host::{HostPlay, PlayRun};
 use super::notify::flatten;
 use super::on_host::{OnHost, Pass};
 use super::play::role_layer;
-use super::task::TaskRun;
+use super::task::{Asked, TaskRun};
 use super::walk::Walk;
 use super::{Engine, result};
 use crate::diagnostic::Diagnostic;
-use crate::playbook::{Context, IncludedRole, Item, Role, RoleOptions, Task, Used, find_file};
+use crate::playbook::{Context, Item, Role, RoleOptions, Task, Used, find_file};
 use crate::template::TemplateError;
 use crate::value::{Map, Value};
 
@@ -61,12 +61,9 @@ impl OnHost<'_> {
     }
 }
 
-/// A host, and what it wants included with which parameters.
-pub(super) type Asked = (Arc<HostPlay>, Vec<(What, Map)>);
-
 impl Engine {
     /// Runs what hosts asked to include: everything is read first, then run in the order in which it was asked for.
-    pub(super) async fn include(self: &Arc<Self>, run: &Arc<TaskRun>, asked: Vec<Asked>, walk: &Walk) {
+    pub(super) async fn include(self: &Arc<Self>, run: &Arc<TaskRun>, asked: Asked, walk: &Walk) {
         let mut inclusions: Vec<Inclusion> = Vec::new();
         for (host, wanted) in asked {
             for (what, params) in wanted {
@@ -149,10 +146,10 @@ impl Engine {
                 };
                 // The role that includes is not a dependent of the one included.
                 context.role.clone_from(&task.outer.role);
-                let IncludedRole { items, handlers, roles } = loader.included_role(name, &options, &context)?;
+                let included = loader.included_role(name, &options, &context)?;
                 drop(loader);
-                self.take_role(&run.run, &handlers, &roles);
-                Ok(items)
+                self.take_role(&run.run, &included.handlers, &included.roles);
+                Ok(included.items)
             }
         }
     }

@@ -25,7 +25,7 @@ fn expression_of(text: &str) -> &str {
 }
 
 /// What each host wants included.
-type Asked = Vec<(Arc<HostPlay>, Vec<(What, Map)>)>;
+pub(super) type Asked = Vec<(Arc<HostPlay>, Vec<(What, Map)>)>;
 
 /// A task under way: what is the same for all hosts.
 pub(super) struct TaskRun {
@@ -84,8 +84,11 @@ impl Engine {
             return;
         }
         if task.action.module == "ansible.builtin.meta" {
-            let hosts_meant = hosts.len();
-            self.emit(Event::TaskStarted { task: task.clone(), title, hosts: hosts_meant, handler: walk.handlers });
+            // Hosts that go on by themselves steer without a word.
+            if !run.run.free {
+                let count = hosts.len();
+                self.emit(Event::TaskStarted { task: task.clone(), title, hosts: count, handler: walk.handlers });
+            }
             return self.meta(&run, hosts, walk).await;
         }
         let once = self.runs_once(&run, first);

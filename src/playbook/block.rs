@@ -24,12 +24,14 @@ impl Loader<'_> {
             }
         };
         let mut out = Vec::new();
+        // All tasks of the list share what they inherit.
+        let outer = Arc::new(context.clone());
         for item in list {
             match &item.kind {
                 NodeKind::Map(_) if item.get("block").is_some() => {
                     out.push(Item::Block(Arc::new(self.block(item, context, handlers))));
                 }
-                NodeKind::Map(_) => out.extend(self.task_or_import(item, context, handlers)),
+                NodeKind::Map(_) => out.extend(self.task_or_import(item, &outer, handlers)),
                 NodeKind::Null => {}
                 _ => {
                     let message = format!("a task must be a dictionary, not {}", item.describe());

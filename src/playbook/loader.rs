@@ -26,11 +26,11 @@ pub struct Options {
 /// A role that was included while a play runs.
 #[derive(Debug)]
 pub struct IncludedRole {
-    /// Its dependencies and its tasks.
+    /// Its tasks, those of the roles it depends on before them.
     pub items: Vec<Item>,
-    /// The handlers it brings along.
+    /// Its handlers.
     pub handlers: Vec<Item>,
-    /// It and its dependencies.
+    /// It and the roles it depends on.
     pub roles: Vec<Arc<Role>>,
 }
 

@@ -18,18 +18,19 @@ impl TagFilter {
         let tagged = !tags.is_empty();
         let common = |list: &[String]| tags.iter().any(|tag| has(list, tag));
         let all = self.only.is_empty() || has(&self.only, "all");
+        let never = has(tags, "never");
         let chosen = has(tags, "always")
-            || all && !has(tags, "never")
+            || (all && !never)
             || common(&self.only)
-            || has(&self.only, "tagged") && tagged && !has(tags, "never")
-            || has(&self.only, "untagged") && !tagged;
+            || (has(&self.only, "tagged") && tagged && !never)
+            || (has(&self.only, "untagged") && !tagged);
         if !chosen || self.skip.is_empty() {
             return chosen;
         }
         let skipped = if has(&self.skip, "all") {
             !has(tags, "always") || has(&self.skip, "always")
         } else {
-            common(&self.skip) || has(&self.skip, "tagged") && tagged || has(&self.skip, "untagged") && !tagged
+            common(&self.skip) || (has(&self.skip, "tagged") && tagged) || (has(&self.skip, "untagged") && !tagged)
         };
         !skipped
     }

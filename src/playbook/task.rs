@@ -10,7 +10,7 @@ use crate::value::{Str, Value};
 
 impl Loader<'_> {
     /// A task, or what an import stands for.
-    pub(super) fn task_or_import(&mut self, node: &Node, outer: &Context, handlers: bool) -> Vec<Item> {
+    pub(super) fn task_or_import(&mut self, node: &Node, outer: &Arc<Context>, handlers: bool) -> Vec<Item> {
         let (context, (action, local)) = {
             let context = outer.with(node, true, self);
             let Some(action) = self.action(node, &context.collections) else { return Vec::new() };
@@ -44,7 +44,7 @@ impl Loader<'_> {
         vec![Item::Task(Arc::new(self.task(node, action, context, outer)))]
     }
 
-    fn task(&mut self, node: &Node, action: super::Action, mut context: Context, outer: &Context) -> Task {
+    fn task(&mut self, node: &Node, action: super::Action, mut context: Context, outer: &Arc<Context>) -> Task {
         let mut notify = std::mem::take(&mut context.notify);
         notify.extend(node.get("notify").map(|n| self.values(n)).unwrap_or_default());
         let conditions = |loader: &mut Self, name: &str| match node.get(name) {
@@ -87,7 +87,7 @@ impl Loader<'_> {
             }),
             span: node.span,
             action,
-            outer: Arc::new(outer.clone()),
+            outer: outer.clone(),
             looped: self.looped(node),
             loop_control: self.loop_control(node),
             register,

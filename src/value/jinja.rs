@@ -53,7 +53,15 @@ impl Value {
             ValueKind::String => Self::data(value.to_str().unwrap_or_else(|| Arc::from(value.to_string()))),
             ValueKind::Bytes => Self::data(String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned()),
             ValueKind::Seq | ValueKind::Iterable => {
-                Self::list(value.try_iter()?.map(|item| Self::from_jinja(&item)).collect::<Result<_, _>>()?)
+                let mut items = Vec::new();
+                for item in value.try_iter()? {
+                    match Self::from_jinja(&item)? {
+                        // What is omitted is not there.
+                        Self::Omit => {}
+                        item => items.push(item),
+                    }
+                }
+                Self::list(items)
             }
             ValueKind::Map => Self::map(map(value)?),
             ValueKind::Invalid => return Err(carried_error(value)),
@@ -89,7 +97,10 @@ fn map(value: &Jinja) -> Result<Map, minijinja::Error> {
             let message = format!("{} cannot be a key", key.kind());
             return Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message));
         };
-        out.insert(key, Value::from_jinja(&item)?);
+        match Value::from_jinja(&item)? {
+            Value::Omit => {}
+            item => drop(out.insert(key, item)),
+        }
     }
     Ok(out)
 }

@@ -1,5 +1,6 @@
 cases! {
     all_fail
+    always_after_unrescued
     any_errors_fatal
     any_errors_fatal_always
     any_errors_fatal_rescue
@@ -14,12 +15,17 @@ cases! {
     changed_failed_when
     check_mode
     check_mode_keyword
+    delegate_run_once_loop
     delegation
     delegation_connection
     empty_things
     environment
+    extra_vars_forms
     facts_injected
+    fail_module_and_assert
     failed_attributes
+    free_handlers
+    gather_off_and_strategies
     group_by_add_host
     handlers_basic
     handlers_fail
@@ -42,6 +48,7 @@ cases! {
     include_failures
     include_order
     include_role
+    include_role_handlers_and_public
     include_tasks
     include_vars_task
     inventory_ini
@@ -59,6 +66,7 @@ cases! {
     module_defaults
     nested_includes
     no_log
+    omit_everywhere
     one_fails_next_play
     order
     patterns
@@ -67,11 +75,13 @@ cases! {
     precedence_roles
     precedence_two_roles
     register_forms
+    rescue_with_loop_and_register
     role_argument_specs
     role_search_paths
     roles_dedup
     roles_dependencies
     roles_handlers
+    roles_nested_import
     roles_when_tags
     run_once
     run_once_after_failure
@@ -79,23 +89,33 @@ cases! {
     run_once_rescue
     sections_order
     serial
+    serial_any_errors
     serial_failures
+    serial_handlers_and_roles
     start_at_role_task
     start_at_task
     strategy_free
+    tags_in_roles_and_includes
+    tags_never_all
     tags_only
     tags_skip
+    tags_skip_always
     tags_tagged
     tags_untagged
     task_names
     templated_keywords
     throttle_timeout
+    unreachable_all
     unreachable_and_failed
+    unreachable_any_errors_fatal
     unreachable_ignored
+    unreachable_mid_play
     until
+    until_in_block_with_handlers
     vars_files
     vars_files_missing
     vars_prompt
     when_errors
+    when_inheritance
     when_lists
 }

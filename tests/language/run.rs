@@ -226,7 +226,13 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
         return "ERROR\n".into();
     }
     // Hosts that go on by themselves do so in no order.
-    if events.iter().any(|event| matches!(event, Event::PlayStarted { play, .. } if play.strategy.is_some())) {
+    let alone = |event: &Event| match event {
+        Event::PlayStarted { play, .. } => {
+            play.strategy.as_ref().is_some_and(|name| ["free", "host_pinned"].contains(&name.to_text().as_str()))
+        }
+        _ => false,
+    };
+    if events.iter().any(alone) {
         lines.sort();
         lines.dedup();
     }
