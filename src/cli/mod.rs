@@ -3,6 +3,7 @@
 mod run;
 mod vars;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,9 @@ pub fn main() -> ExitCode {
     trace();
     let applet = std::env::args_os().next().map(std::path::PathBuf::from);
     let applet = applet.as_deref().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
+    if is_worker() {
+        return worker();
+    }
     if applet.as_deref() == Some("ansible-playbook") {
         return match Playbook::try_parse() {
             Ok(cli) => run::main(&cli.args),
@@ -51,6 +55,15 @@ pub fn main() -> ExitCode {
         Ok(Cli { command: Command::Worker }) => worker(),
         Err(error) => usage(&error),
     }
+}
+
+/// Whether a controller started this. It calls the binary by the path it is at, which may have any of its names.
+fn is_worker() -> bool {
+    let mut args = std::env::args_os().skip(1);
+    args.next().is_some_and(|word| word == "worker")
+        && args.next().is_none()
+        && !std::io::stdin().is_terminal()
+        && !std::path::Path::new("worker").is_file()
 }
 
 /// With `RPLAY_LOG` (as in `RPLAY_LOG=rplay=debug`), what happens inside is told on standard error.
@@ -84,7 +97,6 @@ fn color(is_terminal: bool) -> bool {
 
 /// Shows what is worth a look.
 fn warn(diagnostics: &[Diagnostic]) {
-    use std::io::IsTerminal;
     eprint!("{}", render_all(diagnostics, color(std::io::stderr().is_terminal())));
 }
 
