@@ -60,10 +60,7 @@ pub fn main() -> ExitCode {
 /// Whether a controller started this. It calls the binary by the path it is at, which may have any of its names.
 fn is_worker() -> bool {
     let mut args = std::env::args_os().skip(1);
-    args.next().is_some_and(|word| word == "worker")
-        && args.next().is_none()
-        && !std::io::stdin().is_terminal()
-        && !std::path::Path::new("worker").is_file()
+    args.next().is_some_and(|word| word == "worker") && args.next().is_none() && !std::io::stdin().is_terminal()
 }
 
 /// With `RPLAY_LOG` (as in `RPLAY_LOG=rplay=debug`), what happens inside is told on standard error.
