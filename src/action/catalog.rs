@@ -22,6 +22,11 @@ const FREE_FORM: &[&str] = &[
     "ansible.builtin.include_tasks",
     "ansible.builtin.import_tasks",
     "ansible.builtin.include_vars",
+    "ansible.builtin.include_role",
+    "ansible.builtin.import_role",
+    "ansible.builtin.add_host",
+    "ansible.builtin.group_by",
+    "ansible.builtin.set_fact",
 ];
 
 type Check = fn(&Object) -> Result<(), ArgError>;
@@ -60,8 +65,9 @@ arguments! {
     IncludeVars {
         #[serde(alias = "file")] _raw_params: Option<Json>, dir: Option<Json>, name: Option<Json>, depth: Option<i64>,
         files_matching: Option<Json>, ignore_files: Option<Vec<Json>>, extensions: Option<Vec<Json>>,
-        ignore_unknown_extensions: Option<bool>,
+        ignore_unknown_extensions: Option<bool>, hash_behaviour: Option<Json>,
     }
+    SetStats { data: Json, per_host: Option<bool>, aggregate: Option<bool> }
     AddHost { #[serde(alias = "hostname", alias = "host")] name: Json, #[serde(alias = "group", alias = "groupname")] groups: Option<Json> }
     GroupBy { key: Json, parents: Option<Json> }
     ValidateSpec { argument_spec: Json, provided_arguments: Option<Json>, validate_args_context: Option<Json> }
@@ -100,6 +106,7 @@ static HERE: &[(&str, Check)] = &[
     ("ansible.builtin.debug", fits::<Debug>),
     ("ansible.builtin.fail", fits::<Fail>),
     ("ansible.builtin.fetch", fits::<Fetch>),
+    ("ansible.builtin.gather_facts", |_| Ok(())),
     ("ansible.builtin.group_by", fits::<GroupBy>),
     ("ansible.builtin.import_role", fits::<ImportRole>),
     ("ansible.builtin.import_tasks", fits::<ImportTasks>),
@@ -112,6 +119,7 @@ static HERE: &[(&str, Check)] = &[
     ("ansible.builtin.reboot", fits::<Reboot>),
     ("ansible.builtin.script", fits::<Script>),
     ("ansible.builtin.set_fact", |_| Ok(())),
+    ("ansible.builtin.set_stats", fits::<SetStats>),
     ("ansible.builtin.template", fits::<Template>),
     ("ansible.builtin.validate_argument_spec", fits::<ValidateSpec>),
     ("ansible.builtin.wait_for_connection", fits::<WaitForConnection>),

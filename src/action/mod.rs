@@ -32,6 +32,8 @@ pub use catalog::BuiltIn;
 pub struct ActionContext<'a> {
     /// The module's full name.
     pub module: &'static str,
+    /// The module's name as it is written.
+    pub written: &'a str,
     /// What evaluates its arguments.
     pub templar: &'a Templar,
     /// The host.
@@ -140,12 +142,20 @@ pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
         // These evaluate some of their arguments themselves.
         "ansible.builtin.debug" => return simple::debug(ctx, &args).map(Plan::Ready),
         "ansible.builtin.assert" => return simple::assert(ctx, &args).map(Plan::Ready),
+        crate::playbook::UNAVAILABLE => {
+            let message = format!(
+                "the module `{}` is not built into rplay; docs/differences.md lists the modules that are",
+                ctx.written
+            );
+            return Err(ActionError::failed(message));
+        }
         _ => {}
     }
     let args = ctx.evaluate(args)?;
     match ctx.module {
         "ansible.builtin.fail" => Err(simple::fail(&args)),
         "ansible.builtin.set_fact" => simple::set_fact(args).map(Plan::Ready),
+        "ansible.builtin.set_stats" => simple::set_stats(&args).map(Plan::Ready),
         "ansible.builtin.include_vars" => include_vars::include_vars(ctx, &args).map(Plan::Ready),
         "ansible.builtin.add_host" => groups::add_host(ctx, &args).map(Plan::Ready),
         "ansible.builtin.group_by" => groups::group_by(ctx, &args).map(Plan::Ready),
@@ -184,7 +194,10 @@ impl ActionContext<'_> {
         let mut out = Map::with_capacity(args.len());
         for (key, value) in args {
             let evaluated = self.templar.value(&value).map_err(|mut error| {
-                error.message = format!("Error while resolving value for '{key}': {}", error.message);
+                error.message = format!(
+                    "Finalization of task args for '{}' failed: Error while resolving value for '{key}': {}",
+                    self.module, error.message
+                );
                 error
             })?;
             if matches!(evaluated, Value::Omit) {

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{ActionContext, ActionError, flag, list, text};
-use crate::value::{Key, Map, Str, Value};
+use crate::template::{TemplateError, UNTRUSTED};
+use crate::value::{Key, Map, Value};
 
 /// `debug`: shows a message, or what an expression comes to.
 pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
@@ -28,8 +29,11 @@ pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionEr
             match &name {
                 Value::Str(expression) => {
                     let key = expression.as_str().to_owned();
-                    let expression = Str::trusted(expression.shared(), expression.origin());
-                    let value = match ctx.templar.expression(&expression) {
+                    if !expression.is_trusted() {
+                        let message = format!("Error while resolving `var` expression: {UNTRUSTED}");
+                        return Err(TemplateError::message(message, expression.origin()).into());
+                    }
+                    let value = match ctx.templar.expression(expression) {
                         Ok(value) => value,
                         Err(error) if error.is_undefined => Value::from(format!("<< error 1 - {} >>", error.message)),
                         Err(error) => return Err(error.into()),
@@ -105,14 +109,12 @@ pub(super) fn set_fact(mut args: Map) -> Result<Map, ActionError> {
         ));
     }
     for key in args.keys() {
-        let name = key.to_string();
-        let valid = name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
-            && name.chars().all(|c| c.is_alphanumeric() || c == '_');
-        if !valid {
-            return Err(ActionError::failed(format!(
-                "The variable name '{name}' is not valid. Variables must start with a letter or underscore character, and \
-                 contain only letters, numbers and underscores."
-            )));
+        let name = key.as_str().filter(|name| crate::value::is_variable_name(name));
+        if name.is_none() {
+            let kind = if key.as_str().is_some() { "" } else { " of type 'bool'" };
+            let shown = crate::value::Value::to_text(&key.to_value());
+            let kind = if matches!(key.to_value(), Value::Int(_)) { " of type 'int'" } else { kind };
+            return Err(ActionError::failed(format!("Task failed: Invalid variable name '{shown}'{kind}.")));
         }
     }
     let mut out = Map::new();
@@ -120,6 +122,22 @@ pub(super) fn set_fact(mut args: Map) -> Result<Map, ActionError> {
     out.insert("_ansible_facts_cacheable".into(), Value::Bool(cacheable));
     out.insert("changed".into(), Value::Bool(false));
     Ok(out)
+}
+
+/// `set_stats`: values for the end of the run.
+pub(super) fn set_stats(args: &Map) -> Result<Map, ActionError> {
+    let data = match args.get("data") {
+        Some(Value::Map(data)) => data.clone(),
+        _ => return Err(ActionError::failed("The 'data' option needs to be a dictionary/hash")),
+    };
+    if let Some(wrong) = data.keys().find(|key| !key.as_str().is_some_and(crate::value::is_variable_name)) {
+        return Err(ActionError::failed(format!("Task failed: Invalid variable name '{wrong}'.")));
+    }
+    let mut stats = Map::new();
+    stats.insert("data".into(), Value::Map(data));
+    stats.insert("per_host".into(), Value::Bool(flag(args, "per_host", false)));
+    stats.insert("aggregate".into(), Value::Bool(flag(args, "aggregate", true)));
+    Ok(Map::from_iter([("changed".into(), Value::Bool(false)), ("ansible_stats".into(), Value::map(stats))]))
 }
 
 /// `pause`: waits. With only a prompt there is nobody to wait for, which is said and not a failure.

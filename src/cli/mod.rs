@@ -46,7 +46,10 @@ pub fn main() -> ExitCode {
     }
     if applet.as_deref() == Some("ansible-playbook") {
         return match Playbook::try_parse() {
-            Ok(cli) => run::main(&cli.args),
+            Ok(mut cli) => {
+                cli.args.late = true;
+                run::main(&cli.args)
+            }
             Err(error) => usage(&error),
         };
     }

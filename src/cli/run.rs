@@ -102,6 +102,9 @@ pub struct Args {
     /// Read and check everything, run nothing.
     #[arg(long)]
     syntax_check: bool,
+    /// Leave mistakes in tasks for when they run, as the reference does.
+    #[arg(skip)]
+    pub(super) late: bool,
 }
 
 /// Runs the playbooks; the status says how it ended: 0, 1 (usage), 2 (a host failed), 4 (a host was unreachable).
@@ -136,7 +139,8 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
             continue;
         }
         let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let options = Options { roles_path: config.roles_path.value.clone(), variables: extra.clone() };
+        let options =
+            Options { roles_path: config.roles_path.value.clone(), variables: extra.clone(), late: args.late };
         let mut loader = Loader::new(&BuiltIn, options, directory.to_path_buf());
         match loader.playbook(path) {
             Ok(playbook) => {
@@ -203,6 +207,7 @@ fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> 
         become_password: password("BECOME password: ", ask, args.become_password_file.as_deref())?,
         login,
         roles_path: config.roles_path.value.clone(),
+        late: args.late,
         start_at_task: args.start_at_task.clone(),
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::diagnostic::Diagnostic;
 use crate::playbook::{Play, Task};
-use crate::value::Value;
+use crate::value::{Map, Value};
 
 /// What became of a task (or one item of its loop) on a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,8 @@ pub enum Event {
     NoMoreHosts,
     /// All is done.
     Finished {
+        /// What `set_stats` kept: by host, and for the run as a whole under `_run`.
+        custom: Vec<(String, Map)>,
         /// What happened to each host, in order of name.
         stats: Vec<(String, Stats)>,
         /// How long it took.

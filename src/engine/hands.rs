@@ -48,19 +48,51 @@ impl Setting {
     }
 }
 
+/// A value as messages show it: text in quotes.
+fn repr(value: &Value) -> String {
+    match value {
+        Value::Str(text) => format!("'{}'", text.as_str()),
+        other => other.to_text(),
+    }
+}
+
+fn origin(value: &Value) -> Option<crate::source::Span> {
+    match value {
+        Value::Str(text) => text.origin(),
+        _ => None,
+    }
+}
+
+/// An error that says which keyword it is about.
+pub(super) fn about(keyword: &str, mut error: TemplateError) -> TemplateError {
+    error.message = format!("Error processing keyword '{keyword}': {}", error.message);
+    error
+}
+
+/// A keyword that is true or false; what is neither is an error.
+pub(super) fn truth(templar: &Templar, keyword: &str, value: &Value, default: bool) -> Result<bool, TemplateError> {
+    let evaluated = templar.value(value).map_err(|e| about(keyword, e))?;
+    if matches!(evaluated, Value::Null | Value::Omit) {
+        return Ok(default);
+    }
+    evaluated.to_bool().ok_or_else(|| {
+        let message = format!("The value {} could not be converted to 'bool'.", repr(&evaluated));
+        about(keyword, TemplateError::message(message, origin(value)))
+    })
+}
+
 impl OnHost<'_> {
     /// Where a pass runs, and how.
     pub(super) fn setting(&self, pass: &Pass) -> Result<Setting, TemplateError> {
         let context = &self.run.task.context;
         let options = &self.engine.options;
-        let flag = |setting: &Option<Value>, default: bool| -> Result<bool, TemplateError> {
-            match setting {
-                Some(value) => Ok(pass.templar.value(value)?.to_bool().unwrap_or(default)),
-                None => Ok(default),
-            }
+        let flag = |keyword: &str, setting: &Option<Value>, default: bool| match setting {
+            Some(value) => truth(&pass.templar, keyword, value, default),
+            None => Ok(default),
         };
         let delegate = match &context.delegate_to {
-            Some(value) => Some(pass.templar.value(value)?).filter(|v| !matches!(v, Value::Null | Value::Omit)),
+            Some(value) => Some(pass.templar.value(value).map_err(|e| about("delegate_to", e))?)
+                .filter(|v| !matches!(v, Value::Null | Value::Omit)),
             None => None,
         };
         let (target, become_user) = match delegate.map(|v| v.to_text()).filter(|name| !name.is_empty()) {
@@ -86,14 +118,22 @@ impl OnHost<'_> {
         }
         let limit = context.timeout.as_ref().or(self.run.task.asynchronous.as_ref());
         let timeout = match limit {
-            Some(value) => pass.templar.value(value)?.to_text().trim().parse::<u64>().ok().filter(|t| *t > 0),
+            Some(value) => pass
+                .templar
+                .value(value)
+                .map_err(|e| about("timeout", e))?
+                .to_text()
+                .trim()
+                .parse::<u64>()
+                .ok()
+                .filter(|t| *t > 0),
             None => None,
         };
         Ok(Setting {
             target,
             become_user,
-            check: flag(&context.check_mode, options.check)?,
-            diff: flag(&context.diff, options.diff)?,
+            check: flag("check_mode", &context.check_mode, options.check)?,
+            diff: flag("diff", &context.diff, options.diff)?,
             environment: self.environment(pass)?,
             timeout: timeout.map(Duration::from_secs),
         })
@@ -112,7 +152,7 @@ impl OnHost<'_> {
     fn environment(&self, pass: &Pass) -> Result<Vec<(String, String)>, TemplateError> {
         let mut out: Vec<(String, String)> = Vec::new();
         for entry in &self.run.task.context.environment {
-            let value = pass.templar.value(entry)?;
+            let value = pass.templar.value(entry).map_err(|e| about("environment", e))?;
             for (key, value) in value.as_map().into_iter().flatten() {
                 let key = key.to_string();
                 out.retain(|(name, _)| *name != key);

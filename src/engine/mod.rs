@@ -61,6 +61,8 @@ pub struct RunOptions {
     pub become_password: Option<Secret>,
     /// Directories with roles.
     pub roles_path: Vec<PathBuf>,
+    /// Leave mistakes in included tasks for when they run.
+    pub late: bool,
     /// The task to begin with.
     pub start_at_task: Option<String>,
 }
@@ -89,6 +91,8 @@ pub struct Engine {
     sink: Sink,
     prompter: Prompter,
     stats: Mutex<BTreeMap<String, Stats>>,
+    /// What `set_stats` kept, by host.
+    custom: Mutex<BTreeMap<String, crate::value::Map>>,
     /// Hosts that take no part any more: they failed (`false`) or could not be reached (`true`).
     lost: Mutex<HashMap<String, bool>>,
     loader: Mutex<Loader<'static>>,
@@ -125,7 +129,11 @@ impl Engine {
         prompter: Prompter,
         program: Option<PathBuf>,
     ) -> Arc<Self> {
-        let load = LoadOptions { roles_path: options.roles_path.clone(), variables: world.extra.as_ref().clone() };
+        let load = LoadOptions {
+            roles_path: options.roles_path.clone(),
+            variables: world.extra.as_ref().clone(),
+            late: options.late,
+        };
         let pool = ssh::Pool::new(ssh::Environment::current());
         Arc::new(Self {
             workers: workers::Workers::new(pool, program),
@@ -137,6 +145,7 @@ impl Engine {
             sink,
             prompter,
             stats: Mutex::default(),
+            custom: Mutex::default(),
             lost: Mutex::default(),
             aborted: AtomicBool::new(false),
             broken: AtomicBool::new(false),
@@ -161,7 +170,8 @@ impl Engine {
         let stats: Vec<(String, Stats)> = self.stats().iter().map(|(k, v)| (k.clone(), *v)).collect();
         let unreachable = self.lost().values().any(|unreachable| *unreachable);
         let failed = !self.lost().is_empty();
-        self.emit(Event::Finished { stats, elapsed: began.elapsed() });
+        let custom = std::mem::take(&mut *self.custom.lock().unwrap_or_else(PoisonError::into_inner));
+        self.emit(Event::Finished { custom: custom.into_iter().collect(), stats, elapsed: began.elapsed() });
         match (self.broken.load(Ordering::SeqCst), failed, unreachable) {
             (true, ..) => Outcome::Error,
             // As in the reference, a host that could not be reached weighs more than one that failed.

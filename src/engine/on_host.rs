@@ -224,13 +224,19 @@ impl<'e> OnHost<'e> {
 
     /// Notes where something could not be evaluated; the first one counts.
     pub(super) fn note(&self, error: &TemplateError) {
-        let diagnostic = error.to_diagnostic().or_at(Some(self.task().span));
+        let mut diagnostic = error.to_diagnostic().or_at(Some(self.task().span));
+        // Which task it is shows by the place.
+        if diagnostic.message.starts_with("Finalization of task args")
+            && let Some((_, short)) = diagnostic.message.split_once(" failed: ")
+        {
+            diagnostic.message = short.to_owned();
+        }
         self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(diagnostic);
     }
 
     pub(super) fn failed(&self, error: &TemplateError) -> Map {
         self.note(error);
-        result::failed(error.message.clone())
+        result::failed(format!("Task failed: {}", error.message))
     }
 
     /// The first condition that does not hold, when all before it could be evaluated.
@@ -366,14 +372,11 @@ impl<'e> OnHost<'e> {
                 Ok(result) => result,
                 Err(_) => {
                     let seconds = limit.as_secs();
-                    let mut out = result::failed(format!(
-                        "The {} action failed to execute in the expected time frame ({seconds}) and was terminated",
-                        self.task().action.written
-                    ));
-                    out.insert(
-                        "timedout".into(),
-                        Value::map(Map::from_iter([("period".into(), Value::Int(seconds as i64))])),
-                    );
+                    let mut out = result::failed(format!("Task failed: Timed out after {seconds} second(s)."));
+                    let frame = "Configure `DISPLAY_TRACEBACK` to see a traceback on timeout errors.";
+                    let period = Value::Int(i64::try_from(seconds).unwrap_or(i64::MAX));
+                    let about = Map::from_iter([("frame".into(), frame.into()), ("period".into(), period)]);
+                    out.insert("timedout".into(), Value::map(about));
                     out
                 }
             },
@@ -383,6 +386,7 @@ impl<'e> OnHost<'e> {
     fn context<'c>(&'c self, pass: &'c Pass, setting: &'c Setting) -> ActionContext<'c> {
         ActionContext {
             module: self.task().action.module,
+            written: &self.task().action.written,
             templar: &pass.templar,
             host: &self.host.name,
             search: &self.run.vars.search,
@@ -418,7 +422,11 @@ impl<'e> OnHost<'e> {
                 Value::Map(map) => args.extend(map.iter().map(|(k, v)| (k.clone(), v.clone()))),
                 Value::Null | Value::Omit => {}
                 other => {
-                    let message = format!("the arguments come to {}, not to a dictionary", other.kind());
+                    let message = format!(
+                        "Finalization of task args for '{}' failed: Task args must resolve to a 'dict' not '{}'.",
+                        task.action.module,
+                        crate::template::python_type(&other)
+                    );
                     return Err(TemplateError::message(message, template.origin()));
                 }
             }
@@ -464,8 +472,6 @@ impl<'e> OnHost<'e> {
         let templar = self.with_register(pass, &answer);
         if let Err(error) = result::judge(task, &templar, &mut answer) {
             self.note(&error);
-            answer.insert("failed".into(), Value::Bool(true));
-            answer.insert("msg".into(), Value::from(error.message));
         }
         answer
     }

@@ -12,8 +12,12 @@ pub(super) fn failed(message: impl Into<String>) -> Map {
         ("failed".into(), Value::Bool(true)),
         ("changed".into(), Value::Bool(false)),
         ("msg".into(), Value::from(message.into())),
+        ("exception".into(), Value::from(NO_TRACEBACK)),
     ])
 }
+
+/// What the reference puts under `exception` when tracebacks are not shown; roles ask whether it is there.
+const NO_TRACEBACK: &str = "(traceback unavailable)";
 
 /// A result that says a condition said no.
 pub(super) fn skipped(condition: &Value) -> Map {
@@ -30,6 +34,7 @@ pub(super) fn of_error(error: &RemoteError) -> Map {
     let mut out = failed(error.to_string());
     if error.is_unreachable() {
         out.shift_remove("failed");
+        out.shift_remove("exception");
         out.insert("unreachable".into(), Value::Bool(true));
     }
     out
@@ -86,6 +91,9 @@ pub(super) fn complete(result: &mut Map) {
             result.insert("failed".into(), Value::Bool(true));
         }
     }
+    if flag(result, "failed") {
+        result.entry("exception".into()).or_insert(NO_TRACEBACK.into());
+    }
     result.entry("changed".into()).or_insert(Value::Bool(false));
     for stream in ["stdout", "stderr"] {
         let lines = format!("{stream}_lines");
@@ -103,19 +111,45 @@ pub(super) fn judge(task: &Task, templar: &Templar, result: &mut Map) -> Result<
     if flag(result, "skipped") || flag(result, "unreachable") {
         return Ok(());
     }
+    let unknown = |error: &TemplateError| Value::from(format!("Error while evaluating conditional: {}", error.message));
     if !task.changed_when.is_empty() {
-        let verdict = all(templar, &task.changed_when)?;
-        result.insert("changed".into(), Value::Bool(verdict));
+        match all(templar, &task.changed_when) {
+            Ok(verdict) => drop(result.insert("changed".into(), Value::Bool(verdict))),
+            Err(error) => {
+                result.insert("changed_when_result".into(), unknown(&error));
+                fail(result);
+                return Err(error);
+            }
+        }
     }
     if !task.failed_when.is_empty() {
-        let verdict = all(templar, &task.failed_when).inspect_err(|error| {
-            let message = format!("Error while evaluating conditional: {}", error.message);
-            result.insert("failed_when_result".into(), Value::from(message));
-        })?;
-        result.insert("failed_when_result".into(), Value::Bool(verdict));
-        result.insert("failed".into(), Value::Bool(verdict));
+        match all(templar, &task.failed_when) {
+            Ok(true) => {
+                result.insert("failed_when_result".into(), Value::Bool(true));
+                fail(result);
+            }
+            Ok(false) => {
+                result.insert("failed_when_result".into(), Value::Bool(false));
+                result.insert("failed".into(), Value::Bool(false));
+                if let Some(exception) = result.shift_remove("exception") {
+                    result.insert("failed_when_suppressed_exception".into(), exception);
+                }
+            }
+            Err(error) => {
+                result.insert("failed_when_result".into(), unknown(&error));
+                fail(result);
+                return Err(error);
+            }
+        }
     }
     Ok(())
+}
+
+/// Makes a result one of a failure.
+fn fail(result: &mut Map) {
+    result.insert("failed".into(), Value::Bool(true));
+    result.entry("msg".into()).or_insert("".into());
+    result.entry("exception".into()).or_insert(NO_TRACEBACK.into());
 }
 
 /// Whether all conditions hold.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rplay_protocol::BecomeSpec;
 
 use super::RunOptions;
+use super::hands::about;
 use crate::connection::{Secret, ssh::SshOptions};
 use crate::playbook::{Context, Setting, find_file};
 use crate::remote::Become;
@@ -161,7 +162,7 @@ pub fn become_of(templar: &Templar, context: &Context, options: &RunOptions) -> 
     let read = Reader { templar };
     let wanted = match read.variable(&["ansible_become"])? {
         Some(value) => value.to_bool(),
-        None => read.keyword(&context.become_)?.and_then(|v| v.to_bool()),
+        None => read.keyword(&context.become_).map_err(|e| about("become", e))?.and_then(|v| v.to_bool()),
     };
     if !wanted.unwrap_or(options.login.become_) {
         return Ok(None);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -172,14 +173,16 @@ impl Engine {
         let gate = self.throttle(run, &hosts[0]);
         let mut set = tokio::task::JoinSet::new();
         for (at, host) in hosts.iter().enumerate() {
-            let (engine, run, host, gate) = (self.clone(), run.clone(), host.clone(), gate.clone());
+            let (engine, run, host) = (self.clone(), run.clone(), host.clone());
             let walk = *walk;
+            // Taken here and not in the task, so that hosts have their turns in order.
+            let own = match &gate {
+                Some(gate) => gate.clone().acquire_owned().await.ok(),
+                None => None,
+            };
+            let fork = self.forks.clone().acquire_owned().await.ok();
             set.spawn(async move {
-                let _own = match &gate {
-                    Some(gate) => gate.acquire().await.ok(),
-                    None => None,
-                };
-                let _fork = engine.forks.acquire().await.ok();
+                let _held = (own, fork);
                 let began = Instant::now();
                 let mut finished = OnHost::new(&engine, &run, &host).run().await;
                 let wanted = std::mem::take(&mut finished.inclusions);
@@ -303,11 +306,32 @@ impl Engine {
         }
         for result in each {
             self.change_groups(host, result);
+            if let Some(stats) = result.get("ansible_stats").and_then(Value::as_map) {
+                self.keep_stats(host, stats);
+            }
         }
         if let Some(name) = &finished.register {
             let mut value = finished.result.clone();
             value.shift_remove("_ansible_facts_cacheable");
             self.world.set(&host.name, [(Key::from(name.as_str()), Value::map(value))]);
+        }
+    }
+
+    /// `set_stats`: values for the end of the run, added to those of the same name where that was asked for.
+    fn keep_stats(&self, host: &HostPlay, stats: &Map) {
+        let Some(data) = stats.get("data").and_then(Value::as_map) else { return };
+        let own = super::result::flag(stats, "per_host");
+        let name = if own { host.name.to_string() } else { "_run".to_owned() };
+        let mut custom = self.custom.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = custom.entry(name).or_default();
+        for (key, value) in data {
+            let value = match kept.get(key) {
+                Some(before) if super::result::flag(stats, "aggregate") => aggregated(before, value),
+                _ => Some(value.clone()),
+            };
+            if let Some(value) = value {
+                kept.insert(key.clone(), value);
+            }
         }
     }
 
@@ -363,4 +387,20 @@ impl Engine {
         let Some(value) = &run.task.context.any_errors_fatal else { return false };
         run.templar(self, host).value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)
     }
+}
+
+/// Two values of one name together; none where they are not of one kind.
+fn aggregated(before: &Value, value: &Value) -> Option<Value> {
+    Some(match (before, value) {
+        (Value::Map(before), Value::Map(value)) => {
+            let mut out = before.as_ref().clone();
+            out.extend(value.iter().map(|(k, v)| (k.clone(), v.clone())));
+            Value::map(out)
+        }
+        (Value::List(before), Value::List(value)) => Value::list(before.iter().chain(value.iter()).cloned().collect()),
+        (Value::Int(before), Value::Int(value)) => Value::Int(before.saturating_add(*value)),
+        (Value::Float(before), Value::Float(value)) => Value::Float(before + value),
+        (Value::Str(before), Value::Str(value)) => Value::data(format!("{}{}", before.as_str(), value.as_str())),
+        _ => return None,
+    })
 }

@@ -81,7 +81,64 @@ fn moved(name: &str) -> Option<&'static str> {
     })
 }
 
+/// The module of a task whose own module exists, but not here. It fails when it is run.
+pub const UNAVAILABLE: &str = "rplay.unavailable";
+
+/// Modules of ansible.builtin that may be written without their collection and may not be built in.
+const BUILTIN: &[&str] = &[
+    "apt_key",
+    "apt_repository",
+    "assemble",
+    "async_status",
+    "deb822_repository",
+    "debconf",
+    "dnf",
+    "dnf5",
+    "dpkg_selections",
+    "expect",
+    "find",
+    "getent",
+    "git",
+    "known_hosts",
+    "mount_facts",
+    "package_facts",
+    "pip",
+    "rpm_key",
+    "service_facts",
+    "subversion",
+    "sysvinit",
+    "unarchive",
+    "uri",
+    "yum",
+    "yum_repository",
+];
+
+/// Whether a name is that of a module which is not built in: one of a collection, or a known one of ansible.builtin.
+fn is_elsewhere(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('.').collect();
+    match parts.as_slice() {
+        [short] => BUILTIN.contains(short),
+        ["ansible", "builtin" | "legacy", short] => BUILTIN.contains(short),
+        [_, _, ..] if parts.len() >= 3 => parts.iter().all(|part| super::loader::is_identifier(part)),
+        _ => false,
+    }
+}
+
 impl Loader<'_> {
+    /// Reports a task whose module is not built in: an error where it runs in any case, a warning where it may not.
+    pub(super) fn check_available(&mut self, action: &Action, context: &super::Context) {
+        if action.module != UNAVAILABLE {
+            return;
+        }
+        let message = format!("the module `{}` is not built in", action.written);
+        let mut diagnostic =
+            Diagnostic::error("playbook::unknown-module", message).at(action.span).label("not built in");
+        if !context.when.is_empty() || !context.tags.is_empty() || self.guarded > 0 || self.late() {
+            diagnostic.severity = crate::diagnostic::Severity::Warning;
+        }
+        self.report(diagnostic.help("docs/differences.md lists the modules that are"));
+    }
+
     /// Finds the one key of a task that names a module, and reads its arguments.
     pub(super) fn action(&mut self, task: &Node, collections: &[String]) -> Option<(Action, bool)> {
         let entries = task.as_map()?;
@@ -99,7 +156,9 @@ impl Loader<'_> {
         let catalog = self.catalog();
         let is_module = |key: &Node| {
             let name = key.as_str().unwrap_or_default();
-            matches!(name, "action" | "local_action") || canonical_name(name, collections, catalog).is_some()
+            matches!(name, "action" | "local_action")
+                || canonical_name(name, collections, catalog).is_some()
+                || is_elsewhere(name)
         };
         match found.as_slice() {
             [] => {
@@ -191,9 +250,13 @@ impl Loader<'_> {
             _ => (key, Some(value), false),
         };
         let (written, mut args, rest) = self.module_and_args(name_node, args_node)?;
-        let Some(info) = canonical_name(written.as_str(), collections, self.catalog()) else {
-            self.unknown_in_task(&Node { kind: crate::source::NodeKind::Str(written), ..name_node.clone() });
-            return None;
+        let info = match canonical_name(written.as_str(), collections, self.catalog()) {
+            Some(info) => info,
+            None if is_elsewhere(&written) => ModuleInfo { name: UNAVAILABLE, free_form: true },
+            None => {
+                self.unknown_in_task(&Node { kind: crate::source::NodeKind::Str(written), ..name_node.clone() });
+                return None;
+            }
         };
         let mut args_template = None;
         if let Some(rest) = rest {
@@ -203,7 +266,7 @@ impl Loader<'_> {
             self.extra_args(more, &mut args, &mut args_template);
         }
         let action = Action { module: info.name, written, span: key.span, args, args_template };
-        if action.args_template.is_none() {
+        if action.args_template.is_none() && action.module != UNAVAILABLE {
             self.check_args(&action, &info, value);
         }
         Some((action, local))
@@ -274,6 +337,11 @@ impl Loader<'_> {
         }
         if raw {
             args.insert(Key::from("_raw_params"), Value::Str(piece(&parsed.rest, line)));
+            return;
+        }
+        if crate::value::holds_jinja(&parsed.rest) {
+            // What it comes to may be `key=value` pairs, or a dictionary.
+            *template = Some(piece(&parsed.rest, line));
             return;
         }
         let message = format!("`{}` is not an argument of `{module}`: it has no `=`", unquote(&parsed.rest));

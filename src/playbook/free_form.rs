@@ -77,9 +77,7 @@ pub fn parse_free_form(line: &str, raw: bool) -> FreeForm {
     let mut out = FreeForm::default();
     let mut rest: Vec<String> = Vec::new();
     for word in split_words(line) {
-        let pair = word.split_once('=').filter(|(key, _)| {
-            !key.is_empty() && !key.ends_with('\\') && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        });
+        let pair = split_pair(&word).filter(|(key, _)| !key.is_empty());
         match pair {
             Some((key, value)) if !raw || OPTIONS.contains(&key) => {
                 out.pairs.push((key.to_owned(), unquote(value)));
@@ -93,6 +91,22 @@ pub fn parse_free_form(line: &str, raw: bool) -> FreeForm {
         out.rest = join(&rest);
     }
     out
+}
+
+/// A word's key and value, at its first `=` that has no backslash before it and is not in a template.
+fn split_pair(word: &str) -> Option<(&str, &str)> {
+    let mut depth = 0usize;
+    let mut before = '\0';
+    for (at, c) in word.char_indices() {
+        match (before, c) {
+            ('{', '{' | '%' | '#') => depth += 1,
+            ('}' | '%' | '#', '}') => depth = depth.saturating_sub(1),
+            (_, '=') if before != '\\' && depth == 0 => return Some((&word[..at], &word[at + 1..])),
+            _ => {}
+        }
+        before = c;
+    }
+    None
 }
 
 fn join(words: &[String]) -> String {

@@ -18,12 +18,14 @@ impl Loader<'_> {
         handlers: bool,
     ) -> Vec<Item> {
         self.refuse_loop(node, &action.written);
-        let Some(name) = self.import_target(node, action, &["_raw_params", "file"]) else { return Vec::new() };
+        let Some(name) = self.import_target(node, action, &["_raw_params", "file"], context) else { return Vec::new() };
         let search = self.task_search(node, context);
         let Some(path) = find_file(&name, "tasks", &search) else {
             let message = format!("the imported file of tasks `{name}` does not exist");
             self.report(
-                Diagnostic::error("playbook::missing-file", message).at(action.span).help(looked_in("tasks", &search)),
+                Diagnostic::error("playbook::missing-import", message)
+                    .at(action.span)
+                    .help(looked_in("tasks", &search)),
             );
             return Vec::new();
         };
@@ -37,7 +39,7 @@ impl Loader<'_> {
 
     pub(super) fn import_role(&mut self, node: &Node, action: &Action, context: &Context) -> Vec<Item> {
         self.refuse_loop(node, &action.written);
-        let Some(name) = self.import_target(node, action, &["name", "role"]) else { return Vec::new() };
+        let Some(name) = self.import_target(node, action, &["name", "role"], context) else { return Vec::new() };
         let text = |key: &str| action.args.get(key).and_then(Value::as_str).map(ToOwned::to_owned);
         let flag = |key: &str, default| action.args.get(key).and_then(Value::to_bool).unwrap_or(default);
         let options = RoleOptions {
@@ -56,7 +58,7 @@ impl Loader<'_> {
         self.role(&name, Some(action.span), &options, context)
     }
 
-    fn import_target(&mut self, node: &Node, action: &Action, keys: &[&str]) -> Option<String> {
+    fn import_target(&mut self, node: &Node, action: &Action, keys: &[&str], context: &Context) -> Option<String> {
         let value = keys.iter().find_map(|key| action.args.get(*key));
         let written = match value {
             Some(Value::Str(text)) => text.clone(),
@@ -68,7 +70,7 @@ impl Loader<'_> {
         };
         let span = written.origin().unwrap_or(action.span);
         let kind = crate::source::NodeKind::Str(written.as_str().to_owned());
-        self.static_text(&Node { kind, span, tag: None }, "what is imported")
+        self.static_text(&Node { kind, span, tag: None }, "what is imported", context)
     }
 
     fn refuse_loop(&mut self, node: &Node, written: &str) {

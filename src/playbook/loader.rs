@@ -14,6 +14,10 @@ use crate::source::{Node, NodeKind, load};
 use crate::template::{FileOptions, check_syntax};
 use crate::value::{Map, Str, Value};
 
+/// Mistakes that the reference finds when a task runs, and not before.
+const LATE: &[&str] =
+    &["playbook::arguments", "playbook::condition", "playbook::missing-file", "playbook::missing-handler"];
+
 /// What loading needs to know beside the files.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -21,6 +25,9 @@ pub struct Options {
     pub roles_path: Vec<PathBuf>,
     /// Variables that imports may use in their file names: those of the command line.
     pub variables: Map,
+    /// What the reference finds out only when a task runs is left for then: arguments, template syntax, files that are not
+    /// there. Playbooks that count on it (a wrong task in a block with a `rescue`) then work as they do there.
+    pub late: bool,
 }
 
 /// A role that was included while a play runs.
@@ -54,6 +61,8 @@ pub struct Loader<'a> {
     pub(super) templates: HashSet<(PathBuf, FileOptions)>,
     /// How many blocks with a `rescue` are around what is being loaded.
     pub(super) guarded: usize,
+    /// Variables of the play being loaded.
+    pub(super) play_vars: Map,
     /// Handlers that roles of the play being loaded bring along.
     pub(super) role_handlers: Vec<Item>,
 }
@@ -72,6 +81,7 @@ impl<'a> Loader<'a> {
             loading_roles: Vec::new(),
             play_roles: Vec::new(),
             role_handlers: Vec::new(),
+            play_vars: Map::new(),
             missing: Vec::new(),
             templates: HashSet::new(),
             guarded: 0,
@@ -86,8 +96,16 @@ impl<'a> Loader<'a> {
         &self.options
     }
 
+    /// Whether mistakes of tasks are left for when they run.
+    pub(super) fn late(&self) -> bool {
+        self.options.late
+    }
+
     /// Notes something wrong.
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
+        if self.options.late && (diagnostic.code == "template::syntax" || LATE.contains(&&*diagnostic.code)) {
+            return;
+        }
         // One mistake in a role that is used twice is one mistake.
         let same = |d: &Diagnostic| d.span == diagnostic.span && d.message == diagnostic.message;
         if diagnostic.span.is_none() || !self.diagnostics.iter().any(same) {
@@ -258,8 +276,9 @@ impl<'a> Loader<'a> {
         list_of(node)
     }
 
-    /// A name that must be known while loading: plain, or a template over the command line's variables.
-    pub(super) fn static_text(&mut self, node: &Node, what: &str) -> Option<String> {
+    /// A name that must be known while loading: plain, or a template over what is known then: variables of the play, its
+    /// roles, blocks and tasks, and of the command line.
+    pub(super) fn static_text(&mut self, node: &Node, what: &str, context: &Context) -> Option<String> {
         let value = node.to_value();
         let Value::Str(text) = &value else {
             return match value {
@@ -273,7 +292,7 @@ impl<'a> Loader<'a> {
         if !text.is_template() {
             return Some(text.as_str().to_owned());
         }
-        let fixed = crate::template::Fixed { map: self.options.variables.clone(), search: Vec::new() };
+        let fixed = crate::template::Fixed { map: self.known_variables(context), search: Vec::new() };
         match crate::template::Templar::new(Arc::new(fixed)).string(text) {
             Ok(value) => Some(value.to_text()),
             Err(error) => {
@@ -285,6 +304,30 @@ impl<'a> Loader<'a> {
     }
 }
 
+impl Loader<'_> {
+    /// The variables that are known before any host is: those written in the play, and the command line's.
+    fn known_variables(&self, context: &Context) -> Map {
+        let mut out = Map::new();
+        let full = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string();
+        out.insert("playbook_dir".into(), full(&self.directory).into());
+        let roles: Vec<&Arc<Role>> =
+            context.role.iter().flat_map(|role| role.parents.iter().rev().chain([role])).collect();
+        roles.iter().for_each(|role| out.extend(role.defaults.iter().map(|(k, v)| (k.clone(), v.clone()))));
+        out.extend(self.play_vars.iter().map(|(k, v)| (k.clone(), v.clone())));
+        roles.iter().for_each(|role| out.extend(role.vars.iter().map(|(k, v)| (k.clone(), v.clone()))));
+        for layer in context.vars.iter().chain(&context.params) {
+            out.extend(layer.iter().map(|(k, v)| (k.clone(), v.clone())));
+        }
+        if let Some(role) = &context.role {
+            out.insert("role_path".into(), full(&role.path).into());
+            out.insert("role_name".into(), role.name.as_str().into());
+            out.insert("ansible_role_name".into(), role.name.as_str().into());
+        }
+        out.extend(self.options.variables.iter().map(|(k, v)| (k.clone(), v.clone())));
+        out
+    }
+}
+
 /// Whether text is a template and nothing else, so that it can come to something other than text.
 fn is_one_template(text: &str) -> bool {
     let text = text.trim();
@@ -293,6 +336,5 @@ fn is_one_template(text: &str) -> bool {
 
 /// Whether text can name a variable.
 pub(super) fn is_identifier(name: &str) -> bool {
-    let mut chars = name.chars();
-    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_')
+    crate::value::is_variable_name(name)
 }

@@ -76,12 +76,12 @@ impl Loader<'_> {
         ];
         unknown_keywords(node, "playbook import", &[own, keywords::SHARED], self);
         let context = outer.with(node, true, self);
-        let Some(name) = self.static_text(target, "the playbook to import") else { return };
+        let Some(name) = self.static_text(target, "the playbook to import", &context) else { return };
         let name = super::free_form::split_words(&name).into_iter().next().unwrap_or_default();
         let path = paths::clean(&self.directory.join(paths::expand_home(&name)));
         if !path.is_file() {
             let message = format!("the imported playbook `{}` does not exist", path.display());
-            self.report(Diagnostic::error("playbook::missing-file", message).at(target.span));
+            self.report(Diagnostic::error("playbook::missing-import", message).at(target.span));
             return;
         }
         if self.importing.contains(&path) {
@@ -118,6 +118,7 @@ impl Loader<'_> {
         let context = outer.with(node, false, self);
         let vars = node.get("vars").map(|vars| self.vars(vars)).unwrap_or_default();
         let vars = vars.iter().flat_map(|map| map.iter()).map(|(k, v)| (k.clone(), v.clone())).collect::<Map>();
+        self.play_vars.clone_from(&vars);
         let setting = |name: &str| node.get(name).map(Node::to_value);
         for name in
             ["gather_facts", "gather_subset", "serial", "strategy", "order", "max_fail_percentage", "vars_files"]

@@ -154,7 +154,7 @@ impl Loader<'_> {
     /// One entry of `roles:` or of a role's dependencies.
     fn role_entry(&mut self, node: &Node, outer: &Context, used: Used) -> Vec<Item> {
         if node.as_str().is_some() {
-            let Some(name) = self.static_text(node, "a role") else { return Vec::new() };
+            let Some(name) = self.static_text(node, "a role", outer) else { return Vec::new() };
             let options = RoleOptions { span: Some(node.span), used, ..RoleOptions::default() };
             return self.role(&name, Some(node.span), &options, outer);
         }
@@ -164,7 +164,7 @@ impl Loader<'_> {
             self.report(Diagnostic::error("playbook::role", message).at(node.span));
             return Vec::new();
         };
-        let Some(name) = self.static_text(name_node, "a role") else { return Vec::new() };
+        let Some(name) = self.static_text(name_node, "a role", outer) else { return Vec::new() };
         let mut context = outer.with(node, false, self);
         let vars = node.get("vars").map(|vars| self.vars(vars)).unwrap_or_default();
         context.params.extend(vars);
@@ -310,7 +310,7 @@ impl Loader<'_> {
             None => {
                 if let Some(from) = from {
                     let message = format!("the role has no file `{from}` in `{}`", role.join(kind).display());
-                    self.report(Diagnostic::error("playbook::missing-file", message).or_at(span));
+                    self.report(Diagnostic::error("playbook::missing-role-file", message).or_at(span));
                 }
                 None
             }

@@ -34,11 +34,16 @@ impl Loader<'_> {
             );
             return Vec::new();
         }
+        if matches!(action.module, "ansible.builtin.import_tasks" | "ansible.builtin.import_role") {
+            // What is imported inherits it, as from a block.
+            context.notify.extend(node.get("notify").map(|n| self.values(n)).unwrap_or_default());
+        }
         match action.module {
             "ansible.builtin.import_tasks" => return self.import_tasks(node, &action, &context, handlers),
             "ansible.builtin.import_role" => return self.import_role(node, &action, &context),
             _ => {}
         }
+        self.check_available(&action, &context);
         self.check_file(&action, &context, node);
         self.check_steering(&action, &context, node);
         vec![Item::Task(Arc::new(self.task(node, action, context, outer)))]

@@ -114,7 +114,7 @@ impl Terminal {
                 self.flush();
                 self.print("\nno hosts are left to go on with\n");
             }
-            Event::Finished { stats, elapsed } => self.finished(stats, *elapsed),
+            Event::Finished { stats, elapsed, .. } => self.finished(stats, *elapsed),
         }
     }
 

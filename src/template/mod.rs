@@ -64,6 +64,9 @@ pub struct Templar {
     root: Arc<lazy::Root>,
 }
 
+/// What an expression that comes from a host, or from a template, is answered.
+pub const UNTRUSTED: &str = "Encountered untrusted template or expression.";
+
 impl Templar {
     /// A templar that sees `variables`. Make a new one whenever they change: what was evaluated is remembered.
     #[must_use]
@@ -153,6 +156,9 @@ impl Templar {
     pub fn condition(&self, condition: &Value) -> Result<bool, TemplateError> {
         let (result, origin) = match condition {
             Value::Str(text) if text.is_template() => (self.string(text)?, text.origin()),
+            Value::Str(text) if !text.is_trusted() => {
+                return Err(TemplateError::message(UNTRUSTED, text.origin()));
+            }
             Value::Str(text) => (self.expression(text)?, text.origin()),
             other => (other.clone(), None),
         };

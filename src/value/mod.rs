@@ -233,3 +233,18 @@ impl FromIterator<String> for Value {
         Self::list(items.into_iter().map(Self::from).collect())
     }
 }
+/// Words that Python or Jinja keeps for itself, which cannot name variables.
+const RESERVED: &[&str] = &[
+    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
+    "elif", "else", "except", "false", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda",
+    "none", "nonlocal", "not", "or", "pass", "raise", "return", "true", "try", "while", "with", "yield",
+];
+
+/// Whether text can name a variable: letters, digits and underscores, not a digit first, and no reserved word.
+#[must_use]
+pub fn is_variable_name(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !RESERVED.contains(&name)
+}

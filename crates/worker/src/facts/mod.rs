@@ -1,8 +1,7 @@
 //! Facts: what a host is, read from /proc, /sys, /etc and the kernel, without running other programs.
 //!
 //! Each [`Collector`] is a subset that `gather_subset` can name, by its own name or by that of a fact it gives. The facts
-//! are the reference's, with the same names, values and types, without those about Python (`ansible_python*`), which has
-//! no part here.
+//! are the reference's, with the same names, values and types.
 
 mod basics;
 mod distribution;
@@ -11,6 +10,7 @@ mod local;
 mod managers;
 mod network;
 mod platform;
+mod python;
 mod security;
 mod select;
 mod user;
@@ -175,8 +175,7 @@ pub(crate) static COLLECTORS: &[Collector] = &[
         with: &["platform", "distribution"],
         gather: managers::services,
     },
-    // Python has no part here: the name is understood, there is nothing to say.
-    Collector { name: "python", ids: &[], minimal: true, with: &[], gather: |_, _| {} },
+    Collector { name: "python", ids: &[], minimal: true, with: &[], gather: python::gather },
     Collector { name: "loadavg", ids: &[], minimal: false, with: &[], gather: basics::load },
     Collector { name: "chroot", ids: &["is_chroot"], minimal: false, with: &[], gather: basics::chroot },
     Collector { name: "systemd", ids: &[], minimal: false, with: &[], gather: managers::systemd },

@@ -5,6 +5,7 @@ use rplay_protocol::Object;
 use super::Gather;
 
 pub(super) fn gather(gather: &Gather<'_>, facts: &mut Object) {
+    super::python::version(gather, facts);
     let uname = rustix::system::uname();
     let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
     let machine = text(uname.machine());

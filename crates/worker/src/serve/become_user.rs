@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -94,20 +94,19 @@ fn open(spec: &BecomeSpec, password: Vec<u8>) -> Result<Worker, String> {
         )?;
     let complaint = Arc::new(Mutex::new(String::new()));
     let (ended, quiet) = mpsc::channel();
+    let stdin = Arc::new(Mutex::new(child.stdin.take()));
     if let Some(stderr) = child.stderr.take() {
-        listen(stderr, complaint.clone(), ended);
-    }
-    if spec.has_password
-        && let Some(stdin) = child.stdin.as_mut()
-    {
-        let mut line = password;
-        line.push(b'\n');
-        let written = stdin.write_all(&line).and_then(|()| stdin.flush());
-        line.fill(0);
-        written.map_err(|e| format!("cannot give the become password to {}: {e}", spec.method))?;
+        let answer = spec.has_password.then_some(password);
+        listen(
+            stderr,
+            complaint.clone(),
+            ended,
+            Answer { method: spec.method.clone(), password: answer, stdin: stdin.clone() },
+        );
     }
     let mut worker = Worker { child, complaint, quiet };
     if worker.await_magic().is_ok() {
+        worker.child.stdin = stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
         return Ok(worker);
     }
     Err(worker.explain(spec))
@@ -204,8 +203,49 @@ impl Worker {
     }
 }
 
+/// Answers the method's prompt. A method that asks nobody (root becomes whom it likes) must not find a password in its
+/// standard input, for the worker would.
+struct Answer {
+    method: String,
+    /// `None` once it was given.
+    password: Option<Vec<u8>>,
+    /// Where the answer goes, until the worker is there and takes it over.
+    stdin: Arc<Mutex<Option<ChildStdin>>>,
+}
+
+impl Answer {
+    /// Whether what was written last is the question for a password.
+    fn is_asked(&self, text: &str) -> bool {
+        match self.method.as_str() {
+            "sudo" => text.ends_with(PROMPT),
+            // su asks in the host's language, and waits behind a colon.
+            _ => text.rsplit('\n').next().is_some_and(|line| line.trim_end().ends_with([':', '：'])),
+        }
+    }
+
+    /// Gives the password once; asked again, it was wrong, and the end of the input says that there is no other.
+    fn give(&mut self) {
+        let mut stdin = self.stdin.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut line) = self.password.take() else {
+            *stdin = None;
+            return;
+        };
+        line.push(b'\n');
+        if let Some(stdin) = stdin.as_mut() {
+            // A method that is gone says so by its end.
+            let _ = stdin.write_all(&line).and_then(|()| stdin.flush());
+        }
+        line.fill(0);
+    }
+}
+
 /// Keeps the last of what a command writes to standard error; drops `ended` when there is no more.
-fn listen(mut stderr: impl Read + Send + 'static, into: Arc<Mutex<String>>, ended: mpsc::Sender<()>) {
+fn listen(
+    mut stderr: impl Read + Send + 'static,
+    into: Arc<Mutex<String>>,
+    ended: mpsc::Sender<()>,
+    mut answer: Answer,
+) {
     std::thread::spawn(move || {
         let _ended = ended;
         let mut piece = [0; 4096];
@@ -215,6 +255,9 @@ fn listen(mut stderr: impl Read + Send + 'static, into: Arc<Mutex<String>>, ende
             }
             let mut text = into.lock().unwrap_or_else(PoisonError::into_inner);
             text.push_str(&String::from_utf8_lossy(&piece[..n]));
+            if answer.is_asked(&text) {
+                answer.give();
+            }
             if text.len() > 16 * 1024 {
                 let cut = text.len() - 8 * 1024;
                 let cut = (cut..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
@@ -238,7 +281,7 @@ fn command_line(spec: &BecomeSpec, program: &Path) -> Result<Command, String> {
             }
             command.args(flags).args(["-u", &spec.user, "--"]).arg(program).arg("worker");
         }
-        "su" if !spec.has_password => {
+        "su" => {
             let line = format!("exec {} worker", shell_words::quote(&program.to_string_lossy()));
             command
                 .args(spec.flags.clone().unwrap_or_default())
@@ -250,12 +293,7 @@ fn command_line(spec: &BecomeSpec, program: &Path) -> Result<Command, String> {
             command.args(spec.flags.clone().unwrap_or_else(|| default(&["-n"])));
             command.args(["-u", &spec.user, "--"]).arg(program).arg("worker");
         }
-        "su" | "doas" => {
-            return Err(format!(
-                "{} with a password is not supported: it insists on a terminal; use sudo",
-                spec.method
-            ));
-        }
+        "doas" => return Err("doas with a password is not supported: it insists on a terminal; use sudo".into()),
         other => return Err(format!("the become method '{other}' is not supported: use sudo, su or doas")),
     }
     command.current_dir("/");
