@@ -68,8 +68,8 @@ arguments! {
         ignore_unknown_extensions: Option<bool>, hash_behaviour: Option<Json>,
     }
     SetStats { data: Json, per_host: Option<bool>, aggregate: Option<bool> }
-    AddHost { #[serde(alias = "hostname", alias = "host")] name: Json, #[serde(alias = "group", alias = "groupname")] groups: Option<Json> }
-    GroupBy { key: Json, parents: Option<Json> }
+    AddHost { #[serde(alias = "hostname", alias = "host")] name: Option<Json>, #[serde(alias = "group", alias = "groupname")] groups: Option<Json> }
+    GroupBy { key: Option<Json>, _raw_params: Option<Json>, parents: Option<Json> }
     ValidateSpec { argument_spec: Json, provided_arguments: Option<Json>, validate_args_context: Option<Json> }
     Fetch { src: Json, dest: Json, fail_on_missing: Option<bool>, flat: Option<bool>, validate_checksum: Option<bool> }
     Raw { _raw_params: Json, executable: Option<Json> }

@@ -5,6 +5,9 @@ use crate::value::{Key, Map, Value};
 
 /// `add_host`: a host for the plays that follow, with groups and variables.
 pub(super) fn add_host(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
+    if args.contains_key("_raw_params") {
+        return Err(ActionError::failed("Invalid raw parameters passed, requires a dictionary/mapping got a string"));
+    }
     let given = ["name", "hostname", "host"].iter().find_map(|name| text(args, name));
     let Some(name) = given else {
         return Err(ActionError::failed("name, host or hostname needs to be provided"));
@@ -43,6 +46,9 @@ pub(super) fn add_host(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, Actio
 
 /// `group_by`: puts the host into a group named by its variables.
 pub(super) fn group_by(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
+    if args.contains_key("_raw_params") {
+        return Err(ActionError::failed("Invalid options for group_by: _raw_params"));
+    }
     let Some(key) = text(args, "key") else {
         return Err(ActionError::failed("the 'key' param is required when using group_by"));
     };

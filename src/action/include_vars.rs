@@ -21,13 +21,17 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
     let mut vars = Map::new();
     let extensions = extensions(args);
     for path in &files {
-        let known = path.extension().is_some_and(|e| extensions.contains(&e.to_string_lossy().into_owned()));
+        let known = is_known(path, &extensions);
         if !known && (path.extension().is_some() || dir) {
             if flag(args, "ignore_unknown_extensions", false) {
                 continue;
             }
             let message = format!("{} does not have a valid extension: {}", path.display(), extensions.join(", "));
-            return Err(ActionError::failed(message));
+            // The reference says it under this name, too.
+            return Err(ActionError::Failed(Map::from_iter([
+                ("message".into(), message.clone().into()),
+                ("msg".into(), message.into()),
+            ])));
         }
         let node = load(path).map_err(|e| ActionError::failed(e.to_string()))?;
         match node.map(|n| n.to_value()) {
@@ -50,8 +54,17 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
     Ok(out)
 }
 
+/// Whether a file's ending is one of those wanted; a file without one has the ending ``.
+fn is_known(path: &Path, extensions: &[String]) -> bool {
+    let own = path.extension().unwrap_or_default().to_string_lossy();
+    extensions.iter().any(|extension| *extension == own)
+}
+
 fn extensions(args: &Map) -> Vec<String> {
-    let given = list(args, "extensions");
+    let given = match args.get("extensions") {
+        Some(Value::List(items)) => items.iter().map(Value::to_text).collect(),
+        _ => list(args, "extensions"),
+    };
     if given.is_empty() { vec!["yaml".into(), "yml".into(), "json".into()] } else { given }
 }
 
@@ -72,7 +85,7 @@ fn files_of(ctx: &ActionContext<'_>, args: &Map, dir: &str) -> Result<Vec<PathBu
     out.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is = |regex: &Regex| regex.is_match(name.as_ref()).unwrap_or(false);
-        let known = path.extension().is_some_and(|e| extensions.contains(&e.to_string_lossy().into_owned()));
+        let known = is_known(path, &extensions);
         (known || !flag(args, "ignore_unknown_extensions", false))
             && matching.as_ref().is_none_or(is)
             && !ignored.iter().any(is)

@@ -2,7 +2,7 @@
 
 use super::{ActionContext, ActionError, Hands, Plan, text, to_json};
 use crate::playbook::split_words;
-use crate::remote::{Call, Content};
+use crate::remote::{Become, Call, Content};
 use crate::value::{Map, Value};
 
 /// `raw`: a line for the login shell, with no worker.
@@ -18,26 +18,7 @@ pub(super) async fn raw(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands) 
     };
     let mut stdin = Vec::new();
     if let Some(user) = hands.become_user() {
-        if user.spec.method != "sudo" {
-            return Err(ActionError::failed(format!(
-                "raw can become another user only by sudo, not by {}",
-                user.spec.method
-            )));
-        }
-        let quiet = match &user.password {
-            Some(password) => {
-                stdin = format!("{}\n", password.expose()).into_bytes();
-                "-S -p ''"
-            }
-            None => "-n",
-        };
-        let exe = user.spec.exe.as_deref().unwrap_or("sudo");
-        command = format!(
-            "{} -H {quiet} -u {} -- /bin/sh -c {}",
-            shell_words::quote(exe),
-            shell_words::quote(&user.spec.user),
-            shell_words::quote(&command)
-        );
+        (command, stdin) = as_user(user, &command)?;
     }
     let done = hands.exec(command, stdin).await?;
     let mut out = Map::new();
@@ -50,6 +31,35 @@ pub(super) async fn raw(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands) 
         out.insert("msg".into(), Value::from("non-zero return code"));
     }
     Ok(out)
+}
+
+/// The command that runs `command` as another user, and what it wants on its standard input.
+fn as_user(user: &Become, command: &str) -> Result<(String, Vec<u8>), ActionError> {
+    let spec = &user.spec;
+    let (exe, name, line) = (
+        shell_words::quote(spec.exe.as_deref().unwrap_or(&spec.method)),
+        shell_words::quote(&spec.user),
+        shell_words::quote(command),
+    );
+    let password = user.password.as_ref().map(|password| format!("{}\n", password.expose()).into_bytes());
+    let flags = spec.flags.as_ref().map(shell_words::join);
+    Ok(match spec.method.as_str() {
+        "sudo" => {
+            let quiet = if password.is_some() { "-S -p ''" } else { "-n" };
+            let flags = flags.unwrap_or_else(|| "-H".to_owned());
+            (format!("{exe} {flags} {quiet} -u {name} -- /bin/sh -c {line}"), password.unwrap_or_default())
+        }
+        "su" => {
+            (format!("{exe} {} {name} -s /bin/sh -c {line}", flags.unwrap_or_default()), password.unwrap_or_default())
+        }
+        "doas" if password.is_none() => {
+            let flags = flags.unwrap_or_else(|| "-n".to_owned());
+            (format!("{exe} {flags} -u {name} -- /bin/sh -c {line}"), Vec::new())
+        }
+        other => {
+            return Err(ActionError::failed(format!("raw cannot become another user by {other} with a password")));
+        }
+    })
 }
 
 /// `script`: a file of the controller's, run on the host.

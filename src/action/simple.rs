@@ -40,6 +40,14 @@ pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionEr
                     };
                     out.insert(Key::from(key), value);
                 }
+                other @ (Value::Map(_) | Value::List(_)) => {
+                    return Err(ActionError::failed(format!(
+                        "Task failed: argument 'var' is of type {} and we were unable to convert to \
+                         _check_type_str_no_conversion: '{}' is not a string and conversion is not allowed",
+                        crate::template::python_type(other),
+                        other.to_text()
+                    )));
+                }
                 other => drop(out.insert(Key::from(other.to_text()), other.clone())),
             }
         }
@@ -111,9 +119,10 @@ pub(super) fn set_fact(mut args: Map) -> Result<Map, ActionError> {
     for key in args.keys() {
         let name = key.as_str().filter(|name| crate::value::is_variable_name(name));
         if name.is_none() {
-            let kind = if key.as_str().is_some() { "" } else { " of type 'bool'" };
-            let shown = crate::value::Value::to_text(&key.to_value());
-            let kind = if matches!(key.to_value(), Value::Int(_)) { " of type 'int'" } else { kind };
+            let (shown, kind) = match key.to_value() {
+                Value::Str(text) => (text.as_str().to_owned(), String::new()),
+                other => (other.to_text(), format!(" of type '{}'", crate::template::python_type(&other))),
+            };
             return Err(ActionError::failed(format!("Task failed: Invalid variable name '{shown}'{kind}.")));
         }
     }

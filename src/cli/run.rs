@@ -139,8 +139,12 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
             continue;
         }
         let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let options =
-            Options { roles_path: config.roles_path.value.clone(), variables: extra.clone(), late: args.late };
+        let options = Options {
+            collections_path: config.collections_path.value.clone(),
+            roles_path: config.roles_path.value.clone(),
+            variables: extra.clone(),
+            late: args.late,
+        };
         let mut loader = Loader::new(&BuiltIn, options, directory.to_path_buf());
         match loader.playbook(path) {
             Ok(playbook) => {
@@ -206,6 +210,7 @@ fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> 
         gather_facts: config.gathering.value != "explicit",
         become_password: password("BECOME password: ", ask, args.become_password_file.as_deref())?,
         login,
+        collections_path: config.collections_path.value.clone(),
         roles_path: config.roles_path.value.clone(),
         late: args.late,
         start_at_task: args.start_at_task.clone(),

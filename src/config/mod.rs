@@ -33,6 +33,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// `inventory`: sources, when the command line names none.
     pub inventory: Setting<Vec<String>>,
+    /// `collections_path`.
+    pub collections_path: Setting<Vec<PathBuf>>,
     /// `roles_path`.
     pub roles_path: Setting<Vec<PathBuf>>,
     /// `forks`: how many hosts at once. Connections are cheap here, so the default is high.
@@ -150,11 +152,17 @@ impl Config {
         };
         let home = |p: &str| crate::playbook::expand_home(p);
         let default_roles = ["~/.ansible/roles", "/usr/share/ansible/roles", "/etc/ansible/roles"].map(home).to_vec();
+        let default_collections = ["~/.ansible/collections", "/usr/share/ansible/collections"].map(home).to_vec();
         let config = Self {
             inventory: read.read(("defaults", "inventory", &["ANSIBLE_INVENTORY"]), Vec::new(), |text, origin| {
                 let each = text.split(',').map(str::trim).filter(|p| !p.is_empty());
                 Some(each.map(|p| path(p, origin).display().to_string()).collect())
             }),
+            collections_path: read.read(
+                ("defaults", "collections_path", &["ANSIBLE_COLLECTIONS_PATH"]),
+                default_collections,
+                paths,
+            ),
             roles_path: read.read(("defaults", "roles_path", &["ANSIBLE_ROLES_PATH"]), default_roles, paths),
             forks: read.read(("defaults", "forks", &["ANSIBLE_FORKS"]), 256, |t, _| t.parse().ok().filter(|n| *n > 0)),
             gathering: read.read(("defaults", "gathering", &["ANSIBLE_GATHERING"]), "implicit".to_owned(), |t, _| {

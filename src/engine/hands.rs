@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::Engine;
 use super::on_host::{OnHost, Pass};
 use super::target::{self, Target};
-use crate::action::{Executed, Hands};
+use crate::action::{self, Executed, Hands};
 use crate::connection::ExecOptions;
 use crate::remote::{Answer, Become, Call, Job, RemoteError};
 use crate::template::{Templar, TemplateError};
@@ -81,6 +81,24 @@ pub(super) fn truth(templar: &Templar, keyword: &str, value: &Value, default: bo
     })
 }
 
+/// `timeout`: none for 0.
+fn time_limit(templar: &Templar, value: &Value) -> Result<Option<Duration>, TemplateError> {
+    const LONGEST: i64 = 100_000_000;
+    let evaluated = templar.value(value).map_err(|e| about("timeout", e))?;
+    if matches!(evaluated, Value::Null | Value::Omit) {
+        return Ok(None);
+    }
+    let Ok(seconds) = evaluated.to_text().trim().parse::<i64>() else {
+        let message = format!("The value {} could not be converted to 'int'.", repr(&evaluated));
+        return Err(about("timeout", TemplateError::message(message, origin(value))));
+    };
+    if !(0..=LONGEST).contains(&seconds) {
+        let message = format!("Timeout {seconds} is invalid, it must be between 0 and {LONGEST}.");
+        return Err(TemplateError::message(message, origin(value)));
+    }
+    Ok(u64::try_from(seconds).ok().filter(|n| *n > 0).map(Duration::from_secs))
+}
+
 impl OnHost<'_> {
     /// Where a pass runs, and how.
     pub(super) fn setting(&self, pass: &Pass) -> Result<Setting, TemplateError> {
@@ -118,15 +136,7 @@ impl OnHost<'_> {
         }
         let limit = context.timeout.as_ref().or(self.run.task.asynchronous.as_ref());
         let timeout = match limit {
-            Some(value) => pass
-                .templar
-                .value(value)
-                .map_err(|e| about("timeout", e))?
-                .to_text()
-                .trim()
-                .parse::<u64>()
-                .ok()
-                .filter(|t| *t > 0),
+            Some(value) => time_limit(&pass.templar, value)?,
             None => None,
         };
         Ok(Setting {
@@ -135,7 +145,7 @@ impl OnHost<'_> {
             check: flag("check_mode", &context.check_mode, options.check)?,
             diff: flag("diff", &context.diff, options.diff)?,
             environment: self.environment(pass)?,
-            timeout: timeout.map(Duration::from_secs),
+            timeout,
         })
     }
 
@@ -152,7 +162,16 @@ impl OnHost<'_> {
     fn environment(&self, pass: &Pass) -> Result<Vec<(String, String)>, TemplateError> {
         let mut out: Vec<(String, String)> = Vec::new();
         for entry in &self.run.task.context.environment {
-            let value = pass.templar.value(entry).map_err(|e| about("environment", e))?;
+            let value = match pass.templar.value(entry) {
+                Ok(value) => value,
+                // What is about to be gathered cannot be asked for yet.
+                Err(error)
+                    if error.is_undefined && action::remote_name(self.run.task.action.module).ends_with(".setup") =>
+                {
+                    continue;
+                }
+                Err(error) => return Err(about("environment", error)),
+            };
             for (key, value) in value.as_map().into_iter().flatten() {
                 let key = key.to_string();
                 out.retain(|(name, _)| *name != key);
@@ -176,6 +195,16 @@ impl RemoteHands<'_> {
         // Root does not have to become root.
         let is_root = worker.hello().uid == 0;
         let become_user = self.setting.become_user.as_ref().filter(|user| !(is_root && user.spec.user == "root"));
+        // A user who changes or goes is not to be held by a session with the old groups.
+        match job.module.as_str() {
+            "ansible.builtin.user" if !job.check => {
+                for name in job.calls.iter().filter_map(|call| call.args.get("name")?.as_str()) {
+                    worker.end_become(Some(name)).await?;
+                }
+            }
+            "ansible.builtin.group" if !job.check => worker.end_become(None).await?,
+            _ => {}
+        }
         worker.run(become_user, job, on_answer).await
     }
 

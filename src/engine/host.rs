@@ -57,6 +57,8 @@ struct State {
 /// A play under way.
 #[derive(Debug)]
 pub struct PlayRun {
+    /// How hosts are connected to where nothing says so.
+    pub connection: Arc<Map>,
     /// The play.
     pub play: Arc<Play>,
     /// What its tasks see.

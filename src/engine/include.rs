@@ -108,7 +108,7 @@ impl Engine {
             self.note_failure(run, host, Value::map(failure.clone()));
             self.own_result(run, host, Verdict::Failed, failure);
         }
-        self.settle(&run.run, hosts, walk.rescuable);
+        self.after_task(run, hosts, walk, false);
     }
 
     fn load_included(&self, run: &TaskRun, inclusion: &Inclusion, walk: &Walk) -> Result<Vec<Item>, Vec<Diagnostic>> {

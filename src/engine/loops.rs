@@ -57,8 +57,6 @@ impl OnHost<'_> {
             let no_log = self.flag(&templar, &task.context.no_log);
             if no_log {
                 item.label = Value::from("(censored due to no_log)");
-            } else if let Some(label) = control.label.as_ref().and_then(|label| templar.value(label).ok()) {
-                item.label = label;
             }
             passes.push(Pass { templar, item: Some(item), no_log });
         }
@@ -152,6 +150,7 @@ impl OnHost<'_> {
     fn item_done(&self, pass: &Pass, mut result: Map) -> Map {
         let Some(item) = &pass.item else { return result };
         self.note_delegate(self.delegate(pass));
+        let label = self.label(pass, item, &mut result);
         let verdict = result::verdict(&result);
         result.extend(item.layer());
         if matches!(verdict, Verdict::Ok | Verdict::Changed) {
@@ -166,11 +165,25 @@ impl OnHost<'_> {
         if verdict == Verdict::Failed {
             self.note_failed_item(ignored);
         }
-        self.engine.emit(Event::Item {
-            result: self.shown(pass, &result, verdict, ignored),
-            label: Arc::new(item.label.clone()),
-        });
+        self.engine.emit(Event::Item { result: self.shown(pass, &result, verdict, ignored), label: Arc::new(label) });
         result
+    }
+
+    /// What the item is called; a label that cannot be evaluated is the item's failure.
+    fn label(&self, pass: &Pass, item: &Item, result: &mut Map) -> Value {
+        let Some(label) = self.task().loop_control.label.as_ref().filter(|_| !pass.no_log) else {
+            return item.label.clone();
+        };
+        match self.with_register(pass, result).value(label) {
+            Ok(label) => label,
+            Err(error) => {
+                self.note(&error);
+                let message = format!("Failed to template loop_control.label: {}", error.message);
+                result.insert("failed".into(), Value::Bool(true));
+                result.insert("msg".into(), message.into());
+                item.label.clone()
+            }
+        }
     }
 
     /// Everything about all items, when they can go to the host in one request; `None` when they cannot.

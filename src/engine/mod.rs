@@ -61,6 +61,8 @@ pub struct RunOptions {
     pub become_password: Option<Secret>,
     /// Directories with roles.
     pub roles_path: Vec<PathBuf>,
+    /// Directories with collections.
+    pub collections_path: Vec<PathBuf>,
     /// Leave mistakes in included tasks for when they run.
     pub late: bool,
     /// The task to begin with.
@@ -131,6 +133,7 @@ impl Engine {
     ) -> Arc<Self> {
         let load = LoadOptions {
             roles_path: options.roles_path.clone(),
+            collections_path: options.collections_path.clone(),
             variables: world.extra.as_ref().clone(),
             late: options.late,
         };

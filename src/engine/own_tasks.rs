@@ -26,7 +26,8 @@ impl Engine {
             role: Some(role.clone()),
             params: role.params.clone(),
             tags: vec!["always".into()],
-            ..Context::default()
+            notify: Vec::new(),
+            ..role.around.clone()
         };
         let action = own_action("ansible.builtin.validate_argument_spec", block.span, args);
         let mut name = format!("Validating arguments against arg spec '{}'", spec.entry);

@@ -128,6 +128,7 @@ impl Engine {
         let max_fail = setting(&play.max_fail_percentage)?.and_then(|v| v.to_text().trim_end_matches('%').parse().ok());
         Ok(Arc::new(PlayRun {
             play: play.clone(),
+            connection: Arc::new(self.connection_vars()),
             vars: Arc::new(vars),
             handlers: RwLock::new(flatten(&play.handlers, 0)),
             members: RwLock::default(),
@@ -136,6 +137,25 @@ impl Engine {
             force_handlers: force.unwrap_or(self.options.force_handlers),
             max_fail_percentage: max_fail,
         }))
+    }
+
+    /// What tasks see of how hosts are connected to where nothing says so: the reference fills the same names in.
+    fn connection_vars(&self) -> Map {
+        let login = &self.options.login;
+        let timeout = login.timeout.map_or(10, |limit| i64::try_from(limit.as_secs()).unwrap_or(i64::MAX));
+        let mut out = Map::new();
+        let mut both = |names: [&str; 2], value: Value| names.map(|name| out.insert(name.into(), value.clone()));
+        both(["ansible_timeout", "ansible_ssh_timeout"], Value::Int(timeout));
+        both(["ansible_pipelining", "ansible_ssh_pipelining"], Value::Bool(false));
+        if let Some(user) = &login.user {
+            both(["ansible_user", "ansible_ssh_user"], user.as_str().into());
+        }
+        if let Some(port) = login.port {
+            both(["ansible_port", "ansible_ssh_port"], Value::Int(port.into()));
+        }
+        out.insert("ansible_connection".into(), login.connection.as_deref().unwrap_or("ssh").into());
+        out.insert("ansible_shell_executable".into(), "/bin/sh".into());
+        out
     }
 
     async fn batch(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>]) {
@@ -183,7 +203,8 @@ impl Engine {
         }
         let mut files: Vec<Arc<Map>> = Vec::new();
         for entry in &play.vars_files {
-            let task = TaskVars { vars_files: files.clone(), ..TaskVars::default() };
+            let search = Arc::new(vec![play.directory.clone()]);
+            let task = TaskVars { vars_files: files.clone(), search, ..TaskVars::default() };
             let scope = Scope::new(&self.world, &host.name, Some(host.play.vars.clone()), task);
             let templar = Templar::new(Arc::new(scope));
             let choices: Vec<Value> = match entry {

@@ -13,9 +13,10 @@ use super::include::What;
 use super::on_host::{Finished, OnHost};
 use super::play::role_layer;
 use super::walk::Walk;
-use crate::playbook::Task;
+use crate::action::BuiltIn;
+use crate::playbook::{TEMPLATED, Task, UNAVAILABLE, canonical_name};
 use crate::template::Templar;
-use crate::value::{Key, Map, Value};
+use crate::value::{Key, Map, Str, Value};
 use crate::vars::{Scope, TaskVars};
 
 /// The first template in a text.
@@ -56,6 +57,7 @@ impl TaskRun {
             search: Arc::new(search),
             parents: context.role.iter().flat_map(|role| role.brought_in_by()).collect(),
             environment: context.environment.clone(),
+            connection: connection_vars(&run.connection, context),
             ..TaskVars::default()
         };
         Self { task: task.clone(), run: run.clone(), vars }
@@ -76,6 +78,9 @@ impl Engine {
     /// Runs a task on hosts that are all alive.
     pub(super) async fn task(self: &Arc<Self>, task: &Arc<Task>, hosts: &[Arc<HostPlay>], walk: &Walk) {
         let Some(first) = hosts.first() else { return };
+        if task.action.module == TEMPLATED {
+            return Box::pin(self.templated(task, hosts, walk)).await;
+        }
         let run = Arc::new(TaskRun::new(task, &first.play));
         if !walk.handlers && !self.chosen(&run, first) {
             return;
@@ -102,6 +107,27 @@ impl Engine {
         };
         if task.is_include() && !self.is_aborted() {
             self.include(&run, asked, walk).await;
+        }
+    }
+
+    /// A task that names its module by a template: that task with the module that each host means.
+    async fn templated(self: &Arc<Self>, task: &Arc<Task>, hosts: &[Arc<HostPlay>], walk: &Walk) {
+        let mut groups: Vec<(String, Vec<Arc<HostPlay>>)> = Vec::new();
+        for host in hosts {
+            let run = TaskRun::new(task, &host.play);
+            let written = Str::trusted(task.action.written.as_str(), Some(task.action.span));
+            let name = run.templar(self, host).string(&written).map_or_else(|e| e.message, |name| name.to_text());
+            match groups.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, members)) => members.push(host.clone()),
+                None => groups.push((name, vec![host.clone()])),
+            }
+        }
+        for (name, members) in groups {
+            let info = canonical_name(&name, &task.context.collections, &BuiltIn);
+            let mut own = task.as_ref().clone();
+            own.action.module = info.map_or(UNAVAILABLE, |info| info.name);
+            own.action.written = name;
+            self.task(&Arc::new(own), &members, walk).await;
         }
     }
 
@@ -369,7 +395,7 @@ impl Engine {
     }
 
     /// What has to be settled once all hosts are through: who is lost, and whether that ends the play for everybody.
-    fn after_task(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk, once: bool) {
+    pub(super) fn after_task(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk, once: bool) {
         let failed = hosts.iter().any(|h| matches!(h.standing(), Standing::Failed | Standing::Unreachable));
         if failed && walk.rescuable && (once || self.is_fatal(run, &hosts[0])) {
             // All of them go on with the rescue; but only those on which a `run_once` task ran.
@@ -403,4 +429,16 @@ fn aggregated(before: &Value, value: &Value) -> Option<Value> {
         (Value::Str(before), Value::Str(value)) => Value::data(format!("{}{}", before.as_str(), value.as_str())),
         _ => return None,
     })
+}
+
+/// The play's connection variables, with the task's own connection where that is named plainly.
+fn connection_vars(play: &Arc<Map>, context: &crate::playbook::Context) -> Arc<Map> {
+    match &context.connection {
+        Some(Value::Str(name)) if !name.is_template() => {
+            let mut own = play.as_ref().clone();
+            own.insert("ansible_connection".into(), Value::Str(name.clone()));
+            Arc::new(own)
+        }
+        _ => play.clone(),
+    }
 }

@@ -84,6 +84,9 @@ fn moved(name: &str) -> Option<&'static str> {
 /// The module of a task whose own module exists, but not here. It fails when it is run.
 pub const UNAVAILABLE: &str = "rplay.unavailable";
 
+/// The module of a task that names it by a template; which one it is shows when the task runs.
+pub const TEMPLATED: &str = "rplay.templated";
+
 /// Modules of ansible.builtin that may be written without their collection and may not be built in.
 const BUILTIN: &[&str] = &[
     "apt_key",
@@ -210,7 +213,7 @@ impl Loader<'_> {
         let words = [keywords::TASK, keywords::SHARED, keywords::CONDITIONAL];
         let known = words.iter().flat_map(|set| set.iter().copied());
         self.report(
-            Diagnostic::error("playbook::unknown-keyword", format!("`{name}` is not a keyword of a task"))
+            Diagnostic::error("playbook::unknown-keyword", format!("'{name}' is not a valid attribute for a Task"))
                 .at(key.span)
                 .label("not a keyword here")
                 .suggest(name, known),
@@ -252,6 +255,7 @@ impl Loader<'_> {
         let (written, mut args, rest) = self.module_and_args(name_node, args_node)?;
         let info = match canonical_name(written.as_str(), collections, self.catalog()) {
             Some(info) => info,
+            None if crate::value::holds_jinja(&written) => ModuleInfo { name: TEMPLATED, free_form: true },
             None if is_elsewhere(&written) => ModuleInfo { name: UNAVAILABLE, free_form: true },
             None => {
                 self.unknown_in_task(&Node { kind: crate::source::NodeKind::Str(written), ..name_node.clone() });
@@ -266,7 +270,7 @@ impl Loader<'_> {
             self.extra_args(more, &mut args, &mut args_template);
         }
         let action = Action { module: info.name, written, span: key.span, args, args_template };
-        if action.args_template.is_none() && action.module != UNAVAILABLE {
+        if action.args_template.is_none() && !matches!(action.module, UNAVAILABLE | TEMPLATED) {
             self.check_args(&action, &info, value);
         }
         Some((action, local))
@@ -279,7 +283,7 @@ impl Loader<'_> {
             // `action: module key=value`, or `action: {module: …, key: value}`.
             if let Some(line) = name.as_str() {
                 let line_text = Str::trusted(line, Some(name.span));
-                let (module, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+                let (module, rest) = first_word(line);
                 return Some((module.to_owned(), Map::new(), Some(piece(rest.trim(), &line_text))));
             }
             let Some(module) = name.get("module").and_then(Node::as_str) else {
@@ -292,6 +296,9 @@ impl Loader<'_> {
             };
             let mut map = name.to_value().as_map().cloned().unwrap_or_default();
             map.shift_remove("module");
+            if let Some(Value::Map(nested)) = map.shift_remove("args") {
+                map.extend(nested.iter().map(|(key, value)| (key.clone(), value.clone())));
+            }
             return Some((module.to_owned(), map, None));
         };
         let module = name.as_str().unwrap_or_default().to_owned();
@@ -323,14 +330,15 @@ impl Loader<'_> {
         span: Span,
         module: &str,
     ) {
-        if !raw && line.is_template() && is_one_expression(line.as_str()) {
+        let dictionary = ["add_host", "group_by", "set_fact"].iter().any(|name| module.ends_with(&format!(".{name}")));
+        if (!raw || dictionary) && line.is_template() && is_one_expression(line.as_str()) {
             *template = Some(line.clone());
             return;
         }
         let command = ["command", "shell", "raw", "script"].iter().any(|name| module.ends_with(&format!(".{name}")));
         let parsed = parse_free_form(line.as_str(), command);
         for (key, value) in parsed.pairs {
-            args.insert(Key::from(key), Value::Str(piece(&value, line)));
+            args.insert(Key::Str(piece(&key, line)), Value::Str(piece(&value, line)));
         }
         if parsed.rest.is_empty() {
             return;
@@ -369,6 +377,22 @@ impl Loader<'_> {
             _ => self.report(Diagnostic::error("playbook::arguments", "`args` must be a dictionary").at(more.span)),
         }
     }
+}
+
+/// The first word of a line, a template being one with what it touches, and the rest.
+fn first_word(line: &str) -> (&str, &str) {
+    let mut depth = 0usize;
+    let mut before = '\0';
+    for (at, c) in line.char_indices() {
+        match (before, c) {
+            ('{', '{') => depth += 1,
+            ('}', '}') => depth = depth.saturating_sub(1),
+            (_, c) if c.is_whitespace() && depth == 0 && at > 0 => return (&line[..at], &line[at..]),
+            _ => {}
+        }
+        before = c;
+    }
+    (line, "")
 }
 
 /// Whether text is `{{ … }}` and nothing else.

@@ -16,7 +16,9 @@ impl Loader<'_> {
             NodeKind::Null => return Vec::new(),
             NodeKind::List(items) => items,
             _ => {
-                let message = format!("`{what}` must be a list of tasks, not {}", node.describe());
+                let shown = node.to_value().to_text();
+                let message =
+                    format!("A malformed block was encountered while loading {what}: {shown} should be a list or None");
                 self.report(
                     Diagnostic::error("playbook::not-a-list", message).at(node.span).help("each task begins with `- `"),
                 );

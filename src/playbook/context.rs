@@ -201,14 +201,25 @@ pub(super) fn unknown_keywords(node: &Node, what: &str, known: &[&[&str]], loade
             continue;
         }
         let all = known.iter().flat_map(|set| set.iter().copied());
-        let mut diagnostic =
-            Diagnostic::error("playbook::unknown-keyword", format!("`{name}` is not a keyword of a {what}"))
-                .at(key.span)
-                .label("not a keyword here")
-                .suggest(name, all);
+        let mut diagnostic = Diagnostic::error("playbook::unknown-keyword", invalid_keyword(name, what))
+            .at(key.span)
+            .label("not a keyword here")
+            .suggest(name, all);
         if diagnostic.help_text().is_none() && keywords::TASK.contains(&name) {
             diagnostic = diagnostic.help("this is a keyword of tasks");
         }
         loader.report(diagnostic);
     }
+}
+
+/// The reference's sentence for a keyword that is none.
+fn invalid_keyword(name: &str, what: &str) -> String {
+    let kind = match what {
+        "play" => "a Play",
+        "block" => "a Block",
+        "playbook import" => "a PlaybookInclude",
+        "loop_control" => "a LoopControl",
+        other => other,
+    };
+    format!("'{name}' is not a valid attribute for {kind}")
 }

@@ -23,6 +23,8 @@ const LATE: &[&str] =
 pub struct Options {
     /// Directories with roles, beside `roles` next to the playbook.
     pub roles_path: Vec<PathBuf>,
+    /// Directories with `ansible_collections`, beside `collections` next to the playbook.
+    pub collections_path: Vec<PathBuf>,
     /// Variables that imports may use in their file names: those of the command line.
     pub variables: Map,
     /// What the reference finds out only when a task runs is left for then: arguments, template syntax, files that are not

@@ -26,7 +26,7 @@ use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 use crate::value::{Map, Str, Value};
 
-pub use action::{Action, ArgProblem, Catalog, ModuleInfo, UNAVAILABLE, canonical_name};
+pub use action::{Action, ArgProblem, Catalog, ModuleInfo, TEMPLATED, UNAVAILABLE, canonical_name};
 pub use check::META_ACTIONS;
 pub use context::{Context, Setting};
 pub use free_form::{FreeForm, parse_free_form, split_words};
@@ -149,7 +149,7 @@ impl Block {
 }
 
 /// One task.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Task {
     /// `name`.
     pub name: Option<Str>,

@@ -27,7 +27,7 @@ impl Loader<'_> {
         let mut plays = Vec::new();
         match root.as_list() {
             Some([]) => {
-                let message = "a playbook must have at least one play";
+                let message = "A playbook must contain at least one play";
                 self.report(Diagnostic::error("playbook::empty", message).at(root.span));
             }
             Some(items) => items.iter().for_each(|item| self.play_or_import(item, outer, &mut plays)),
@@ -109,7 +109,15 @@ impl Loader<'_> {
             return None;
         };
         let pattern_ok = !hosts.is_null() && hosts.as_map().is_none() && hosts.as_str().is_none_or(|s| !s.is_empty());
-        if !pattern_ok {
+        if node.get("user").is_some() && node.get("remote_user").is_some() {
+            let message = "both 'user' and 'remote_user' are set for this play. The use of 'user' is deprecated, and \
+                           should be removed";
+            self.report(Diagnostic::error("playbook::user", message).at(node.span));
+        }
+        if hosts.as_list().is_some_and(<[Node]>::is_empty) {
+            let message = "Hosts list cannot be empty. Please check your playbook";
+            self.report(Diagnostic::error("playbook::hosts", message).at(hosts.span));
+        } else if !pattern_ok {
             let message = "`hosts` must be a pattern or a list of patterns";
             self.report(Diagnostic::error("playbook::hosts", message).at(hosts.span));
         }
@@ -181,7 +189,7 @@ impl Loader<'_> {
         for entry in node.as_list().unwrap_or_default() {
             unknown_keywords(entry, "prompt", &[keywords::VARS_PROMPT], self);
             let Some(name) = entry.get("name").and_then(Node::as_str).filter(|n| is_identifier(n)) else {
-                let message = "a prompt must have the `name` of a variable";
+                let message = "Invalid vars_prompt data structure, missing 'name' key";
                 self.report(Diagnostic::error("playbook::vars-prompt", message).at(entry.span));
                 continue;
             };

@@ -34,6 +34,8 @@ pub struct Role {
     pub identity: String,
     /// How it came into the play.
     pub used: Used,
+    /// What the role inherits: keywords and variables of what brings it in.
+    pub around: Context,
 }
 
 /// What a role's `meta/argument_specs` says of an entry point.
@@ -143,7 +145,10 @@ impl Loader<'_> {
     pub(super) fn roles(&mut self, node: &Node, context: &Context) -> Vec<Item> {
         let Some(list) = node.as_list() else {
             if !node.is_null() {
-                let message = format!("`roles` must be a list of roles, not {}", node.describe());
+                let message = format!(
+                    "A malformed role declaration was encountered. `roles` must be a list, not {}",
+                    node.describe()
+                );
                 self.report(Diagnostic::error("playbook::not-a-list", message).at(node.span));
             }
             return Vec::new();
@@ -155,6 +160,11 @@ impl Loader<'_> {
     fn role_entry(&mut self, node: &Node, outer: &Context, used: Used) -> Vec<Item> {
         if node.as_str().is_some() {
             let Some(name) = self.static_text(node, "a role", outer) else { return Vec::new() };
+            if name.contains(',') {
+                let message = format!("Invalid old style role requirement: {name}");
+                self.report(Diagnostic::error("playbook::role", message).at(node.span));
+                return Vec::new();
+            }
             let options = RoleOptions { span: Some(node.span), used, ..RoleOptions::default() };
             return self.role(&name, Some(node.span), &options, outer);
         }
@@ -192,12 +202,14 @@ impl Loader<'_> {
     /// A role: its dependencies, then its tasks as a block.
     pub(super) fn role(&mut self, name: &str, span: Option<Span>, options: &RoleOptions, outer: &Context) -> Vec<Item> {
         let Some(path) = self.find_role(name, span, outer) else { return Vec::new() };
-        if self.loading_roles.contains(&path) || self.loading_roles.len() > MAX_DEPTH {
+        // A role may import another of its own files.
+        let loaded = path.join("tasks").join(options.tasks_from.as_deref().unwrap_or("main"));
+        if self.loading_roles.contains(&loaded) || self.loading_roles.len() > MAX_DEPTH {
             let message = format!("the role `{name}` depends on itself");
             self.report(Diagnostic::error("playbook::role-loop", message).or_at(span));
             return Vec::new();
         }
-        self.loading_roles.push(path.clone());
+        self.loading_roles.push(loaded);
         // A role is called what it is used by; one that is used by its path, what its directory is called.
         let direct = paths::expand_home(name).is_absolute() || name.starts_with('.');
         let short = path.file_name().filter(|_| direct).map(|n| n.to_string_lossy().into_owned());
@@ -221,6 +233,7 @@ impl Loader<'_> {
             params: outer.params.clone(),
             identity: options.identity(&path),
             used: options.used,
+            around: outer.clone(),
             path: path.clone(),
         });
         let mut context = outer.clone();
@@ -256,6 +269,9 @@ impl Loader<'_> {
 
     fn find_role(&mut self, name: &str, span: Option<Span>, outer: &Context) -> Option<PathBuf> {
         let direct = paths::expand_home(name);
+        if let Some(path) = self.collection_role(name, &outer.collections) {
+            return Some(path);
+        }
         let mut places = vec![self.directory.join("roles")];
         places.extend(self.options().roles_path.iter().cloned());
         // A role beside the one that uses it.
@@ -280,6 +296,24 @@ impl Loader<'_> {
             None => diagnostic,
         });
         None
+    }
+
+    /// A role of a collection: named in full, or one of the collections that are searched has it.
+    fn collection_role(&self, name: &str, collections: &[String]) -> Option<PathBuf> {
+        let wanted: Vec<String> = match name.split('.').count() {
+            3.. => vec![name.to_owned()],
+            1 => collections.iter().map(|collection| format!("{collection}.{name}")).collect(),
+            _ => return None,
+        };
+        let own = [self.directory.join("collections")];
+        let places: Vec<&PathBuf> = own.iter().chain(&self.options().collections_path).collect();
+        wanted.iter().find_map(|full| {
+            let mut parts = full.splitn(3, '.');
+            let (namespace, collection, role) = (parts.next()?, parts.next()?, parts.next()?);
+            let inside: PathBuf =
+                ["ansible_collections", namespace, collection, "roles", &role.replace('.', "/")].iter().collect();
+            places.iter().map(|place| place.join(&inside)).find(|path| path.is_dir()).map(|path| paths::clean(&path))
+        })
     }
 
     fn nearest_role(&self, name: &str, places: &[PathBuf]) -> Option<String> {

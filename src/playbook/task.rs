@@ -69,7 +69,8 @@ impl Loader<'_> {
             }
             Some(name) => Some(Str::trusted(name, Some(register.span))),
             None => {
-                let message = "`register` must be the name of a variable";
+                let shown = register.to_value().to_text();
+                let message = format!("Invalid variable name in 'register' specified: '{shown}'");
                 self.report(Diagnostic::error("playbook::register", message).at(register.span));
                 None
             }

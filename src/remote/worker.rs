@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rplay_protocol::{self as protocol, CHUNK, Frame, HEADER_LEN, Header, Hello, MAGIC, Reply, Request};
@@ -24,6 +24,7 @@ pub struct Worker {
     shared: Arc<Shared>,
     next: AtomicU64,
     routes: Mutex<HashMap<Become, Arc<Route>>>,
+    next_route: AtomicU32,
     hello: Hello,
     _handle: ProcessHandle,
 }
@@ -123,7 +124,15 @@ impl Worker {
             // Whoever still waits learns it by the end of its channel.
             reader.waiting().clear();
         });
-        Ok(Arc::new(Self { frames, shared, next: AtomicU64::new(1), routes: Mutex::default(), hello, _handle: handle }))
+        Ok(Arc::new(Self {
+            frames,
+            shared,
+            next: AtomicU64::new(1),
+            routes: Mutex::default(),
+            next_route: AtomicU32::new(1),
+            hello,
+            _handle: handle,
+        }))
     }
 
     /// What the worker said of itself.
@@ -158,6 +167,21 @@ impl Worker {
         guard.armed = false;
         self.shared.waiting().remove(&id);
         outcome
+    }
+
+    /// Ends become sessions, those of one user or all, so that the next task starts with the rights of the day.
+    pub async fn end_become(&self, user: Option<&str>) -> Result<(), RemoteError> {
+        let ended: Vec<Arc<Route>> = {
+            let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+            let meant = |who: &Become| user.is_none_or(|user| who.spec.user == user);
+            let keys: Vec<Become> = routes.keys().filter(|who| meant(who)).cloned().collect();
+            keys.iter().filter_map(|who| routes.remove(who)).collect()
+        };
+        for route in ended {
+            let id = self.next.fetch_add(1, Ordering::Relaxed);
+            self.send(Frame::new(id, 0, &Request::EndBecome { route: route.number }, Vec::new())?).await?;
+        }
+        Ok(())
     }
 
     async fn converse(
@@ -267,8 +291,10 @@ impl Worker {
     async fn route(&self, user: &Become) -> Result<u32, RemoteError> {
         let route = {
             let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-            let number = u32::try_from(routes.len() + 1).unwrap_or(u32::MAX);
-            let new = || Arc::new(Route { number, up: OnceCell::new() });
+            let new = || {
+                let number = self.next_route.fetch_add(1, Ordering::Relaxed);
+                Arc::new(Route { number, up: OnceCell::new() })
+            };
             routes.entry(user.clone()).or_insert_with(new).clone()
         };
         route.up.get_or_init(|| self.open(route.number, user)).await.clone()?;

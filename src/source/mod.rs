@@ -4,6 +4,7 @@
 //! place it comes from with a [`Span`] of twelve bytes.
 
 mod node;
+mod padding;
 mod resolve;
 mod yaml;
 

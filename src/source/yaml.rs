@@ -6,6 +6,7 @@ use std::path::Path;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
+use super::padding::Padding;
 use super::{Node, NodeKind, Span, register, resolve_plain};
 use crate::diagnostic::Diagnostic;
 
@@ -38,34 +39,48 @@ pub fn load_text(name: &str, path: Option<&Path>, text: String) -> Result<Option
     }
     let whole = register(name, path, text);
     let source = whole.source();
-    let mut loader = Loader {
-        parser: Parser::new_from_str(&source.text),
-        whole,
-        offsets: Offsets::new(&source.text),
-        anchors: HashMap::new(),
-        nodes: 0,
-    };
-    loader.document()
+    let mut padding = Padding::default();
+    loop {
+        let padded = padding.apply(&source.text);
+        let text = padded.as_deref().unwrap_or(&source.text);
+        let mut loader = Loader {
+            parser: Parser::new_from_str(text),
+            whole,
+            offsets: Offsets::new(text, padding.shifts(&source.text)),
+            anchors: HashMap::new(),
+            nodes: 0,
+            stumbled: std::cell::RefCell::default(),
+        };
+        let outcome = loader.document();
+        let stumbled = loader.stumbled.take();
+        let again = stumbled.is_some_and(|(line, message)| padding.deepen(&source.text, line, &message));
+        if outcome.is_ok() || !again {
+            return outcome;
+        }
+    }
 }
 
 /// From the scanner's character index to a byte offset.
-struct Offsets(Option<Vec<u32>>);
+struct Offsets {
+    bytes: Option<Vec<u32>>,
+    shifts: Vec<(usize, usize)>,
+}
 
 impl Offsets {
-    fn new(text: &str) -> Self {
-        if text.is_ascii() {
-            return Self(None);
-        }
-        let table = text.char_indices().map(|(at, _)| u32::try_from(at).unwrap_or(u32::MAX)).collect();
-        Self(Some(table))
+    fn new(text: &str, shifts: Vec<(usize, usize)>) -> Self {
+        let table = || text.char_indices().map(|(at, _)| u32::try_from(at).unwrap_or(u32::MAX)).collect();
+        Self { bytes: (!text.is_ascii()).then(table), shifts }
     }
 
     fn byte(&self, marker: &Marker, whole: &Span) -> usize {
         let end = whole.end as usize;
-        match &self.0 {
-            None => marker.index().min(end),
-            Some(table) => table.get(marker.index()).map_or(end, |at| *at as usize),
-        }
+        let at = match &self.bytes {
+            None => marker.index(),
+            Some(table) => table.get(marker.index()).map_or(usize::MAX, |at| *at as usize),
+        };
+        let before = self.shifts.partition_point(|(place, _)| *place <= at);
+        let spaces = before.checked_sub(1).and_then(|last| self.shifts.get(last)).map_or(0, |(_, spaces)| *spaces);
+        at.saturating_sub(spaces).min(end)
     }
 }
 
@@ -75,6 +90,8 @@ struct Loader<'a> {
     offsets: Offsets,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    /// The line and message of the scanner's error.
+    stumbled: std::cell::RefCell<Option<(usize, String)>>,
 }
 
 type Step<'a> = (Event<'a>, saphyr_parser::Span);
@@ -110,6 +127,7 @@ impl<'a> Loader<'a> {
     }
 
     fn scan_error(&self, e: &ScanError) -> YamlError {
+        *self.stumbled.borrow_mut() = Some((e.marker().line(), e.info().to_owned()));
         let error = self.error("yaml::syntax", format!("this is not YAML: {}", e.info()), *e.marker());
         match self.hint(e) {
             Some(hint) => error.help(hint),
@@ -296,6 +314,16 @@ mod tests {
 
     fn value(text: &str) -> serde_json::Value {
         load_text("<test>", None, text.to_owned()).unwrap().unwrap().to_value().to_json()
+    }
+
+    #[test]
+    fn what_is_in_brackets_or_quotes_need_not_be_indented() {
+        let text = "- a: {\n\"x\": 1,\n  \"y\": [2,\n3]\n}\n  b: \"one\ntwo\"\n  c: end\n";
+        let node = load_text("t", None, text.to_owned()).unwrap().unwrap();
+        let json = node.to_value().to_json();
+        assert_eq!(json, serde_json::json!([{"a": {"x": 1, "y": [2, 3]}, "b": "one two", "c": "end"}]));
+        let last = node.as_list().unwrap()[0].get("c").unwrap();
+        assert_eq!((last.span.start as usize, last.span.end as usize), (text.len() - 4, text.len() - 1));
     }
 
     #[test]

@@ -59,6 +59,11 @@ impl TemplateError {
                 out.is_undefined = true;
                 let name = detail.strip_prefix('`').and_then(|rest| rest.split('`').next()).unwrap_or_default();
                 (out.message, out.undefined) = undefined(name, &detail);
+                if detail == crate::value::UNDEFINED_INSIDE
+                    && let Some(attribute) = text.and_then(|text| named_attribute(text.as_str()))
+                {
+                    out.message = format!("object of type 'dict' has no attribute '{attribute}'");
+                }
                 if mandatory {
                     out.is_undefined = false;
                     out.message = match out.undefined.take() {
@@ -84,6 +89,12 @@ impl TemplateError {
                 out.is_undefined = true;
                 out.message = format!("'{name}' is undefined");
                 out.undefined = Some(name);
+            }
+            _ if detail.starts_with("unable to calculate") && detail.contains(" // 0") => {
+                out.message = "Error rendering template: integer division or modulo by zero".to_owned();
+            }
+            _ if detail.starts_with("unable to calculate") && detail.contains(" / 0") => {
+                out.message = "Error rendering template: division by zero".to_owned();
             }
             _ => {}
         }
@@ -129,6 +140,14 @@ const MANDATORY: &str = "The filter plugin 'ansible.builtin.mandatory' failed: "
 #[derive(Debug, thiserror::Error)]
 #[error("a mandatory variable is not defined")]
 pub(super) struct Mandatory;
+
+/// The attribute that a filter of the template is told to take, as in `map(attribute='name')`: what is missing in its result.
+fn named_attribute(text: &str) -> Option<&str> {
+    let rest = text.split_once("attribute=")?.1;
+    let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let name = rest.get(1..)?.split(quote).next()?;
+    name.rsplit('.').next()
+}
 
 /// The reference's sentence for something undefined, and the top-level name when it is one.
 fn undefined(name: &str, detail: &str) -> (String, Option<String>) {

@@ -113,6 +113,49 @@ impl Root {
     }
 }
 
+/// A result of the engine's as a value. Text of the user's that went through untouched is still the user's.
+pub(super) fn to_value(value: &Jinja) -> Result<Value, minijinja::Error> {
+    if let Some(list) = value.downcast_object_ref::<LazyList>() {
+        return settle(&Value::List(list.items.clone()), &list.root);
+    }
+    if let Some(map) = value.downcast_object_ref::<LazyMap>() {
+        return settle(&Value::Map(map.map.clone()), &map.root);
+    }
+    Value::from_jinja(value)
+}
+
+/// A value with every template in it evaluated.
+fn settle(value: &Value, root: &Arc<Root>) -> Result<Value, minijinja::Error> {
+    match value {
+        Value::Str(text) if text.is_template() => {
+            to_value(&engine::render_inline(root, text).map_err(TemplateError::into_engine)?)
+        }
+        Value::List(_) | Value::Map(_) if !value.has_templates() => Ok(value.clone()),
+        Value::List(items) => {
+            let settled = items.iter().map(|item| settle(item, root)).filter(|item| !matches!(item, Ok(Value::Omit)));
+            settled.collect::<Result<Vec<_>, _>>().map(Value::list)
+        }
+        Value::Map(map) => {
+            let mut out = Map::with_capacity(map.len());
+            for (key, item) in map.iter() {
+                let key = match key {
+                    Key::Str(text) if text.is_template() => {
+                        let key = settle(&Value::Str(text.clone()), root)?;
+                        Key::from_value(&key).unwrap_or_else(|| Key::from(key.to_text()))
+                    }
+                    other => other.clone(),
+                };
+                match settle(item, root)? {
+                    Value::Omit => {}
+                    item => drop(out.insert(key, item)),
+                }
+            }
+            Ok(Value::map(out))
+        }
+        other => Ok(other.clone()),
+    }
+}
+
 struct Guard;
 
 impl Guard {

@@ -64,6 +64,12 @@ pub struct Templar {
     root: Arc<lazy::Root>,
 }
 
+/// The name in `{{ name }}`, when there is nothing else.
+fn only_name(text: &str) -> Option<&str> {
+    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
+    crate::value::is_variable_name(inner).then_some(inner)
+}
+
 /// What an expression that comes from a host, or from a template, is answered.
 pub const UNTRUSTED: &str = "Encountered untrusted template or expression.";
 
@@ -142,14 +148,21 @@ impl Templar {
         if !text.is_template() {
             return Ok(Value::Str(text.clone()));
         }
+        // A variable's own text stays what it is: the user's, with its place.
+        if let Some(Variable::Value(Value::Str(same))) = only_name(text.as_str()).and_then(|n| self.variables().get(n))
+            && same.is_trusted()
+            && !same.is_template()
+        {
+            return Ok(Value::Str(same));
+        }
         let value = engine::render_inline(&self.root, text).map_err(|e| self.explain(e))?;
-        Value::from_jinja(&value).map_err(|e| self.explain(TemplateError::new(&e, Some(text))))
+        lazy::to_value(&value).map_err(|e| self.explain(TemplateError::new(&e, Some(text))))
     }
 
     /// An expression without braces, as `when` and `until` hold it.
     pub fn expression(&self, text: &Str) -> Result<Value, TemplateError> {
         let value = engine::evaluate(&self.root, text).map_err(|e| self.explain(e))?;
-        Value::from_jinja(&value).map_err(|e| self.explain(TemplateError::new(&e, Some(text))))
+        lazy::to_value(&value).map_err(|e| self.explain(TemplateError::new(&e, Some(text))))
     }
 
     /// A condition: a truth value, or an expression that comes to one. Anything else is an error, as in ansible-core 2.19.

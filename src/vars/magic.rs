@@ -47,6 +47,7 @@ pub(super) const NAMES: &[&str] = &[
     "ansible_play_hosts_all",
     "ansible_play_name",
     "ansible_play_role_names",
+    "ansible_playbook_python",
     "ansible_role_name",
     "ansible_role_names",
     "ansible_run_tags",
@@ -97,6 +98,7 @@ impl Scope {
             "ansible_run_tags" => list(&info.tags),
             "ansible_skip_tags" => list(&info.skip_tags),
             "ansible_version" => version(),
+            "ansible_playbook_python" => python().into(),
             "ansible_config_file" => info.config_file.as_ref().map_or(Value::Null, |p| p.display().to_string().into()),
             "ansible_inventory_sources" => {
                 self.world.inventory().sources.iter().map(|p| absolute(p.clone()).display().to_string()).collect()
@@ -186,4 +188,11 @@ fn version() -> Value {
         out.insert(name.into(), Value::Int(number));
     }
     out.into()
+}
+
+/// The Python of this machine, for tasks that run it here; rplay itself has no use for it.
+fn python() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join("python3")).find(|file| file.is_file());
+    found.map_or_else(|| "/usr/bin/python3".to_owned(), |file| file.display().to_string())
 }

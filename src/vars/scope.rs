@@ -68,6 +68,8 @@ pub struct TaskVars {
     pub parents: Vec<(String, PathBuf)>,
     /// The host that the task is delegated to.
     pub delegate: Option<String>,
+    /// How the host is connected to, for tasks that ask: the weakest of all.
+    pub connection: Arc<Map>,
 }
 
 /// What one host sees at one point.
@@ -117,6 +119,14 @@ impl Scope {
             if let Some(play) = &play {
                 let roles = play.roles.read().unwrap_or_else(PoisonError::into_inner);
                 roles.iter().rev().for_each(|role| push(&role.defaults));
+            }
+            if !task.connection.is_empty() {
+                let known = |name: &str| layers.iter().find_map(|layer| layer.get(name)).cloned();
+                let address = known("ansible_host").or_else(|| known("ansible_ssh_host"));
+                let address = address.unwrap_or_else(|| Value::from(host));
+                let own = ["ansible_host", "ansible_ssh_host"].map(|name| (Key::from(name), address.clone()));
+                layers.push(task.connection.clone());
+                layers.push(Arc::new(Map::from_iter(own)));
             }
         }
         Self { world: world.clone(), host: Arc::from(host), play, task, store, layers }

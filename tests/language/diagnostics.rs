@@ -75,7 +75,7 @@ fn everything_static_at_once() {
             "site.yml:10:24 Syntax error in template: unexpected end of input, expected end of variable block",
             "site.yml:11:13 Syntax error in template: unexpected end of variable block",
             "site.yml:12:7 this task has no module to run",
-            "site.yml:14:22 `loop_vra` is not a keyword of a loop_control did you mean `loop_var`?",
+            "site.yml:14:22 'loop_vra' is not a valid attribute for a LoopControl did you mean `loop_var`?",
             "site.yml:16:15 no handler is called `restrat`, and none listens to it did you mean `restart`?",
             "site.yml:17:13 invalid meta action requested: end_paly did you mean `end_play`?",
             "site.yml:18:7 Cannot execute 'end_role' from outside of a role",
@@ -85,12 +85,12 @@ fn everything_static_at_once() {
             "site.yml:25:13 `loop` must be a list, not a number",
             "site.yml:26:7 duplicate loop in task",
             "site.yml:28:17 Invalid variable name in 'register' specified: 'a-b'",
-            "site.yml:2:3 `taks` is not a keyword of a play did you mean `tasks`?",
+            "site.yml:2:3 'taks' is not a valid attribute for a Play did you mean `tasks`?",
             "site.yml:30:14 `1x` is not a valid variable name",
             "site.yml:31:11 the role 'roel' was not found",
             "site.yml:34:23 Using 'include_role' as a handler is not supported.",
-            "site.yml:6:7 `wehn` is not a keyword of a task did you mean `when`?",
-            "site.yml:7:7 `regster` is not a keyword of a task did you mean `register`?",
+            "site.yml:6:7 'wehn' is not a valid attribute for a Task did you mean `when`?",
+            "site.yml:7:7 'regster' is not a valid attribute for a Task did you mean `register`?",
             "site.yml:8:7 `comand` is neither a keyword of a task nor a module that rplay has did you mean `command`?",
             "site.yml:9:14 copy: Unsupported parameters: srcs did you mean `src`?",
         ],
@@ -135,7 +135,7 @@ first
             "site.yml:10:26 Error while resolving value for 'msg': 'nope' is undefined",
             "site.yml:17:21 'nope' is undefined",
             "site.yml:20:14 'nope' is undefined",
-            "site.yml:25:24 'nope' is undefined",
+            "site.yml:25:24 Error processing keyword 'delegate_to': 'nope' is undefined",
             "site.yml:2:37 Error while resolving value for 'msg': 'sever_name' is undefined",
             "site.yml:5:13 Error while evaluating conditional: 'nope' is undefined",
             "site.yml:8:17 'nope' is undefined",
@@ -224,7 +224,7 @@ fn conditions_that_cannot_be_right_are_warned_of() {
 #[test]
 fn files_that_are_no_playbooks() {
     check("=== site.yml\n", &["nowhere `site.yml` holds no plays"]);
-    check("=== site.yml\n[]\n", &["site.yml:1:1 a playbook must have at least one play"]);
+    check("=== site.yml\n[]\n", &["site.yml:1:1 A playbook must contain at least one play"]);
     check("=== site.yml\nhosts: all\n", &["site.yml:1:1 a playbook must be a list of plays, not a dictionary"]);
     check("=== site.yml\n- name: x\n  tasks: []\n", &["site.yml:1:3 this play has no `hosts`"]);
     check(

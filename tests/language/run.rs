@@ -97,7 +97,8 @@ fn extra(text: &str, root: &Path) -> Map {
 pub fn run(root: &Path, words: &[String]) -> Ran {
     let args = Args::parse(words, root);
     let refused = |diagnostics: Vec<Diagnostic>| Ran { trace: "ERROR\n".into(), events: Vec::new(), diagnostics };
-    let load = Options { roles_path: Vec::new(), variables: args.extra.clone(), late: false };
+    let load =
+        Options { roles_path: Vec::new(), collections_path: Vec::new(), variables: args.extra.clone(), late: false };
     let mut loader = Loader::new(&BuiltIn, load, root.to_path_buf());
     let playbook = match loader.playbook(&root.join("site.yml")) {
         Ok(playbook) => playbook,
@@ -134,6 +135,7 @@ pub fn run(root: &Path, words: &[String]) -> Ran {
         login: Login { become_: args.become_, ..Login::default() },
         become_password: None,
         roles_path: Vec::new(),
+        collections_path: Vec::new(),
         start_at_task: args.start_at_task,
     };
     let events: Arc<Mutex<Vec<Event>>> = Arc::default();

@@ -15,7 +15,7 @@ pub use frame::{Frame, FrameError, HEADER_LEN, Header, MAX_MESSAGE, MAX_PAYLOAD}
 pub use message::{BecomeSpec, Call, Hello, Object, Reply, Request, Run, Stream};
 
 /// Version of the messages; a worker of another version is replaced, not talked to.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What a worker writes before its first frame, so that login noise can be told from the protocol.
 pub const MAGIC: &[u8; 8] = b"\0rplay1\n";

@@ -24,6 +24,11 @@ pub enum Request {
         /// How to become whom. A password is the frame's payload, never part of the message.
         spec: BecomeSpec,
     },
+    /// Close a become session when what it has under way is done; not answered, but done before the next request is taken.
+    EndBecome {
+        /// Its route.
+        route: u32,
+    },
     /// Stop the request with this frame's id: its commands are ended, later calls of it are not begun.
     Cancel,
     /// End the worker as soon as nothing is under way.

@@ -64,6 +64,15 @@ impl Sessions {
         }
     }
 
+    /// Ends one session when what it has under way is done: its user is about to change, or to go.
+    pub(super) fn end(&mut self, route: u32) {
+        if let Some(session) = self.sessions.remove(&route) {
+            drop(session.frames);
+            // A relay that panicked has ended too.
+            let _ = session.thread.join();
+        }
+    }
+
     /// Ends all sessions when what they have under way is done.
     pub(super) fn finish(self) {
         for (_, session) in self.sessions {

@@ -62,6 +62,7 @@ pub fn serve(input: impl Read, output: impl Write + Send + 'static) -> Result<()
         }
         match frame.decode::<Request>() {
             Ok(Request::StartBecome { route, spec }) => sessions.start(frame.id, route, spec, frame.payload),
+            Ok(Request::EndBecome { route }) => sessions.end(route),
             Ok(Request::Exit) => break true,
             Ok(request) => requests.take(frame.id, request, frame.payload),
             Err(e) => out.error(frame.id, 0, "protocol", &e.to_string()),

@@ -52,7 +52,7 @@ impl Requests {
                     cancel.cancel();
                 }
             }
-            Request::StartBecome { .. } | Request::Exit => {
+            Request::StartBecome { .. } | Request::EndBecome { .. } | Request::Exit => {
                 self.out.error(id, 0, "protocol", "this request is for the login user's worker");
             }
         }
