@@ -1,5 +1,7 @@
 //! `rplay run`: converges hosts.
 
+mod as_reference;
+
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,6 +14,7 @@ use crate::action::BuiltIn;
 use crate::config::Config;
 use crate::connection::Secret;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::engine::event::Sink;
 use crate::engine::{Engine, Login, Outcome, Prompter, RunOptions};
 use crate::inventory::{self, Inventory, LoadOptions};
 use crate::playbook::{Loader, Options, Playbook, TagFilter};
@@ -62,12 +65,24 @@ pub struct Args {
     syntax_check: bool,
 }
 
+/// Whose manners the run has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    /// rplay's own.
+    Own,
+    /// Those of `ansible-playbook`.
+    Reference,
+}
+
 /// Runs the playbooks; the status says how it ended: 0, 1 (usage), 2 (a host failed), 4 (a host was unreachable).
-pub fn main(args: &Args) -> ExitCode {
-    match prepare(args) {
-        Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(run)) => run.carry_out(args),
-        Err(diagnostics) => complain(&diagnostics),
+pub fn main(args: &Args, face: Face) -> ExitCode {
+    match face {
+        Face::Own => match prepare(args, &warn) {
+            Ok(None) => ExitCode::SUCCESS,
+            Ok(Some(run)) => run.carry_out(args),
+            Err(diagnostics) => complain(&diagnostics),
+        },
+        Face::Reference => as_reference::main(args),
     }
 }
 
@@ -80,7 +95,7 @@ struct Run {
 }
 
 /// Reads and checks everything; nothing is contacted.
-fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
+fn prepare(args: &Args, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec<Diagnostic>> {
     // Needed by the first login; ready by then. What goes wrong shows there.
     std::thread::spawn(|| drop(build_id()));
     let config = Config::load()?;
@@ -89,7 +104,7 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
     let mut playbooks = Vec::new();
     for path in &args.playbooks {
         if !path.is_file() {
-            let message = format!("the playbook `{}` does not exist", path.display());
+            let message = format!("the playbook: {} could not be found", path.display());
             errors.push(Diagnostic::error("cli::playbook", message));
             continue;
         }
@@ -193,17 +208,29 @@ fn password(prompt: &str, ask: bool, file: Option<&Path>) -> Result<Option<Secre
 impl Run {
     fn carry_out(self, args: &Args) -> ExitCode {
         let stdout = std::io::stdout().is_terminal();
-        let report = Arc::new(Terminal::new(report::Options {
+        let report = Terminal::new(report::Options {
             color: color(stdout),
             progress: stdout && std::io::stderr().is_terminal(),
             verbosity: args.run.verbose,
             diff: self.options.diff,
-        }));
+        });
+        match self.run(args.run.verbose, Arc::new(move |event| report.event(&event))) {
+            Ended::Outcome(outcome) => status(outcome),
+            Ended::NoThreads(error) => complain(&[error]),
+            Ended::Interrupted => {
+                eprintln!("interrupted: changes that were under way on hosts are finished there");
+                ExitCode::from(130)
+            }
+        }
+    }
+
+    /// Runs the playbooks, telling `sink` what happens.
+    fn run(self, verbosity: u8, sink: Sink) -> Ended {
         let info = RunInfo {
             check: self.options.check,
             diff: self.options.diff,
             forks: self.options.forks,
-            verbosity: args.run.verbose,
+            verbosity,
             limit: self.options.limit.clone(),
             tags: self.options.tags.only.clone(),
             skip_tags: self.options.tags.skip.clone(),
@@ -213,10 +240,9 @@ impl Run {
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(e) => {
-                return complain(&[Diagnostic::error("cli::runtime", format!("cannot start threads: {e}"))]);
+                return Ended::NoThreads(Diagnostic::error("cli::runtime", format!("cannot start threads: {e}")));
             }
         };
-        let sink = Arc::new(move |event| report.event(&event));
         let engine = Engine::new(world, self.options, sink, prompter());
         let outcome = runtime.block_on(async {
             tokio::select! {
@@ -226,17 +252,25 @@ impl Run {
         });
         // Connections that still wait for their hosts are not worth waiting for.
         runtime.shutdown_timeout(Duration::from_millis(200));
-        match outcome {
-            Some(Outcome::Ok) => ExitCode::SUCCESS,
-            Some(Outcome::Error) => ExitCode::from(1),
-            Some(Outcome::Failed) => ExitCode::from(2),
-            Some(Outcome::Unreachable) => ExitCode::from(4),
-            None => {
-                eprintln!("interrupted: changes that were under way on hosts are finished there");
-                ExitCode::from(130)
-            }
-        }
+        outcome.map_or(Ended::Interrupted, Ended::Outcome)
     }
+}
+
+/// How a run came to its end.
+enum Ended {
+    Outcome(Outcome),
+    NoThreads(Diagnostic),
+    Interrupted,
+}
+
+/// The status that says how a run ended.
+fn status(outcome: Outcome) -> ExitCode {
+    ExitCode::from(match outcome {
+        Outcome::Ok => 0,
+        Outcome::Error => 1,
+        Outcome::Failed => 2,
+        Outcome::Unreachable => 4,
+    })
 }
 
 /// Asks on the terminal, when there is one.

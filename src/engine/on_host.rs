@@ -230,7 +230,7 @@ impl<'e> OnHost<'e> {
 
     pub(super) fn failed(&self, error: &TemplateError) -> Map {
         self.note(error);
-        result::failed(error.message.clone())
+        result::failed(format!("Task failed: {}", error.message))
     }
 
     /// The first condition that does not hold, when all before it could be evaluated.
@@ -275,6 +275,7 @@ impl<'e> OnHost<'e> {
             rescued: false,
             elapsed: self.began.elapsed(),
             no_log: pass.no_log,
+            error: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
@@ -429,7 +430,16 @@ impl<'e> OnHost<'e> {
 
     pub(super) fn action_failed(&self, error: ActionError) -> Map {
         match error {
-            ActionError::Template(error) => self.failed(&error),
+            ActionError::Template(error) => {
+                let mut out = self.failed(&error);
+                if error.message.starts_with("Error while resolving value for") {
+                    let module = self.task().action.module;
+                    let text =
+                        format!("Task failed: Finalization of task args for '{module}' failed: {}", error.message);
+                    out.insert("msg".into(), Value::from(text));
+                }
+                out
+            }
             ActionError::Failed(result) => {
                 let mut out = result::failed("");
                 out.extend(result);
