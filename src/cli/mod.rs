@@ -1,7 +1,9 @@
 //! The command line: picks the command and turns arguments into calls.
 
+mod arguments;
 mod run;
 mod vars;
+mod version;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -29,7 +31,7 @@ enum Command {
 
 /// The line of arguments under the name `ansible-playbook`.
 #[derive(Debug, Parser)]
-#[command(name = "ansible-playbook", version)]
+#[command(name = "ansible-playbook", disable_version_flag = true)]
 struct Playbook {
     #[command(flatten)]
     args: run::Args,
@@ -44,17 +46,21 @@ pub fn main() -> ExitCode {
     if is_worker() {
         return worker();
     }
-    if applet.as_deref() == Some("ansible-playbook") {
+    if let Some(name @ "ansible-playbook") = applet.as_deref() {
+        if asks_version() {
+            print!("{}", version::lines(name, crate::config::Config::load().ok().and_then(|c| c.file).as_deref()));
+            return ExitCode::SUCCESS;
+        }
         return match Playbook::try_parse() {
             Ok(mut cli) => {
                 cli.args.late = true;
-                run::main(&cli.args)
+                run::main(&cli.args, run::Face::Reference)
             }
-            Err(error) => usage(&error),
+            Err(error) => reference_usage(name, &error),
         };
     }
     match Cli::try_parse() {
-        Ok(Cli { command: Command::Run(args) }) => run::main(&args),
+        Ok(Cli { command: Command::Run(args) }) => run::main(&args, run::Face::Own),
         Ok(Cli { command: Command::Worker }) => worker(),
         Err(error) => usage(&error),
     }
@@ -77,6 +83,26 @@ fn trace() {
 fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
     if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+/// Whether the command line asks for the version and nothing else matters.
+fn asks_version() -> bool {
+    std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--version")
+}
+
+/// The same under a name of the reference: its shape, and 2 for what is wrong.
+fn reference_usage(name: &str, error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    let missing = error.kind() == clap::error::ErrorKind::MissingRequiredArgument;
+    let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ").trim();
+    let words: Vec<&str> = message.split_whitespace().collect();
+    let message = if missing { "the following arguments are required: playbook".to_owned() } else { words.join(" ") };
+    eprintln!("usage: {name} [-h] [--version] [-v] … playbook [playbook ...]\n{name}: error: {message}");
+    ExitCode::from(2)
 }
 
 fn worker() -> ExitCode {

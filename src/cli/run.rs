@@ -1,18 +1,20 @@
 //! `rplay run`: converges hosts.
 
+mod as_reference;
+
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ArgAction;
-
+use super::arguments::{BecomeArgs, ConnectArgs, InventoryArgs, RunArgs, VariableArgs};
 use super::{color, complain, vars, warn};
 use crate::action::BuiltIn;
 use crate::config::Config;
 use crate::connection::Secret;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::engine::event::Sink;
 use crate::engine::{Engine, Login, Outcome, Prompter, RunOptions};
 use crate::inventory::{self, Inventory, LoadOptions};
 use crate::playbook::{Loader, Options, Playbook, TagFilter};
@@ -27,78 +29,37 @@ pub struct Args {
     /// Playbooks to run, in order.
     #[arg(required = true)]
     playbooks: Vec<PathBuf>,
-    /// Inventory: a file, a directory, or hosts separated by commas. May be given several times.
-    #[arg(short, long = "inventory", visible_alias = "inventory-file", value_name = "SOURCE")]
-    inventory: Vec<String>,
-    /// Run only on hosts that match this pattern too.
-    #[arg(short, long, value_name = "PATTERN")]
-    limit: Vec<String>,
-    /// Set variables: key=value, a dictionary in JSON or YAML, or @file.
-    #[arg(short, long = "extra-vars", value_name = "VARS")]
-    extra_vars: Vec<String>,
+    #[command(flatten)]
+    hosts: InventoryArgs,
+    #[command(flatten)]
+    variables: VariableArgs,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    #[command(flatten)]
+    become_: BecomeArgs,
+    #[command(flatten)]
+    run: RunArgs,
     /// Run only what has one of these tags.
     #[arg(short, long, value_name = "TAGS", value_delimiter = ',')]
     tags: Vec<String>,
     /// Leave out what has one of these tags.
     #[arg(long, value_name = "TAGS", value_delimiter = ',')]
     skip_tags: Vec<String>,
-    /// Predict what would change; change nothing.
-    #[arg(short = 'C', long)]
-    check: bool,
-    /// Show what differs in files.
-    #[arg(short = 'D', long)]
-    diff: bool,
-    /// How many hosts at once.
-    #[arg(short, long)]
-    forks: Option<usize>,
-    /// Show more; give it several times for still more.
-    #[arg(short, long, action = ArgAction::Count)]
-    verbose: u8,
-    /// Become another user on the hosts.
-    #[arg(short, long = "become")]
-    become_: bool,
-    /// How to become another user.
-    #[arg(long, value_name = "METHOD")]
-    become_method: Option<String>,
-    /// Whom to become.
-    #[arg(long, value_name = "USER")]
-    become_user: Option<String>,
-    /// Ask for the password to become another user.
-    #[arg(short = 'K', long)]
-    ask_become_pass: bool,
-    /// Read that password from this file.
-    #[arg(long, value_name = "FILE", visible_alias = "become-pass-file")]
-    become_password_file: Option<PathBuf>,
-    /// Log in as this user.
-    #[arg(short, long, value_name = "USER")]
-    user: Option<String>,
-    /// Ask for the password to log in.
-    #[arg(short = 'k', long)]
-    ask_pass: bool,
-    /// Read that password from this file.
-    #[arg(long, value_name = "FILE", visible_alias = "conn-pass-file")]
-    connection_password_file: Option<PathBuf>,
-    /// Log in with this key.
-    #[arg(long, value_name = "FILE", visible_alias = "key-file")]
-    private_key: Option<PathBuf>,
-    /// How to connect: ssh or local.
-    #[arg(short, long, value_name = "CONNECTION")]
-    connection: Option<String>,
-    /// How long a login may take, in seconds.
-    #[arg(short = 'T', long, value_name = "SECONDS")]
-    timeout: Option<u64>,
-    /// Arguments for ssh, as OpenSSH takes them.
-    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
-    ssh_common_args: Option<String>,
-    /// More arguments for ssh.
-    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
-    ssh_extra_args: Option<String>,
     /// Run handlers even of hosts that failed.
     #[arg(long)]
     force_handlers: bool,
     /// Begin with the task of this name.
     #[arg(long, value_name = "NAME")]
     start_at_task: Option<String>,
+    /// Ask before each task whether to run it.
+    #[arg(long)]
+    step: bool,
+    /// Show the tasks that would run; run nothing.
+    #[arg(long)]
+    list_tasks: bool,
+    /// Show the tags there are; run nothing.
+    #[arg(long)]
+    list_tags: bool,
     /// Read and check everything, run nothing.
     #[arg(long)]
     syntax_check: bool,
@@ -107,12 +68,24 @@ pub struct Args {
     pub(super) late: bool,
 }
 
+/// Whose manners the run has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    /// rplay's own.
+    Own,
+    /// Those of `ansible-playbook`.
+    Reference,
+}
+
 /// Runs the playbooks; the status says how it ended: 0, 1 (usage), 2 (a host failed), 4 (a host was unreachable).
-pub fn main(args: &Args) -> ExitCode {
-    match prepare(args) {
-        Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(run)) => run.carry_out(args),
-        Err(diagnostics) => complain(&diagnostics),
+pub fn main(args: &Args, face: Face) -> ExitCode {
+    match face {
+        Face::Own => match prepare(args, &warn) {
+            Ok(None) => ExitCode::SUCCESS,
+            Ok(Some(run)) => run.carry_out(args),
+            Err(diagnostics) => complain(&diagnostics),
+        },
+        Face::Reference => as_reference::main(args),
     }
 }
 
@@ -125,16 +98,16 @@ struct Run {
 }
 
 /// Reads and checks everything; nothing is contacted.
-fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
+fn prepare(args: &Args, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec<Diagnostic>> {
     // Needed by the first login; ready by then. What goes wrong shows there.
     std::thread::spawn(|| drop(build_id()));
     let config = Config::load()?;
-    let extra = vars::extra_vars(&args.extra_vars)?;
+    let extra = vars::extra_vars(&args.variables.extra_vars)?;
     let mut errors = Vec::new();
     let mut playbooks = Vec::new();
     for path in &args.playbooks {
         if !path.is_file() {
-            let message = format!("the playbook `{}` does not exist", path.display());
+            let message = format!("the playbook: {} could not be found", path.display());
             errors.push(Diagnostic::error("cli::playbook", message));
             continue;
         }
@@ -154,7 +127,8 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
             Err(found) => errors.extend(found),
         }
     }
-    let sources = if args.inventory.is_empty() { config.inventory.value.clone() } else { args.inventory.clone() };
+    let sources =
+        if args.hosts.inventory.is_empty() { config.inventory.value.clone() } else { args.hosts.inventory.clone() };
     let inventory = match inventory::load(&sources, &LoadOptions::default()) {
         Ok(inventory) => inventory,
         Err(found) => {
@@ -182,33 +156,37 @@ fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> 
             .map_err(|e| vec![Diagnostic::error("cli::ssh-args", format!("cannot split `{name}` into words: {e}"))])
     };
     let login = Login {
-        connection: args.connection.clone(),
-        user: args.user.clone().or_else(|| config.remote_user.value.clone()),
-        private_key: args.private_key.clone().or_else(|| config.private_key_file.value.clone()),
-        timeout: args.timeout.or(config.timeout.value).map(Duration::from_secs),
-        password: password("SSH password: ", args.ask_pass, args.connection_password_file.as_deref())?,
+        connection: args.connect.connection.clone(),
+        user: args.connect.user.clone().or_else(|| config.remote_user.value.clone()),
+        private_key: args.connect.private_key.clone().or_else(|| config.private_key_file.value.clone()),
+        timeout: args.connect.timeout.or(config.timeout.value).map(Duration::from_secs),
+        password: password("SSH password: ", args.connect.ask_pass, args.connect.connection_password_file.as_deref())?,
         ssh_args: words("ssh_args", config.ssh_args.value.as_ref())?,
         ssh_common_args: words(
             "ssh-common-args",
-            args.ssh_common_args.as_ref().or(config.ssh_common_args.value.as_ref()),
+            args.connect.ssh_common_args.as_ref().or(config.ssh_common_args.value.as_ref()),
         )?,
-        ssh_extra_args: words("ssh-extra-args", args.ssh_extra_args.as_ref().or(config.ssh_extra_args.value.as_ref()))?,
+        ssh_extra_args: words(
+            "ssh-extra-args",
+            args.connect.ssh_extra_args.as_ref().or(config.ssh_extra_args.value.as_ref()),
+        )?,
         host_key_checking: config.host_key_checking.value,
         port: config.remote_port.value,
-        become_: args.become_ || config.become_.value,
-        become_method: args.become_method.clone().or_else(|| config.become_method.value.clone()),
-        become_user: args.become_user.clone().or_else(|| config.become_user.value.clone()),
+        become_: args.become_.become_ || config.become_.value,
+        become_method: args.become_.become_method.clone().or_else(|| config.become_method.value.clone()),
+        become_user: args.become_.become_user.clone().or_else(|| config.become_user.value.clone()),
     };
-    let ask = args.ask_become_pass || (config.become_ask_pass.value && args.become_password_file.is_none());
+    let ask =
+        args.become_.ask_become_pass || (config.become_ask_pass.value && args.become_.become_password_file.is_none());
     Ok(RunOptions {
-        forks: args.forks.unwrap_or(config.forks.value),
-        check: args.check,
-        diff: args.diff || config.diff_always.value,
+        forks: args.run.forks.unwrap_or(config.forks.value),
+        check: args.run.check,
+        diff: args.run.diff || config.diff_always.value,
         tags: TagFilter { only: args.tags.clone(), skip: args.skip_tags.clone() },
-        limit: (!args.limit.is_empty()).then(|| args.limit.join(",")),
+        limit: (!args.hosts.limit.is_empty()).then(|| args.hosts.limit.join(",")),
         force_handlers: args.force_handlers || config.force_handlers.value,
         gather_facts: config.gathering.value != "explicit",
-        become_password: password("BECOME password: ", ask, args.become_password_file.as_deref())?,
+        become_password: password("BECOME password: ", ask, args.become_.become_password_file.as_deref())?,
         login,
         collections_path: config.collections_path.value.clone(),
         roles_path: config.roles_path.value.clone(),
@@ -240,17 +218,29 @@ fn password(prompt: &str, ask: bool, file: Option<&Path>) -> Result<Option<Secre
 impl Run {
     fn carry_out(self, args: &Args) -> ExitCode {
         let stdout = std::io::stdout().is_terminal();
-        let report = Arc::new(Terminal::new(report::Options {
+        let report = Terminal::new(report::Options {
             color: color(stdout),
             progress: stdout && std::io::stderr().is_terminal(),
-            verbosity: args.verbose,
+            verbosity: args.run.verbose,
             diff: self.options.diff,
-        }));
+        });
+        match self.run(args.run.verbose, Arc::new(move |event| report.event(&event))) {
+            Ended::Outcome(outcome) => status(outcome),
+            Ended::NoThreads(error) => complain(&[error]),
+            Ended::Interrupted => {
+                eprintln!("interrupted: changes that were under way on hosts are finished there");
+                ExitCode::from(130)
+            }
+        }
+    }
+
+    /// Runs the playbooks, telling `sink` what happens.
+    fn run(self, verbosity: u8, sink: Sink) -> Ended {
         let info = RunInfo {
             check: self.options.check,
             diff: self.options.diff,
             forks: self.options.forks,
-            verbosity: args.verbose,
+            verbosity,
             limit: self.options.limit.clone(),
             tags: self.options.tags.only.clone(),
             skip_tags: self.options.tags.skip.clone(),
@@ -260,10 +250,9 @@ impl Run {
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(e) => {
-                return complain(&[Diagnostic::error("cli::runtime", format!("cannot start threads: {e}"))]);
+                return Ended::NoThreads(Diagnostic::error("cli::runtime", format!("cannot start threads: {e}")));
             }
         };
-        let sink = Arc::new(move |event| report.event(&event));
         let engine = Engine::new(world, self.options, sink, prompter());
         let outcome = runtime.block_on(async {
             tokio::select! {
@@ -273,17 +262,25 @@ impl Run {
         });
         // Connections that still wait for their hosts are not worth waiting for.
         runtime.shutdown_timeout(Duration::from_millis(200));
-        match outcome {
-            Some(Outcome::Ok) => ExitCode::SUCCESS,
-            Some(Outcome::Error) => ExitCode::from(1),
-            Some(Outcome::Failed) => ExitCode::from(2),
-            Some(Outcome::Unreachable) => ExitCode::from(4),
-            None => {
-                eprintln!("interrupted: changes that were under way on hosts are finished there");
-                ExitCode::from(130)
-            }
-        }
+        outcome.map_or(Ended::Interrupted, Ended::Outcome)
     }
+}
+
+/// How a run came to its end.
+enum Ended {
+    Outcome(Outcome),
+    NoThreads(Diagnostic),
+    Interrupted,
+}
+
+/// The status that says how a run ended.
+fn status(outcome: Outcome) -> ExitCode {
+    ExitCode::from(match outcome {
+        Outcome::Ok => 0,
+        Outcome::Error => 1,
+        Outcome::Failed => 2,
+        Outcome::Unreachable => 4,
+    })
 }
 
 /// Asks on the terminal, when there is one.

@@ -1,10 +1,13 @@
 //! Configuration: `ansible.cfg`, `ANSIBLE_*` and defaults, in one typed value; every setting knows where it comes from.
 
 mod file;
+mod lookup;
 
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::Diagnostic;
+
+pub use lookup::lookup;
 
 /// Where a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

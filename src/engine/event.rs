@@ -1,5 +1,6 @@
 //! The one stream of events that everything people see is made from.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,11 +44,20 @@ pub struct HostResult {
     pub elapsed: Duration,
     /// Whether return values are kept secret.
     pub no_log: bool,
+    /// The place of the first thing that could not be evaluated.
+    pub error: Option<Diagnostic>,
 }
 
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub enum Event {
+    /// A playbook begins.
+    PlaybookStarted {
+        /// Its file.
+        path: PathBuf,
+        /// How many plays it has.
+        plays: usize,
+    },
     /// A play begins.
     PlayStarted {
         /// The play.
@@ -91,10 +101,28 @@ pub enum Event {
     Result(HostResult),
     /// Tasks of a file or role were included.
     Included {
+        /// The task that includes.
+        task: Arc<Task>,
         /// What was included.
         what: String,
+        /// The item of the include's loop.
+        item: Option<Value>,
         /// For whom.
         hosts: Vec<String>,
+    },
+    /// A `meta` task did its part: once, or once for each host that it is about.
+    Meta {
+        /// The task.
+        task: Arc<Task>,
+        /// What it did.
+        what: String,
+    },
+    /// A remark for those who ask for more.
+    Remark {
+        /// From how many `-v`s on.
+        verbosity: u8,
+        /// What to say.
+        text: String,
     },
     /// Something worth a look.
     Warning(Diagnostic),

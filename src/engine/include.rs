@@ -86,7 +86,9 @@ impl Engine {
                         What::Tasks(Ok(path)) => path.display().to_string(),
                         What::Tasks(Err(name)) | What::Role { name, .. } => name,
                     };
-                    self.emit(Event::Included { what, hosts });
+                    let item = inclusion.params.get("ansible_loop_var").and_then(Value::as_str);
+                    let item = item.and_then(|name| inclusion.params.get(name)).cloned();
+                    self.emit(Event::Included { task: run.task.clone(), what, item, hosts });
                     loaded.push((items, inclusion.hosts));
                 }
                 Err(diagnostics) => self.not_included(run, &inclusion.hosts, diagnostics, walk),

@@ -23,7 +23,18 @@ impl Engine {
         for host in if single { hosts } else { &hosts[..1.min(hosts.len())] } {
             match result::all(&run.templar(self, host), &run.task.context.when) {
                 Ok(true) => meant.push(host.clone()),
-                Ok(false) => self.own_result(run, host, Verdict::Skipped, Map::new()),
+                Ok(false) => {
+                    let goes_on = match action {
+                        "end_host" => format!("continuing execution for {}", host.name),
+                        "end_role" => format!("continuing role for {}", host.name),
+                        "end_play" => "continuing play".to_owned(),
+                        "end_batch" => "continuing current batch".to_owned(),
+                        _ => format!("not executed for {}", host.name),
+                    };
+                    let what = format!("{action} conditional evaluated to False, {goes_on}");
+                    self.did(run, what);
+                    self.own_result(run, host, Verdict::Skipped, Map::new());
+                }
                 Err(error) => {
                     self.emit(Event::Error(error.to_diagnostic().or_at(Some(run.task.span))));
                     let failure = result::failed(error.message);
@@ -38,22 +49,42 @@ impl Engine {
             return;
         }
         match action {
-            "noop" => {}
-            "flush_handlers" => self.flush_handlers(&run.run, &meant, walk).await,
-            "clear_facts" => hosts.iter().for_each(|host| self.world.clear_facts(&host.name)),
-            "clear_host_errors" => run.run.vars.all_hosts.iter().for_each(|host| {
-                self.lost().remove(host);
-            }),
+            "noop" => meant.iter().for_each(|_| self.did(run, "noop")),
+            "flush_handlers" => {
+                meant.iter().for_each(|host| self.did(run, format!("triggered running handlers for {}", host.name)));
+                self.flush_handlers(&run.run, &meant, walk).await;
+            }
+            "clear_facts" => {
+                self.did(run, "facts cleared");
+                hosts.iter().for_each(|host| self.world.clear_facts(&host.name));
+            }
+            "clear_host_errors" => {
+                self.did(run, "cleared host errors");
+                run.run.vars.all_hosts.iter().for_each(|host| {
+                    self.lost().remove(host);
+                });
+            }
             "end_play" => {
+                self.did(run, "ending play");
                 // The play's other batches do not begin either.
                 run.run.ended.store(true, Ordering::SeqCst);
                 self.end(run, &alive(&run.run.members()));
             }
-            "end_batch" => self.end(run, &alive(&run.run.members())),
-            "end_host" => self.end(run, &meant),
-            "end_role" => meant.iter().for_each(|host| host.stand(Standing::EndedRole)),
+            "end_batch" => {
+                self.did(run, "ending batch");
+                self.end(run, &alive(&run.run.members()));
+            }
+            "end_host" => {
+                meant.iter().for_each(|host| self.did(run, format!("ending play for {}", host.name)));
+                self.end(run, &meant);
+            }
+            "end_role" => meant.iter().for_each(|host| {
+                self.did(run, format!("ending role for {}", host.name));
+                host.stand(Standing::EndedRole);
+            }),
             "reset_connection" => {
                 for host in &meant {
+                    self.did(run, "reset connection");
                     self.reset_connection(run, host).await;
                 }
             }
@@ -67,6 +98,11 @@ impl Engine {
                 self.broken(vec![diagnostic.suggest(other, META_ACTIONS.iter().copied())]);
             }
         }
+    }
+
+    /// Says what a `meta` task did.
+    fn did(&self, run: &TaskRun, what: impl Into<String>) {
+        self.emit(Event::Meta { task: run.task.clone(), what: what.into() });
     }
 
     fn end(&self, run: &TaskRun, hosts: &[Arc<HostPlay>]) {
@@ -96,6 +132,7 @@ impl Engine {
             rescued: false,
             elapsed: std::time::Duration::ZERO,
             no_log: false,
+            error: None,
         }));
     }
 

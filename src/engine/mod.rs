@@ -162,6 +162,7 @@ impl Engine {
             self.emit(Event::Warning(warning.clone()));
         }
         'all: for playbook in playbooks {
+            self.emit(Event::PlaybookStarted { path: playbook.path.clone(), plays: playbook.plays.len() });
             for play in &playbook.plays {
                 self.play(play).await;
                 if self.aborted.load(Ordering::SeqCst) {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::Engine;
+use super::event::Event;
 use super::host::{HostPlay, PlayRun};
 use super::task::TaskRun;
 use crate::diagnostic::Diagnostic;
@@ -63,6 +64,8 @@ impl Engine {
                     let diagnostic = Diagnostic::error("run::missing-handler", message).at(run.task.span);
                     return self.broken(vec![diagnostic]);
                 }
+                let text = format!("Notification for handler {name} has been saved.");
+                self.emit(Event::Remark { verbosity: 2, text });
                 if now {
                     found.into_iter().for_each(|handler| host.notify(handler));
                 } else {
@@ -75,6 +78,8 @@ impl Engine {
     /// Settles which handlers the names mean that a host's tasks notified.
     pub(super) fn settle_notified(&self, run: &Arc<PlayRun>, host: &HostPlay) {
         for name in host.take_notes() {
+            let text = format!("NOTIFIED HANDLER {name} for {}", host.name);
+            self.emit(Event::Remark { verbosity: 2, text });
             self.find_handlers(run, host, &name).into_iter().for_each(|handler| host.notify(handler));
         }
     }

@@ -281,6 +281,7 @@ impl<'e> OnHost<'e> {
             rescued: false,
             elapsed: self.began.elapsed(),
             no_log: pass.no_log,
+            error: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
@@ -437,7 +438,16 @@ impl<'e> OnHost<'e> {
 
     pub(super) fn action_failed(&self, error: ActionError) -> Map {
         match error {
-            ActionError::Template(error) => self.failed(&error),
+            ActionError::Template(error) => {
+                let mut out = self.failed(&error);
+                if error.message.starts_with("Error while resolving value for") {
+                    let module = self.task().action.module;
+                    let text =
+                        format!("Task failed: Finalization of task args for '{module}' failed: {}", error.message);
+                    out.insert("msg".into(), Value::from(text));
+                }
+                out
+            }
             ActionError::Failed(result) => {
                 let mut out = result::failed("");
                 out.extend(result);

@@ -283,11 +283,6 @@ impl Engine {
         if finished.notifies {
             self.notify(run, host, walk.handlers);
         }
-        if let Some(diagnostic) = &finished.diagnostic
-            && !finished.no_log
-        {
-            self.emit(Event::Error(diagnostic.clone()));
-        }
         if run.task.is_include() && matches!(finished.verdict, Verdict::Ok | Verdict::Changed) {
             return;
         }
@@ -305,6 +300,7 @@ impl Engine {
             rescued,
             elapsed,
             no_log: finished.no_log,
+            error: finished.diagnostic,
         }));
     }
 

@@ -1,5 +1,6 @@
 //! What people see, made from the stream of events.
 
+pub mod default;
 mod diff;
 mod terminal;
 

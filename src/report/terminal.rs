@@ -103,12 +103,18 @@ impl Terminal {
                 ));
             }
             Event::Result(result) => self.result(result),
-            Event::Included { what, hosts } => {
+            Event::Included { what, hosts, .. } => {
                 self.flush();
                 self.print(&format!("  included  {what} for {}\n", names(hosts)));
             }
             Event::Warning(diagnostic) | Event::Error(diagnostic) => {
                 self.print(&render(diagnostic, self.options.color));
+            }
+            Event::PlaybookStarted { .. } | Event::Meta { .. } => {}
+            Event::Remark { verbosity, text } => {
+                if self.options.verbosity >= *verbosity {
+                    self.print(&format!("  {text}\n"));
+                }
             }
             Event::NoMoreHosts => {
                 self.flush();
@@ -139,6 +145,9 @@ impl Terminal {
     }
 
     fn result(&self, result: &HostResult) {
+        if let Some(error) = result.error.as_ref().filter(|_| !result.no_log) {
+            self.print(&render(error, self.options.color));
+        }
         {
             let mut state = self.state();
             state.done += 1;
@@ -218,7 +227,8 @@ impl Terminal {
             return ": (censored: the task has `no_log`)".to_owned();
         }
         let text = |key: &str| result.result.get(key).map(Value::to_text).filter(|t| !t.trim().is_empty());
-        let mut out = text("msg").map(|msg| format!(": {}", indent(&msg))).unwrap_or_default();
+        let said = text("msg").map(|msg| msg.trim_start_matches("Task failed: ").to_owned());
+        let mut out = said.map(|msg| format!(": {}", indent(&msg))).unwrap_or_default();
         if let Some(rc) = text("rc") {
             out.push_str(&format!(" (rc {rc})"));
         }

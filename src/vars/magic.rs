@@ -29,6 +29,9 @@ pub struct RunInfo {
     pub config_file: Option<PathBuf>,
 }
 
+/// The version of the reference whose behaviour this is.
+pub const ANSIBLE_VERSION: &str = "2.19.14";
+
 /// The names of all magic variables.
 pub(super) const NAMES: &[&str] = &[
     "ansible_check_mode",
@@ -182,8 +185,8 @@ fn absolute(path: PathBuf) -> PathBuf {
 /// `ansible_version`: of the reference whose behaviour this is.
 fn version() -> Value {
     let mut out = Map::new();
-    out.insert("full".into(), "2.19.14".into());
-    out.insert("string".into(), "2.19.14".into());
+    out.insert("full".into(), ANSIBLE_VERSION.into());
+    out.insert("string".into(), ANSIBLE_VERSION.into());
     for (name, number) in [("major", 2), ("minor", 19), ("revision", 14)] {
         out.insert(name.into(), Value::Int(number));
     }

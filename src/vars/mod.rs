@@ -9,6 +9,6 @@ mod magic;
 mod scope;
 mod world;
 
-pub use magic::RunInfo;
+pub use magic::{ANSIBLE_VERSION, RunInfo};
 pub use scope::{PlayVars, RoleLayer, Scope, TaskVars};
 pub use world::{HostStore, World};

@@ -149,6 +149,7 @@ pub fn run(root: &Path, words: &[String]) -> Ran {
     let events = std::mem::take(&mut *events.lock().unwrap());
     diagnostics.extend(events.iter().filter_map(|event| match event {
         Event::Error(diagnostic) | Event::Warning(diagnostic) => Some(diagnostic.clone()),
+        Event::Result(result) => result.error.clone(),
         _ => None,
     }));
     Ran { trace: trace(&events, outcome, root), events, diagnostics }
@@ -177,7 +178,13 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
         }
         if !matches!(
             event,
-            Event::Item { .. } | Event::Result(_) | Event::Retry { .. } | Event::Error(_) | Event::Warning(_)
+            Event::Item { .. }
+                | Event::Result(_)
+                | Event::Retry { .. }
+                | Event::Error(_)
+                | Event::Warning(_)
+                | Event::Meta { .. }
+                | Event::Remark { .. }
         ) {
             flush(&mut task, &mut lines);
         }
@@ -205,7 +212,7 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
                     task.push((host.clone(), format!("  {host} ignored")));
                 }
             }
-            Event::Included { what, hosts } => {
+            Event::Included { what, hosts, .. } => {
                 let what = what.strip_prefix(&root).unwrap_or(what);
                 lines.push(format!("  included: {what} for {}", sorted_names(hosts)));
             }
@@ -216,7 +223,8 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
                     s.ok, s.changed, s.unreachable, s.failed, s.skipped, s.rescued, s.ignored
                 )
             })),
-            Event::Error(_) | Event::Warning(_) => {}
+            Event::Error(_) | Event::Warning(_) | Event::PlaybookStarted { .. } => {}
+            Event::Meta { .. } | Event::Remark { .. } => {}
         }
     }
     let status = match outcome {

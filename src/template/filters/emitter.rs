@@ -15,6 +15,8 @@ pub(super) struct Options {
     pub explicit_end: bool,
     pub unicode: bool,
     pub style: Option<char>,
+    /// Text of several lines as a literal block, where that can be.
+    pub literal: bool,
 }
 
 impl Default for Options {
@@ -28,6 +30,7 @@ impl Default for Options {
             explicit_end: false,
             unicode: true,
             style: None,
+            literal: false,
         }
     }
 }
@@ -272,11 +275,41 @@ impl Emitter {
         }
         self.increase(true, false);
         match style {
+            _ if self.options.literal && is_text && !place.simple_key && text.contains('\n') => self.literal(&text),
             '\'' => self.single_quoted(&text, !place.simple_key),
             ' ' => self.plain(&text, !place.simple_key),
             _ => self.double_quoted(&text, !place.simple_key),
         }
         self.decrease();
+    }
+
+    /// A literal block; spaces at the ends of lines, which it could not hold, are left out.
+    fn literal(&mut self, text: &str) {
+        let clean: Vec<String> = text.split('\n').map(|line| line.trim_end().replace('\t', &" ".repeat(8))).collect();
+        let text = clean.join("\n");
+        let body = text.trim_end_matches('\n');
+        let breaks = text.len() - body.len();
+        self.indicator("|", true, false, false);
+        if text.starts_with([' ', '\n']) {
+            self.out.push_str(&self.step.to_string());
+        }
+        match breaks {
+            0 => self.out.push('-'),
+            1 => {}
+            _ => self.out.push('+'),
+        }
+        let pad = " ".repeat(usize::try_from(self.indent).unwrap_or(0));
+        for line in body.split('\n') {
+            self.out.push('\n');
+            if !line.is_empty() {
+                self.out.push_str(&pad);
+                self.out.push_str(line);
+            }
+        }
+        self.out.push_str(&"\n".repeat(breaks.saturating_sub(1)));
+        self.column = 1;
+        self.whitespace = false;
+        self.indention = false;
     }
 
     fn plain(&mut self, text: &str, allow_breaks: bool) {

@@ -16,6 +16,8 @@ mod text;
 pub(super) mod urls;
 pub(super) mod yaml;
 
+pub use yaml::to_report_yaml;
+
 use minijinja::Environment;
 
 use super::call::add_filters;

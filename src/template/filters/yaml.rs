@@ -34,6 +34,12 @@ fn options(call: &Call<'_, '_, '_>, options: &mut Options) -> Result<(), Error> 
     Ok(())
 }
 
+/// A value as reports show it: YAML in block style, text of several lines as it is.
+#[must_use]
+pub fn to_report_yaml(value: &Value) -> String {
+    Emitter::dump(value, Options { indent: 4, flow: Some(false), literal: true, ..Options::default() })
+}
+
 fn to_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let mut settings = Options::default();
     options(call, &mut settings)?;

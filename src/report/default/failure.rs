@@ -1,0 +1,91 @@
+//! Why a task failed, with the places that have to do with it.
+
+use super::Report;
+use super::display::origin;
+use crate::engine::event::{HostResult, Verdict};
+use crate::playbook::Task;
+use crate::source::Span;
+use crate::value::Value;
+
+/// Actions of the reference that do their work on the controller: their failure is the action's, not a module's.
+const ACTIONS: &[&str] = &[
+    "add_host",
+    "assert",
+    "debug",
+    "fail",
+    "fetch",
+    "group_by",
+    "include_vars",
+    "pause",
+    "raw",
+    "reboot",
+    "script",
+    "set_fact",
+    "set_stats",
+    "template",
+    "validate_argument_spec",
+    "wait_for_connection",
+];
+
+impl Report {
+    /// Says why a task failed.
+    pub(super) fn failure(&self, result: &HostResult) {
+        let place = origin(result.task.span);
+        let to_stderr = self.settings().display_failed_stderr;
+        if let Some(error) = result.error.as_ref().filter(|_| !result.no_log) {
+            let said = result.result.get("msg").map(Value::to_text).unwrap_or_default();
+            let message = error.message.clone();
+            let first = if said.starts_with("Task failed: ") { said } else { format!("Task failed: {message}") };
+            let cause = first.trim_start_matches("Task failed: ");
+            let mut text = format!("{first}\n\nTask failed.{place}<<< caused by >>>\n\n");
+            if let Some((outer, inner)) = cause.split_once(" failed: Error while") {
+                text.push_str(&format!("{outer} failed.{}<<< caused by >>>\n\n", origin(result.task.action.span)));
+                text.push_str(&format!("Error while{inner}"));
+            } else {
+                text.push_str(cause);
+            }
+            let place = error.span.map(|span| written(&result.task, span));
+            text.push_str(&place.map(origin).unwrap_or_else(|| "\n\n".to_owned()));
+            self.display.error(&text, to_stderr);
+            return;
+        }
+        let message = self.reason(result);
+        self.display.error(&format!("Task failed: {message}{place}"), to_stderr);
+    }
+
+    fn reason(&self, result: &HostResult) -> String {
+        let said = result.result.get("msg").map(Value::to_text).unwrap_or_default();
+        if result.verdict == Verdict::Unreachable {
+            return said.trim_start_matches("Task failed: ").to_owned();
+        }
+        let judged = result.result.get("failed_when_result").is_some();
+        let short = result.task.action.module.rsplit('.').next().unwrap_or_default();
+        let whose = if judged || ACTIONS.contains(&short) { "Action" } else { "Module" };
+        match said.as_str() {
+            // What is kept secret is not said here either.
+            _ if result.no_log => format!("{whose} failed."),
+            "" => format!("{whose} failed."),
+            said => format!("{whose} failed: {said}"),
+        }
+    }
+}
+
+/// The text of the task that holds a place; the place itself where none does.
+fn written(task: &Task, place: Span) -> Span {
+    fn search(value: &Value, place: Span) -> Option<Span> {
+        match value {
+            Value::Str(text) => {
+                text.origin().filter(|own| own.same_source(&place) && own.start <= place.start && place.end <= own.end)
+            }
+            Value::List(items) => items.iter().find_map(|item| search(item, place)),
+            Value::Map(map) => map.values().find_map(|item| search(item, place)),
+            _ => None,
+        }
+    }
+    let context = &task.context;
+    let conditions = [&context.when, &task.changed_when, &task.failed_when, &task.until].into_iter().flatten();
+    let looped = task.looped.as_ref().map(|looped| &looped.items);
+    let vars = context.vars.iter().flat_map(|map| map.values());
+    let all = task.action.args.values().chain(conditions).chain(looped).chain(vars);
+    all.into_iter().find_map(|value| search(value, place)).unwrap_or(place)
+}
