@@ -1,6 +1,7 @@
 //! The command line: picks the command and turns arguments into calls.
 
 mod run;
+mod sources;
 mod vars;
 
 use std::io::IsTerminal;

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use clap::ArgAction;
 
-use super::{color, complain, vars, warn};
+use super::{color, complain, sources, vars, warn};
 use crate::action::BuiltIn;
 use crate::config::Config;
 use crate::connection::Secret;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::{Engine, Login, Outcome, Prompter, RunOptions};
-use crate::inventory::{self, Inventory, LoadOptions};
+use crate::inventory::Inventory;
 use crate::playbook::{Loader, Options, Playbook, TagFilter};
 use crate::remote::build_id;
 use crate::report::{self, Terminal};
@@ -146,8 +146,7 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
             Err(found) => errors.extend(found),
         }
     }
-    let sources = if args.inventory.is_empty() { config.inventory.value.clone() } else { args.inventory.clone() };
-    let inventory = match inventory::load(&sources, &LoadOptions::default()) {
+    let inventory = match sources::load(&args.inventory, &config, &extra, None) {
         Ok(inventory) => inventory,
         Err(found) => {
             errors.extend(found);
