@@ -1,5 +1,6 @@
 //! The command line: picks the command and turns arguments into calls.
 
+mod arguments;
 mod run;
 mod sources;
 mod vars;

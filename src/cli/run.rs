@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ArgAction;
-
+use super::arguments::{BecomeArgs, ConnectArgs, InventoryArgs, RunArgs, VariableArgs};
 use super::{color, complain, sources, vars, warn};
 use crate::action::BuiltIn;
 use crate::config::Config;
@@ -27,78 +26,37 @@ pub struct Args {
     /// Playbooks to run, in order.
     #[arg(required = true)]
     playbooks: Vec<PathBuf>,
-    /// Inventory: a file, a directory, or hosts separated by commas. May be given several times.
-    #[arg(short, long = "inventory", visible_alias = "inventory-file", value_name = "SOURCE")]
-    inventory: Vec<String>,
-    /// Run only on hosts that match this pattern too.
-    #[arg(short, long, value_name = "PATTERN")]
-    limit: Vec<String>,
-    /// Set variables: key=value, a dictionary in JSON or YAML, or @file.
-    #[arg(short, long = "extra-vars", value_name = "VARS")]
-    extra_vars: Vec<String>,
+    #[command(flatten)]
+    hosts: InventoryArgs,
+    #[command(flatten)]
+    variables: VariableArgs,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    #[command(flatten)]
+    become_: BecomeArgs,
+    #[command(flatten)]
+    run: RunArgs,
     /// Run only what has one of these tags.
     #[arg(short, long, value_name = "TAGS", value_delimiter = ',')]
     tags: Vec<String>,
     /// Leave out what has one of these tags.
     #[arg(long, value_name = "TAGS", value_delimiter = ',')]
     skip_tags: Vec<String>,
-    /// Predict what would change; change nothing.
-    #[arg(short = 'C', long)]
-    check: bool,
-    /// Show what differs in files.
-    #[arg(short = 'D', long)]
-    diff: bool,
-    /// How many hosts at once.
-    #[arg(short, long)]
-    forks: Option<usize>,
-    /// Show more; give it several times for still more.
-    #[arg(short, long, action = ArgAction::Count)]
-    verbose: u8,
-    /// Become another user on the hosts.
-    #[arg(short, long = "become")]
-    become_: bool,
-    /// How to become another user.
-    #[arg(long, value_name = "METHOD")]
-    become_method: Option<String>,
-    /// Whom to become.
-    #[arg(long, value_name = "USER")]
-    become_user: Option<String>,
-    /// Ask for the password to become another user.
-    #[arg(short = 'K', long)]
-    ask_become_pass: bool,
-    /// Read that password from this file.
-    #[arg(long, value_name = "FILE", visible_alias = "become-pass-file")]
-    become_password_file: Option<PathBuf>,
-    /// Log in as this user.
-    #[arg(short, long, value_name = "USER")]
-    user: Option<String>,
-    /// Ask for the password to log in.
-    #[arg(short = 'k', long)]
-    ask_pass: bool,
-    /// Read that password from this file.
-    #[arg(long, value_name = "FILE", visible_alias = "conn-pass-file")]
-    connection_password_file: Option<PathBuf>,
-    /// Log in with this key.
-    #[arg(long, value_name = "FILE", visible_alias = "key-file")]
-    private_key: Option<PathBuf>,
-    /// How to connect: ssh or local.
-    #[arg(short, long, value_name = "CONNECTION")]
-    connection: Option<String>,
-    /// How long a login may take, in seconds.
-    #[arg(short = 'T', long, value_name = "SECONDS")]
-    timeout: Option<u64>,
-    /// Arguments for ssh, as OpenSSH takes them.
-    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
-    ssh_common_args: Option<String>,
-    /// More arguments for ssh.
-    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
-    ssh_extra_args: Option<String>,
     /// Run handlers even of hosts that failed.
     #[arg(long)]
     force_handlers: bool,
     /// Begin with the task of this name.
     #[arg(long, value_name = "NAME")]
     start_at_task: Option<String>,
+    /// Ask before each task whether to run it.
+    #[arg(long)]
+    step: bool,
+    /// Show the tasks that would run; run nothing.
+    #[arg(long)]
+    list_tasks: bool,
+    /// Show the tags there are; run nothing.
+    #[arg(long)]
+    list_tags: bool,
     /// Read and check everything, run nothing.
     #[arg(long)]
     syntax_check: bool,
@@ -126,7 +84,7 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
     // Needed by the first login; ready by then. What goes wrong shows there.
     std::thread::spawn(|| drop(build_id()));
     let config = Config::load()?;
-    let extra = vars::extra_vars(&args.extra_vars)?;
+    let extra = vars::extra_vars(&args.variables.extra_vars)?;
     let mut errors = Vec::new();
     let mut playbooks = Vec::new();
     for path in &args.playbooks {
@@ -146,7 +104,7 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
             Err(found) => errors.extend(found),
         }
     }
-    let inventory = match sources::load(&args.inventory, &config, &extra, None) {
+    let inventory = match sources::load(&args.hosts.inventory, &config, &extra, None) {
         Ok(inventory) => inventory,
         Err(found) => {
             errors.extend(found);
@@ -173,33 +131,37 @@ fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> 
             .map_err(|e| vec![Diagnostic::error("cli::ssh-args", format!("cannot split `{name}` into words: {e}"))])
     };
     let login = Login {
-        connection: args.connection.clone(),
-        user: args.user.clone().or_else(|| config.remote_user.value.clone()),
-        private_key: args.private_key.clone().or_else(|| config.private_key_file.value.clone()),
-        timeout: args.timeout.or(config.timeout.value).map(Duration::from_secs),
-        password: password("SSH password: ", args.ask_pass, args.connection_password_file.as_deref())?,
+        connection: args.connect.connection.clone(),
+        user: args.connect.user.clone().or_else(|| config.remote_user.value.clone()),
+        private_key: args.connect.private_key.clone().or_else(|| config.private_key_file.value.clone()),
+        timeout: args.connect.timeout.or(config.timeout.value).map(Duration::from_secs),
+        password: password("SSH password: ", args.connect.ask_pass, args.connect.connection_password_file.as_deref())?,
         ssh_args: words("ssh_args", config.ssh_args.value.as_ref())?,
         ssh_common_args: words(
             "ssh-common-args",
-            args.ssh_common_args.as_ref().or(config.ssh_common_args.value.as_ref()),
+            args.connect.ssh_common_args.as_ref().or(config.ssh_common_args.value.as_ref()),
         )?,
-        ssh_extra_args: words("ssh-extra-args", args.ssh_extra_args.as_ref().or(config.ssh_extra_args.value.as_ref()))?,
+        ssh_extra_args: words(
+            "ssh-extra-args",
+            args.connect.ssh_extra_args.as_ref().or(config.ssh_extra_args.value.as_ref()),
+        )?,
         host_key_checking: config.host_key_checking.value,
         port: config.remote_port.value,
-        become_: args.become_ || config.become_.value,
-        become_method: args.become_method.clone().or_else(|| config.become_method.value.clone()),
-        become_user: args.become_user.clone().or_else(|| config.become_user.value.clone()),
+        become_: args.become_.become_ || config.become_.value,
+        become_method: args.become_.become_method.clone().or_else(|| config.become_method.value.clone()),
+        become_user: args.become_.become_user.clone().or_else(|| config.become_user.value.clone()),
     };
-    let ask = args.ask_become_pass || (config.become_ask_pass.value && args.become_password_file.is_none());
+    let ask =
+        args.become_.ask_become_pass || (config.become_ask_pass.value && args.become_.become_password_file.is_none());
     Ok(RunOptions {
-        forks: args.forks.unwrap_or(config.forks.value),
-        check: args.check,
-        diff: args.diff || config.diff_always.value,
+        forks: args.run.forks.unwrap_or(config.forks.value),
+        check: args.run.check,
+        diff: args.run.diff || config.diff_always.value,
         tags: TagFilter { only: args.tags.clone(), skip: args.skip_tags.clone() },
-        limit: (!args.limit.is_empty()).then(|| args.limit.join(",")),
+        limit: (!args.hosts.limit.is_empty()).then(|| args.hosts.limit.join(",")),
         force_handlers: args.force_handlers || config.force_handlers.value,
         gather_facts: config.gathering.value != "explicit",
-        become_password: password("BECOME password: ", ask, args.become_password_file.as_deref())?,
+        become_password: password("BECOME password: ", ask, args.become_.become_password_file.as_deref())?,
         login,
         roles_path: config.roles_path.value.clone(),
         start_at_task: args.start_at_task.clone(),
@@ -232,14 +194,14 @@ impl Run {
         let report = Arc::new(Terminal::new(report::Options {
             color: color(stdout),
             progress: stdout && std::io::stderr().is_terminal(),
-            verbosity: args.verbose,
+            verbosity: args.run.verbose,
             diff: self.options.diff,
         }));
         let info = RunInfo {
             check: self.options.check,
             diff: self.options.diff,
             forks: self.options.forks,
-            verbosity: args.verbose,
+            verbosity: args.run.verbose,
             limit: self.options.limit.clone(),
             tags: self.options.tags.only.clone(),
             skip_tags: self.options.tags.skip.clone(),
