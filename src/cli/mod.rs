@@ -2,6 +2,7 @@
 
 mod arguments;
 mod run;
+mod sources;
 mod vars;
 mod version;
 

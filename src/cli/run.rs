@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arguments::{BecomeArgs, ConnectArgs, InventoryArgs, RunArgs, VariableArgs};
-use super::{color, complain, vars, warn};
+use super::{color, complain, sources, vars, warn};
 use crate::action::BuiltIn;
 use crate::config::Config;
 use crate::connection::Secret;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::event::Sink;
 use crate::engine::{Engine, Login, Outcome, Prompter, RunOptions};
-use crate::inventory::{self, Inventory, LoadOptions};
+use crate::inventory::Inventory;
 use crate::playbook::{Loader, Options, Playbook, TagFilter};
 use crate::remote::build_id;
 use crate::report::{self, Terminal};
@@ -127,9 +127,7 @@ fn prepare(args: &Args, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec
             Err(found) => errors.extend(found),
         }
     }
-    let sources =
-        if args.hosts.inventory.is_empty() { config.inventory.value.clone() } else { args.hosts.inventory.clone() };
-    let inventory = match inventory::load(&sources, &LoadOptions::default()) {
+    let inventory = match sources::load(&args.hosts.inventory, &config, &extra, None) {
         Ok(inventory) => inventory,
         Err(found) => {
             errors.extend(found);

@@ -72,6 +72,36 @@ pub struct Config {
     pub ssh_extra_args: Setting<Option<String>>,
     /// `[diff] always`.
     pub diff_always: Setting<bool>,
+    /// `[inventory] enable_plugins`: the kinds of sources, in the order in which they are tried.
+    pub inventory_enabled: Setting<Option<Vec<String>>>,
+    /// `inventory_ignore_extensions`: endings of files that are not inventory.
+    pub inventory_ignore_extensions: Setting<Option<Vec<String>>>,
+    /// `inventory_ignore_patterns`: regular expressions for the same.
+    pub inventory_ignore_patterns: Setting<Vec<String>>,
+    /// `[inventory] unparsed_is_failed`.
+    pub inventory_unparsed_failed: Setting<bool>,
+    /// `[inventory] inventory_unparsed_warning`.
+    pub inventory_unparsed_warning: Setting<bool>,
+    /// `[inventory] any_unparsed_is_failed`.
+    pub inventory_any_unparsed_failed: Setting<bool>,
+    /// `[inventory_plugins] use_extra_vars`.
+    pub inventory_use_extra_vars: Setting<bool>,
+    /// `[inventory_plugin_script] always_show_stderr`.
+    pub inventory_script_stderr: Setting<bool>,
+    /// `[inventory] export`.
+    pub inventory_export: Setting<bool>,
+    /// `force_valid_group_names`: `never`, `ignore`, `always` or `silently`.
+    pub group_names: Setting<String>,
+    /// `[inventory] host_pattern_mismatch`: `warning`, `error` or `ignore`.
+    pub host_pattern_mismatch: Setting<String>,
+    /// `module_name`: what the command `ansible` runs when it is not told.
+    pub module_name: Setting<String>,
+    /// `module_args`: its arguments.
+    pub module_args: Setting<String>,
+    /// `playbook_dir`, for commands without a playbook.
+    pub playbook_dir: Setting<Option<PathBuf>>,
+    /// `task_timeout`, in seconds.
+    pub task_timeout: Setting<u64>,
 }
 
 /// Reads settings by their names in file and environment.
@@ -156,6 +186,9 @@ impl Config {
         let home = |p: &str| crate::playbook::expand_home(p);
         let default_roles = ["~/.ansible/roles", "/usr/share/ansible/roles", "/etc/ansible/roles"].map(home).to_vec();
         let default_collections = ["~/.ansible/collections", "/usr/share/ansible/collections"].map(home).to_vec();
+        let list = |text: &str, _: &Origin| {
+            Some(text.split(',').map(str::trim).filter(|p| !p.is_empty()).map(ToOwned::to_owned).collect::<Vec<_>>())
+        };
         let config = Self {
             inventory: read.read(("defaults", "inventory", &["ANSIBLE_INVENTORY"]), Vec::new(), |text, origin| {
                 let each = text.split(',').map(str::trim).filter(|p| !p.is_empty());
@@ -200,6 +233,76 @@ impl Config {
             ssh_common_args: read.read(("ssh_connection", "ssh_common_args", &["ANSIBLE_SSH_COMMON_ARGS"]), None, word),
             ssh_extra_args: read.read(("ssh_connection", "ssh_extra_args", &["ANSIBLE_SSH_EXTRA_ARGS"]), None, word),
             diff_always: read.read(("diff", "always", &["ANSIBLE_DIFF_ALWAYS"]), false, boolean),
+            inventory_enabled: read.read(
+                ("inventory", "enable_plugins", &["ANSIBLE_INVENTORY_ENABLED"]),
+                None,
+                |t, o| list(t, o).map(Some),
+            ),
+            inventory_ignore_extensions: match read.text("inventory", "ignore_extensions", &[]) {
+                Some(_) => {
+                    read.read(("inventory", "ignore_extensions", &["ANSIBLE_INVENTORY_IGNORE"]), None, |t, o| {
+                        list(t, o).map(Some)
+                    })
+                }
+                None => read.read(
+                    ("defaults", "inventory_ignore_extensions", &["ANSIBLE_INVENTORY_IGNORE"]),
+                    None,
+                    |t, o| list(t, o).map(Some),
+                ),
+            },
+            inventory_ignore_patterns: match read.text("inventory", "ignore_patterns", &[]) {
+                Some(_) => {
+                    read.read(("inventory", "ignore_patterns", &["ANSIBLE_INVENTORY_IGNORE_REGEX"]), Vec::new(), list)
+                }
+                None => read.read(
+                    ("defaults", "inventory_ignore_patterns", &["ANSIBLE_INVENTORY_IGNORE_REGEX"]),
+                    Vec::new(),
+                    list,
+                ),
+            },
+            inventory_unparsed_failed: read.read(
+                ("inventory", "unparsed_is_failed", &["ANSIBLE_INVENTORY_UNPARSED_FAILED"]),
+                false,
+                boolean,
+            ),
+            inventory_unparsed_warning: read.read(
+                ("inventory", "inventory_unparsed_warning", &["ANSIBLE_INVENTORY_UNPARSED_WARNING"]),
+                true,
+                boolean,
+            ),
+            inventory_any_unparsed_failed: read.read(
+                ("inventory", "any_unparsed_is_failed", &["ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED"]),
+                false,
+                boolean,
+            ),
+            inventory_use_extra_vars: read.read(
+                ("inventory_plugins", "use_extra_vars", &["ANSIBLE_INVENTORY_USE_EXTRA_VARS"]),
+                false,
+                boolean,
+            ),
+            inventory_script_stderr: read.read(
+                ("inventory_plugin_script", "always_show_stderr", &["ANSIBLE_INVENTORY_PLUGIN_SCRIPT_STDERR"]),
+                true,
+                boolean,
+            ),
+            inventory_export: read.read(("inventory", "export", &["ANSIBLE_INVENTORY_EXPORT"]), false, boolean),
+            group_names: read.read(
+                ("defaults", "force_valid_group_names", &["ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS"]),
+                "never".to_owned(),
+                |t, _| matches!(t, "never" | "ignore" | "always" | "silently").then(|| t.to_owned()),
+            ),
+            host_pattern_mismatch: read.read(
+                ("inventory", "host_pattern_mismatch", &["ANSIBLE_HOST_PATTERN_MISMATCH"]),
+                "warning".to_owned(),
+                |t, _| matches!(t, "warning" | "error" | "ignore").then(|| t.to_owned()),
+            ),
+            module_name: read.read(("defaults", "module_name", &[]), "command".to_owned(), |t, _| Some(t.to_owned())),
+            module_args: read
+                .read(("defaults", "module_args", &["ANSIBLE_MODULE_ARGS"]), String::new(), |t, _| Some(t.to_owned())),
+            playbook_dir: read.read(("defaults", "playbook_dir", &["ANSIBLE_PLAYBOOK_DIR"]), None, |t, o| {
+                Some((!t.is_empty()).then(|| path(t, o)))
+            }),
+            task_timeout: read.read(("defaults", "task_timeout", &["ANSIBLE_TASK_TIMEOUT"]), 0, |t, _| t.parse().ok()),
             file: file.map(|f| f.path.clone()),
         };
         if read.errors.is_empty() { Ok(config) } else { Err(read.errors) }

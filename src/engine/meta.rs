@@ -89,8 +89,17 @@ impl Engine {
                 }
             }
             "refresh_inventory" => {
-                let message = "`meta: refresh_inventory` is not supported yet: inventory is read once";
-                self.broken(vec![Diagnostic::error("run::unsupported", message).at(run.task.span)]);
+                let inventory = self.world.inventory();
+                // Scripts may take their time; other hosts go on meanwhile.
+                let fresh = tokio::task::spawn_blocking(move || inventory.reload()).await;
+                match fresh {
+                    Ok(Ok(fresh)) => self.change_inventory(|inventory| *inventory = fresh),
+                    Ok(Err(errors)) => self.broken(errors),
+                    Err(error) => {
+                        let message = format!("reading the inventory again ended early: {error}");
+                        self.broken(vec![Diagnostic::error("run::inventory", message).at(run.task.span)]);
+                    }
+                }
             }
             other => {
                 let message = format!("invalid meta action requested: {other}");

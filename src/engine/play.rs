@@ -85,7 +85,10 @@ impl Engine {
         let mut shared = self.world.inventory.write().unwrap_or_else(PoisonError::into_inner);
         let mut inventory = shared.as_ref().duplicate();
         let out = change(&mut inventory);
+        let warnings = std::mem::take(&mut inventory.warnings);
         *shared = Arc::new(inventory);
+        drop(shared);
+        warnings.into_iter().for_each(|warning| self.emit(Event::Warning(warning)));
         out
     }
 

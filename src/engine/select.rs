@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::event::Event;
 use crate::diagnostic::Diagnostic;
-use crate::inventory::Pattern;
+use crate::inventory::{HostMismatch, Pattern};
 use crate::playbook::Play;
 use crate::template::Templar;
 use crate::value::{Key, Map, Value};
@@ -56,17 +56,21 @@ impl Engine {
             Value::List(items) => items.iter().map(Value::to_text).collect::<Vec<_>>().join(","),
             other => other.to_text(),
         };
-        let local = ["localhost", "127.0.0.1", "::1"];
-        if let Some(name) = local.iter().find(|name| **name == pattern.trim())
-            && self.world.inventory().host(name).is_none()
-        {
-            self.change_inventory(|inventory| inventory.implicit_localhost(name).name.clone());
+        let parse = |text: &str| Pattern::parse(text).map_err(|e| wrong(e.to_string()));
+        let wanted = parse(&pattern)?;
+        for name in wanted.local_names() {
+            if self.world.inventory().host(name).is_none() {
+                self.change_inventory(|inventory| drop(inventory.implicit_localhost(name).name.clone()));
+            }
         }
         let inventory = self.world.inventory();
-        let parse = |text: &str| Pattern::parse(text).map_err(|e| wrong(e.to_string()));
-        let (mut chosen, unmatched) = parse(&pattern)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
-        for part in unmatched {
+        let (mut chosen, unmatched) = wanted.select(&inventory).map_err(|e| wrong(e.to_string()))?;
+        let mismatch = inventory.options().mismatch;
+        for part in unmatched.into_iter().filter(|_| mismatch != HostMismatch::Ignore) {
             let message = format!("Could not match supplied host pattern, ignoring: {part}");
+            if mismatch == HostMismatch::Error {
+                return Err(wrong(message));
+            }
             let known: Vec<String> = inventory.groups().map(|g| g.name.clone()).collect();
             let warning = Diagnostic::warning("run::hosts", message).at(play.span);
             self.emit(Event::Warning(warning.suggest(&part, known.iter().map(String::as_str))));

@@ -364,14 +364,7 @@ impl Engine {
             let groups: Vec<String> =
                 added.get("groups").and_then(Value::as_list).unwrap_or_default().iter().map(Value::to_text).collect();
             let vars = added.get("host_vars").and_then(Value::as_map).cloned().unwrap_or_default();
-            self.change_inventory(|inventory| {
-                inventory.add_member("ungrouped", &name);
-                inventory.add_host(&name).vars.extend(vars);
-                for group in &groups {
-                    inventory.add_member(group, &name);
-                    let _ = inventory.add_child("all", group);
-                }
-            });
+            self.change_inventory(|inventory| inventory.add_dynamic_host(&name, vars, groups));
         }
         if let Some(group) = result.get("add_group").map(Value::to_text) {
             let parents: Vec<String> = result
@@ -381,12 +374,7 @@ impl Engine {
                 .iter()
                 .map(Value::to_text)
                 .collect();
-            self.change_inventory(|inventory| {
-                inventory.add_member(&group, &host.name);
-                for parent in &parents {
-                    let _ = inventory.add_child(parent, &group);
-                }
-            });
+            self.change_inventory(|inventory| inventory.add_dynamic_group(&group, &host.name, parents));
         }
     }
 

@@ -1,6 +1,8 @@
 //! INI inventories.
 
-use super::{Inventory, UNGROUPED, literal, range};
+use indexmap::IndexMap;
+
+use super::{Inventory, UNGROUPED, host_list, literal, range, words};
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 use crate::value::Key;
@@ -13,15 +15,36 @@ enum Section {
     Children,
 }
 
+impl Section {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Hosts => "hosts",
+            Self::Vars => "vars",
+            Self::Children => "children",
+        }
+    }
+}
+
+/// Where a group that is defined nowhere was spoken of.
+struct Wanted {
+    by: String,
+    section: Section,
+    span: Span,
+}
+
+fn wrong(message: impl Into<String>, span: Span) -> Diagnostic {
+    let message: String = message.into();
+    Diagnostic::error("inventory::syntax", format!("Failed to parse inventory: {message}")).at(span)
+}
+
 /// Reads INI text into an inventory; the first thing wrong ends it.
 pub fn read(inventory: &mut Inventory, whole: Span) -> Result<(), Diagnostic> {
     let source = whole.source();
     let mut group = UNGROUPED.to_owned();
     let mut section = Section::Hosts;
     let mut start = 0;
-    // Groups that have variables or are children must be defined somewhere in the file.
-    let mut wanted: Vec<(String, Span)> = Vec::new();
-    let mut defined: Vec<String> = Vec::new();
+    // Groups that have variables or are children must be defined somewhere, before or behind.
+    let mut wanted: IndexMap<String, Wanted> = IndexMap::new();
     for raw in source.text.split_inclusive('\n') {
         let line = raw.trim();
         let at = start + (raw.len() - raw.trim_start().len());
@@ -30,14 +53,17 @@ pub fn read(inventory: &mut Inventory, whole: Span) -> Result<(), Diagnostic> {
         if line.is_empty() || line.starts_with(['#', ';']) {
             continue;
         }
-        if let Some(header) = line.strip_prefix('[')
-            && let Some((name, kind)) = header_of(header, span)?
-        {
-            (group, section) = (name, kind);
-            inventory.add_group(&group);
+        if let Some((name, kind)) = header_of(line, span)? {
+            (group, section) = (inventory.safe_name(&name), kind);
             match section {
-                Section::Vars => wanted.push((group.clone(), span)),
-                _ => defined.push(group.clone()),
+                Section::Vars if inventory.group(&group).is_none() => {
+                    wanted.entry(group.clone()).or_insert(Wanted { by: group.clone(), section, span });
+                }
+                Section::Vars => {}
+                _ => {
+                    inventory.add_group(&group);
+                    wanted.shift_remove(&group);
+                }
             }
             continue;
         }
@@ -45,75 +71,77 @@ pub fn read(inventory: &mut Inventory, whole: Span) -> Result<(), Diagnostic> {
             Section::Hosts => host_line(inventory, &group, line, span)?,
             Section::Vars => {
                 let Some((name, value)) = line.split_once('=') else {
-                    let message = format!("expected key=value, got: {line}");
-                    return Err(Diagnostic::error("inventory::syntax", message).at(span));
+                    return Err(wrong(format!("Expected key=value, got: {line}"), span));
                 };
                 let value = literal::parse(strip_comment(value.trim()), span);
-                inventory.add_group(&group).vars.insert(Key::from(name.trim()), value);
+                inventory.set_group_variable(&group, Key::from(name.trim()), value);
             }
             Section::Children => {
-                let name = strip_comment(line).trim();
-                if name.contains(char::is_whitespace) {
-                    let message = format!("expected the name of a group, got: {line}");
-                    return Err(Diagnostic::error("inventory::syntax", message).at(span));
+                let name = line.split('#').next().unwrap_or_default().trim();
+                if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == ':' || c == ']') {
+                    return Err(wrong(format!("Expected group name, got: {line}"), span));
                 }
-                wanted.push((name.to_owned(), span));
-                inventory
-                    .add_child(&group, name)
-                    .map_err(|message| Diagnostic::error("inventory::loop", message).at(span))?;
+                let name = inventory.safe_name(name);
+                if inventory.group(&name).is_none() {
+                    wanted.entry(name.clone()).or_insert(Wanted { by: group.clone(), section, span });
+                }
+                inventory.add_child(&group, &name).map_err(|message| wrong(message, span))?;
             }
         }
     }
-    undefined_groups(&wanted, &defined)
+    undefined_groups(&wanted)
 }
 
-fn undefined_groups(wanted: &[(String, Span)], defined: &[String]) -> Result<(), Diagnostic> {
-    for (name, span) in wanted {
-        let built_in = matches!(name.as_str(), "all" | "ungrouped");
-        if !built_in && !defined.contains(name) && !wanted.iter().filter(|(n, _)| n == name).any(|(_, s)| s != span) {
-            let message = format!("the group `{name}` is used here and defined nowhere in this file");
-            return Err(Diagnostic::error("inventory::undefined-group", message)
-                .at(*span)
-                .help(format!("add a section `[{name}]`"))
-                .suggest(name, defined.iter().map(String::as_str)));
-        }
-    }
-    Ok(())
+fn undefined_groups(wanted: &IndexMap<String, Wanted>) -> Result<(), Diagnostic> {
+    let Some((name, Wanted { by, section, span })) = wanted.first() else { return Ok(()) };
+    let word = section.word();
+    let message = match section {
+        Section::Children => format!("Section [{by}:{word}] includes undefined group '{name}'."),
+        _ => format!("Section [{by}:{word}] not valid for undefined group '{name}'."),
+    };
+    Err(wrong(message, *span).help(format!("add a section `[{name}]`")))
 }
 
 /// The group and kind of a section header; `None` when the line is a host such as `[a:c].example.com`.
-fn header_of(header: &str, span: Span) -> Result<Option<(String, Section)>, Diagnostic> {
-    let Some((inside, rest)) = header.split_once(']') else {
-        let message = "this section header has no `]`";
-        return Err(Diagnostic::error("inventory::syntax", message).at(span));
-    };
-    if !strip_comment(rest).trim().is_empty() {
-        return Ok(None);
-    }
+fn header_of(line: &str, span: Span) -> Result<Option<(String, Section)>, Diagnostic> {
+    let Some((inside, rest)) = line.strip_prefix('[').and_then(|l| l.split_once(']')) else { return Ok(None) };
     let (name, kind) = inside.split_once(':').unwrap_or((inside, "hosts"));
-    let section = match kind.trim() {
+    let plain = !name.is_empty() && !name.contains(char::is_whitespace);
+    let word = !kind.is_empty() && kind.chars().all(|c| c == '_' || c.is_alphanumeric());
+    let rest = rest.trim_start();
+    if !plain || !word || !(rest.is_empty() || rest.starts_with('#')) {
+        if !line.ends_with(']') {
+            return Ok(None);
+        }
+        return Err(wrong(
+            format!(
+                "Invalid section entry: '{line}'. Please make sure that there are no spaces in the section entry, and that \
+                 there are no other invalid characters"
+            ),
+            span,
+        ));
+    }
+    let section = match kind {
         "hosts" => Section::Hosts,
         "vars" => Section::Vars,
         "children" => Section::Children,
         other => {
-            let message = format!("section [{inside}] has unknown type: {other}");
-            return Err(Diagnostic::error("inventory::syntax", message)
-                .at(span)
+            return Err(wrong(format!("Section [{inside}] has unknown type: {other}"), span)
                 .help("a section is [group], [group:vars] or [group:children]"));
         }
     };
-    Ok(Some((name.trim().to_owned(), section)))
+    Ok(Some((name.to_owned(), section)))
 }
 
+/// A variable's value without the comment behind it: one begins behind a blank, outside quotes.
 fn strip_comment(text: &str) -> &str {
-    // A `#` begins a comment only behind white space; inside quotes it is text.
     let mut quote = None;
-    let mut before = ' ';
+    let mut before = '\0';
     for (at, c) in text.char_indices() {
         match (quote, c) {
             (Some(q), c) if c == q => quote = None,
             (None, '"' | '\'') => quote = Some(c),
-            (None, '#') if before.is_whitespace() => return text[..at].trim_end(),
+            (None, '#') if before == ' ' => return text[..at].trim_end(),
             _ => {}
         }
         before = c;
@@ -122,40 +150,41 @@ fn strip_comment(text: &str) -> &str {
 }
 
 fn host_line(inventory: &mut Inventory, group: &str, line: &str, span: Span) -> Result<(), Diagnostic> {
-    let wrong = |message: String| Diagnostic::error("inventory::syntax", message).at(span);
-    let words = shell_words::split(strip_comment(line))
-        .map_err(|_| wrong("this line has a quote that is not closed".into()))?;
+    let Some(words) = words::split(line) else {
+        return Err(wrong(format!("Error parsing host definition '{line}': No closing quotation"), span));
+    };
     let Some((pattern, pairs)) = words.split_first() else { return Ok(()) };
-    let (pattern, port) = split_port(pattern);
+    if pattern.trim() == "---" {
+        let message = "Invalid host pattern '---' supplied, '---' is normally a sign this is a YAML file.";
+        return Err(wrong(message, span));
+    }
+    if pattern.ends_with(':') {
+        return Err(wrong(
+            format!(
+                "Invalid host pattern '{pattern}' supplied, ending in ':' is not allowed, this character is reserved to \
+                 provide a port."
+            ),
+            span,
+        ));
+    }
+    let (pattern, port) = host_list::split_port(pattern);
+    let names = range::expand(pattern).map_err(|error| wrong(error.to_string(), span))?;
     let mut vars = Vec::new();
     for pair in pairs {
         let Some((name, value)) = pair.split_once('=') else {
-            return Err(wrong(format!("expected key=value host variable assignment, got: {pair}")));
+            return Err(wrong(format!("Expected key=value host variable assignment, got: {pair}"), span));
         };
         vars.push((Key::from(name), literal::parse(value, span)));
     }
-    for name in range::expand(pattern).map_err(wrong)? {
+    for name in names {
         inventory.add_member(group, &name);
         let host = inventory.add_host(&name);
         if let Some(port) = port {
-            host.vars.insert("ansible_port".into(), i64::from(port).into());
+            host.vars.insert("ansible_port".into(), port.into());
         }
         host.vars.extend(vars.iter().cloned());
     }
     Ok(())
-}
-
-/// `host:port`, `[v6]:port`; a bare IPv6 address has no port.
-fn split_port(pattern: &str) -> (&str, Option<u16>) {
-    if let Some((host, port)) = pattern.rsplit_once(':')
-        && let Ok(port) = port.parse()
-        && (!host.contains(':') || host.ends_with(']'))
-        && (!host.contains('[') || host.contains(']'))
-    {
-        let host = if host.matches(':').count() > 1 { host.trim_matches(['[', ']']) } else { host };
-        return (host, Some(port));
-    }
-    (pattern, None)
 }
 
 #[cfg(test)]

@@ -1,115 +1,343 @@
-//! Inventory sources: files, directories, lists on the command line.
+//! Inventory sources: files, directories, scripts, lists on the command line; each kind tried in turn.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
-use super::{Inventory, UNGROUPED, VarsDirectory, ini, range, yaml};
+use super::{Inventory, LoadOptions, VarsDirectory, constructed, generator, host_list, ini, script, toml, yaml};
 use crate::diagnostic::Diagnostic;
-use crate::source;
+use crate::source::{self, Span};
 
-/// How sources are read.
-#[derive(Debug, Clone, Default)]
-pub struct LoadOptions {
-    /// Files of a directory with these endings are not inventory.
-    pub ignored_endings: Vec<String>,
+/// A kind of source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    HostList,
+    AdvancedHostList,
+    Script,
+    Auto,
+    Yaml,
+    Ini,
+    Toml,
+    Constructed,
+    Generator,
 }
 
-/// Endings that are never inventory, as in the reference's `INVENTORY_IGNORE_EXTS`.
-const IGNORED: &[&str] =
-    &["~", ".orig", ".bak", ".ini.bak", ".cfg", ".retry", ".pyc", ".pyo", ".swp", ".rpm", ".md", ".txt", ".rst"];
+/// Why a source was not read.
+enum Refusal {
+    /// The next kind may know better.
+    Next(Box<Diagnostic>),
+    /// Nobody does.
+    Final(Box<Diagnostic>),
+}
+
+impl From<Diagnostic> for Refusal {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Next(Box::new(diagnostic))
+    }
+}
 
 /// Reads all sources into one inventory, in order; variables beside them too.
 pub fn load(sources: &[String], options: &LoadOptions) -> Result<Inventory, Vec<Diagnostic>> {
     let mut inventory = Inventory::new();
-    let mut errors = Vec::new();
-    for source in sources {
-        if let Err(error) = read_source(&mut inventory, source, options) {
-            errors.push(error);
-        }
+    inventory.options = Arc::new(options.clone());
+    let kinds = kinds(&mut inventory);
+    if kinds.is_empty() {
+        let message = "No inventory plugins available to generate inventory, make sure you have at least one enabled.";
+        return Err(vec![Diagnostic::error("inventory::settings", message)]);
     }
+    if let Some(directory) = &options.playbook_directory {
+        inventory.add_playbook_directory(directory).map_err(|error| vec![error])?;
+    }
+    let mut reader = Reader { inventory, kinds, ignored: ignored(options).map_err(|error| vec![error])? };
+    let mut parsed = false;
+    for source in sources.iter().filter(|source| !source.is_empty()) {
+        let source = if source.contains(',') { source.clone() } else { absolute(source) };
+        parsed |= reader.source(&source).map_err(|error| vec![error])?;
+        reader.inventory.sources.push(source);
+    }
+    let mut inventory = reader.inventory;
+    inventory.current = None;
     inventory.settle();
-    if errors.is_empty() { Ok(inventory) } else { Err(errors) }
-}
-
-fn read_source(inventory: &mut Inventory, source: &str, options: &LoadOptions) -> Result<(), Diagnostic> {
-    // `-i host1,host2` and `-i host,` are hosts, not a path.
-    if source.contains(',') && !Path::new(source).exists() {
-        for name in source.split(',').map(str::trim).filter(|n| !n.is_empty()) {
-            let names = range::expand(name).map_err(|message| Diagnostic::error("inventory::syntax", message))?;
-            names.iter().for_each(|name| inventory.add_member(UNGROUPED, name));
+    if !parsed {
+        if options.unparsed_is_failed {
+            let message = "No inventory was parsed, please check your configuration and options.";
+            let mut errors = inventory.warnings;
+            errors.push(Diagnostic::error("inventory::unparsed", message));
+            return Err(errors);
         }
-        return Ok(());
-    }
-    let path = PathBuf::from(source);
-    if !path.exists() {
-        return Err(Diagnostic::error("inventory::missing", format!("the inventory `{source}` does not exist"))
-            .help("give a file, a directory, or hosts separated by commas: `-i web1,web2`"));
-    }
-    inventory.sources.push(path.clone());
-    let beside = if path.is_dir() { path.clone() } else { parent(&path) };
-    if !inventory.beside_sources.iter().any(|d| d.path == beside) {
-        inventory.beside_sources.push(VarsDirectory::read(&beside)?);
-    }
-    let read = if path.is_dir() { read_directory(inventory, &path, options) } else { read_file(inventory, &path) };
-    inventory.came_from(&path);
-    read
-}
-
-fn parent(path: &Path) -> PathBuf {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
-}
-
-fn read_directory(inventory: &mut Inventory, path: &Path, options: &LoadOptions) -> Result<(), Diagnostic> {
-    let entries = std::fs::read_dir(path)
-        .map_err(|e| Diagnostic::error("inventory::read", format!("cannot read `{}`: {e}", path.display())))?;
-    let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|e| e.path()).collect();
-    paths.sort();
-    for path in paths {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let own = options.ignored_endings.iter().any(|e| name.ends_with(e.as_str()));
-        let ignored = own || IGNORED.iter().any(|e| name.ends_with(e));
-        if name.starts_with('.') || ignored || matches!(name.as_str(), "group_vars" | "host_vars" | "vars_plugins") {
-            continue;
+        if options.unparsed_warning {
+            let message = "No inventory was parsed, only implicit localhost is available";
+            inventory.warn("inventory::unparsed", message.to_owned());
         }
-        if path.is_dir() {
-            read_directory(inventory, &path, options)?;
-        } else {
-            read_file(inventory, &path)?;
+    }
+    Ok(inventory)
+}
+
+/// The kinds that are enabled, in order.
+fn kinds(inventory: &mut Inventory) -> Vec<Kind> {
+    let enabled = inventory.options.enabled.clone();
+    let mut kinds = Vec::new();
+    for name in enabled {
+        kinds.push(match plugin_name(&name) {
+            "host_list" => Kind::HostList,
+            "advanced_host_list" => Kind::AdvancedHostList,
+            "script" => Kind::Script,
+            "auto" => Kind::Auto,
+            "yaml" => Kind::Yaml,
+            "ini" => Kind::Ini,
+            "toml" => Kind::Toml,
+            "constructed" => Kind::Constructed,
+            "generator" => Kind::Generator,
+            _ => {
+                inventory.warn("inventory::settings", format!("Failed to load inventory plugin, skipping {name}"));
+                continue;
+            }
+        });
+    }
+    kinds
+}
+
+/// A plugin's name without its collection.
+fn plugin_name(name: &str) -> &str {
+    ["ansible.builtin.", "ansible.legacy."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+}
+
+/// The path from the root, without `.` and `..`.
+fn absolute(source: &str) -> String {
+    let path = crate::playbook::expand_home(source);
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(out.pop()),
+            Component::CurDir => {}
+            other => out.push(other),
+        }
+    }
+    out.display().to_string()
+}
+
+/// Which names in directories are not inventory.
+fn ignored(options: &LoadOptions) -> Result<Vec<fancy_regex::Regex>, Diagnostic> {
+    let compile = |pattern: &String| {
+        fancy_regex::Regex::new(pattern).map_err(|error| {
+            let message = format!("`inventory_ignore_patterns`: `{pattern}` is not a regular expression: {error}");
+            Diagnostic::error("inventory::settings", message)
+        })
+    };
+    options.ignored_patterns.iter().map(compile).collect()
+}
+
+struct Reader {
+    inventory: Inventory,
+    kinds: Vec<Kind>,
+    ignored: Vec<fancy_regex::Regex>,
+}
+
+impl Reader {
+    /// Reads a source of the command line; says whether any of it was understood.
+    fn source(&mut self, source: &str) -> Result<bool, Diagnostic> {
+        let path = Path::new(source);
+        if !source.contains(',') || path.exists() {
+            let beside = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+            let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
+            if beside.is_dir() && !self.inventory.beside_sources.iter().any(|d| d.path == beside) {
+                self.inventory.beside_sources.push(VarsDirectory::read(beside)?);
+            }
+        }
+        self.entry(source, 0)
+    }
+
+    fn entry(&mut self, source: &str, depth: usize) -> Result<bool, Diagnostic> {
+        let path = Path::new(source);
+        if !path.is_dir() || depth > 40 {
+            return self.one(source);
+        }
+        let mut parsed = false;
+        for name in self.names(path)? {
+            let name = path.join(name).display().to_string();
+            parsed |= self.entry(&name, depth + 1)?;
+        }
+        if !parsed {
+            self.unparsed(source, Vec::new())?;
+        }
+        Ok(parsed)
+    }
+
+    /// The names in a directory that may be inventory, in order.
+    fn names(&self, path: &Path) -> Result<Vec<String>, Diagnostic> {
+        let wrong = |error: std::io::Error| {
+            Diagnostic::error("inventory::read", format!("cannot read `{}`: {error}", path.display()))
+        };
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(wrong)? {
+            let name = entry.map_err(wrong)?.file_name().to_string_lossy().into_owned();
+            let endings = &self.inventory.options.ignored_endings;
+            let ignored = name.starts_with('.')
+                || matches!(name.as_str(), "group_vars" | "host_vars" | "vars_plugins")
+                || endings.iter().any(|ending| name.ends_with(ending.as_str()))
+                || self.ignored.iter().any(|pattern| pattern.is_match(&name).unwrap_or(false));
+            if !ignored {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Tries every kind on what is no directory.
+    fn one(&mut self, source: &str) -> Result<bool, Diagnostic> {
+        self.inventory.current = Some(PathBuf::from(source));
+        let mut failures = Vec::new();
+        for kind in self.kinds.clone() {
+            if !kind.wants(source) {
+                let name = kind.name();
+                let note = format!("{name} declined parsing {source} as it did not pass its verify_file() method");
+                self.inventory.notes.push(note);
+                continue;
+            }
+            match kind.read(&mut self.inventory, source) {
+                Ok(()) => {
+                    self.inventory.notes.push(format!("Parsed {source} inventory source with {} plugin", kind.name()));
+                    return Ok(true);
+                }
+                Err(Refusal::Next(why)) => failures.push((kind, *why)),
+                Err(Refusal::Final(why)) => return Err(*why),
+            }
+        }
+        self.unparsed(source, failures)?;
+        Ok(false)
+    }
+
+    /// Says that nobody could read a source, and why; in earnest where that is asked for.
+    fn unparsed(&mut self, source: &str, failures: Vec<(Kind, Diagnostic)>) -> Result<(), Diagnostic> {
+        if source == "/etc/ansible/hosts" && !Path::new(source).exists() {
+            return Ok(());
+        }
+        for (kind, why) in failures {
+            let message = format!("Failed to parse inventory with '{}' plugin: {}", kind.name(), why.message);
+            let span = why.span;
+            self.inventory.warn("inventory::syntax", message).span = span;
+        }
+        if self.inventory.options.any_unparsed_is_failed {
+            let message = format!("Completely failed to parse inventory source {source}");
+            return Err(Diagnostic::error("inventory::unparsed", message));
+        }
+        let message = format!("Unable to parse {source} as an inventory source");
+        self.inventory.warn("inventory::unparsed", message);
+        Ok(())
+    }
+}
+
+/// The ending of a file's name, its dot left out.
+fn ending(source: &str) -> String {
+    Path::new(source).extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::HostList => "host_list",
+            Self::AdvancedHostList => "advanced_host_list",
+            Self::Script => "script",
+            Self::Auto => "auto",
+            Self::Yaml => "yaml",
+            Self::Ini => "ini",
+            Self::Toml => "toml",
+            Self::Constructed => "constructed",
+            Self::Generator => "generator",
+        }
+    }
+
+    /// Whether a source looks like one of this kind.
+    fn wants(self, source: &str) -> bool {
+        let path = Path::new(source);
+        let ending = ending(source);
+        match self {
+            Self::HostList | Self::AdvancedHostList => source.contains(',') && !path.exists(),
+            _ if !path.exists() => false,
+            Self::Script => path.is_file() && (is_executable(path) || has_shebang(path)),
+            Self::Auto => matches!(ending.as_str(), "yml" | "yaml"),
+            Self::Yaml => matches!(ending.as_str(), "" | "yml" | "yaml" | "json"),
+            Self::Ini => ending != "toml",
+            Self::Toml => ending == "toml",
+            Self::Constructed | Self::Generator => matches!(ending.as_str(), "" | "config" | "yml" | "yaml" | "json"),
+        }
+    }
+
+    fn read(self, inventory: &mut Inventory, source: &str) -> Result<(), Refusal> {
+        match self {
+            Self::HostList => host_list::read(inventory, source),
+            Self::AdvancedHostList => host_list::read_advanced(inventory, source)?,
+            Self::Script => {
+                let origin = source::register(source, Some(Path::new(source)), String::new());
+                script::read(inventory, Path::new(source), origin)?;
+            }
+            Self::Auto => return plugin(inventory, source),
+            Self::Yaml => match document(source)? {
+                Some(node) => yaml::read(inventory, &node)?,
+                None => return Err(Diagnostic::error("inventory::syntax", "Parsed empty YAML file").into()),
+            },
+            Self::Ini => ini::read(inventory, text(source)?)?,
+            Self::Toml => toml::read(inventory, text(source)?)?,
+            Self::Constructed | Self::Generator => {
+                let Some(node) = document(source)? else {
+                    return Err(Diagnostic::error("inventory::syntax", format!("{source} is empty")).into());
+                };
+                let named = node.get("plugin").and_then(source::Node::as_str).map(plugin_name);
+                if named != Some(self.name()) {
+                    let name = self.name();
+                    let message = format!("Incorrect plugin name in file: {source} is not for '{name}'");
+                    return Err(Diagnostic::error("inventory::syntax", message).at(node.span).into());
+                }
+                self.compose(inventory, source, &node)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compose(self, inventory: &mut Inventory, source: &str, node: &source::Node) -> Result<(), Diagnostic> {
+        match self {
+            Self::Generator => generator::read(inventory, node),
+            _ => constructed::read(inventory, source, node),
+        }
+    }
+}
+
+/// A file that says which plugin is to read it.
+fn plugin(inventory: &mut Inventory, source: &str) -> Result<(), Refusal> {
+    let node = document(source)?;
+    let named = node.as_ref().and_then(|node| Some((node, node.get("plugin")?.as_str()?)));
+    let Some((node, name)) = named else {
+        let message =
+            format!("no root 'plugin' key found, '{source}' is not a valid YAML inventory plugin config file");
+        return Err(Diagnostic::error("inventory::syntax", message).into());
+    };
+    match plugin_name(name) {
+        "constructed" => Kind::Constructed.compose(inventory, source, node)?,
+        "generator" => Kind::Generator.compose(inventory, source, node)?,
+        _ => {
+            let message = format!("the inventory plugin `{name}` is not supported");
+            let place = node.get("plugin").map_or(node.span, |value| value.span);
+            let help = "supported are constructed and generator; a script that prints the same hosts works too";
+            let error = Diagnostic::error("inventory::unsupported", message).at(place).help(help);
+            return Err(Refusal::Final(Box::new(error)));
         }
     }
     Ok(())
 }
 
-fn read_file(inventory: &mut Inventory, path: &Path) -> Result<(), Diagnostic> {
-    let name = path.display().to_string();
-    let bytes = std::fs::read(path)
-        .map_err(|e| Diagnostic::error("inventory::read", format!("cannot read the inventory `{name}`: {e}")))?;
-    if is_executable(path) && bytes.starts_with(b"#!") {
-        return Err(Diagnostic::error("inventory::unsupported", format!("`{name}` is an inventory script"))
-            .help("scripts are not supported yet: save its output as YAML, or remove its execute permission"));
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Diagnostic::error("inventory::encoding", format!("the inventory `{name}` is not UTF-8")))?;
-    let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-    match ending.as_str() {
-        "yml" | "yaml" | "json" => read_yaml(inventory, path, text),
-        "toml" => Err(Diagnostic::error("inventory::unsupported", format!("`{name}` is a TOML inventory"))
-            .help("TOML inventories are not supported yet: write it as YAML or INI")),
-        _ if looks_like_yaml(&text) => read_yaml(inventory, path, text),
-        _ => ini::read(inventory, source::register(name, Some(path), text)),
-    }
+/// A file's text, as a place in it.
+fn text(source: &str) -> Result<Span, Diagnostic> {
+    let path = Path::new(source);
+    let wrong = |message: String| Diagnostic::error("inventory::read", message);
+    let bytes = std::fs::read(path).map_err(|e| wrong(format!("cannot read the inventory `{source}`: {e}")))?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong(format!("the inventory `{source}` is not UTF-8")))?;
+    Ok(source::register(source, Some(path), text))
 }
 
-fn read_yaml(inventory: &mut Inventory, path: &Path, text: String) -> Result<(), Diagnostic> {
-    match source::load_text(&path.display().to_string(), Some(path), text)? {
-        Some(node) => {
-            if let Some(plugin) = node.get("plugin").and_then(source::Node::as_str) {
-                let message = format!("the inventory plugin `{plugin}` is not supported yet");
-                return Err(Diagnostic::error("inventory::unsupported", message).at(node.span));
-            }
-            yaml::read(inventory, &node)
-        }
-        None => Ok(()),
-    }
+/// A file's YAML.
+fn document(source: &str) -> Result<Option<source::Node>, Diagnostic> {
+    source::load(Path::new(source))
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -117,9 +345,8 @@ fn is_executable(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o111 != 0)
 }
 
-/// Whether the first line that says something is YAML's rather than INI's.
-fn looks_like_yaml(text: &str) -> bool {
-    let first =
-        text.lines().map(str::trim_end).find(|l| !l.trim().is_empty() && !l.trim_start().starts_with(['#', ';']));
-    first.is_some_and(|line| line == "---" || (line.ends_with(':') && !line.contains([' ', '=', '['])))
+fn has_shebang(path: &Path) -> bool {
+    use std::io::Read;
+    let mut start = [0u8; 2];
+    std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok()) && &start == b"#!"
 }

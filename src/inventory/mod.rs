@@ -2,12 +2,20 @@
 //!
 //! Variables stay where they were read: a host's are a list of shared layers ([`Inventory::layers`]), never a merged copy.
 
+mod constructed;
+mod generator;
+mod host_list;
 mod ini;
 mod literal;
 mod load;
+mod names;
+mod options;
 mod pattern;
 mod range;
+mod script;
+mod toml;
 mod vars_files;
+mod words;
 mod yaml;
 
 use std::collections::HashMap;
@@ -16,10 +24,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::{IndexMap, IndexSet};
 
-use crate::value::{Map, Value};
+use crate::diagnostic::Diagnostic;
+use crate::value::{Key, Map, Str, Value};
 
-pub use load::{LoadOptions, load};
-pub use pattern::{Pattern, PatternError};
+pub use load::load;
+pub use options::{GroupNames, HostMismatch, LoadOptions};
+pub use pattern::{LOCAL, Pattern, PatternError};
 pub use vars_files::VarsDirectory;
 
 /// Groups that are always there.
@@ -54,6 +64,8 @@ pub struct Group {
     pub children: IndexSet<String>,
     /// The groups it is a direct child of.
     pub parents: IndexSet<String>,
+    /// `ansible_group_priority`: which of the groups of one depth counts more.
+    pub priority: i64,
 }
 
 /// Hosts and groups from all sources.
@@ -61,13 +73,31 @@ pub struct Group {
 pub struct Inventory {
     hosts: IndexMap<String, Host>,
     groups: IndexMap<String, Group>,
-    /// Where inventory came from, in order: files and directories.
-    pub sources: Vec<PathBuf>,
+    /// Where inventory came from, in order: files, directories, lists of hosts.
+    pub sources: Vec<String>,
     /// Directories with `group_vars` and `host_vars` beside the sources.
     pub beside_sources: Vec<VarsDirectory>,
     /// The same beside playbooks.
     pub beside_playbook: Vec<VarsDirectory>,
+    /// What is worth a look, since it was last taken.
+    pub warnings: Vec<Diagnostic>,
+    /// What somebody who looks for a mistake wants to know: shown from `-vvv` on.
+    pub notes: Vec<String>,
+    options: Arc<LoadOptions>,
+    /// The source being read.
+    current: Option<PathBuf>,
+    /// Whether odd names of groups were warned of.
+    odd_names: bool,
+    /// What was added while playing: kept when the sources are read again.
+    added: Vec<Added>,
     kept: Mutex<HashMap<String, Arc<Layers>>>,
+}
+
+/// What a task added to the inventory.
+#[derive(Debug, Clone)]
+enum Added {
+    Host { name: String, vars: Map, groups: Vec<String> },
+    Group { name: String, host: String, parents: Vec<String> },
 }
 
 /// A host's variables, the strongest layer first.
@@ -92,36 +122,130 @@ impl Inventory {
             sources: self.sources.clone(),
             beside_sources: self.beside_sources.clone(),
             beside_playbook: self.beside_playbook.clone(),
+            warnings: self.warnings.clone(),
+            notes: Vec::new(),
+            options: self.options.clone(),
+            current: None,
+            odd_names: self.odd_names,
+            added: self.added.clone(),
             kept: Mutex::default(),
         }
     }
 
+    /// How the inventory is read and understood.
+    #[must_use]
+    pub fn options(&self) -> &LoadOptions {
+        &self.options
+    }
+
+    /// Notes something worth a look, once.
+    fn warn(&mut self, code: &'static str, message: String) -> &mut Diagnostic {
+        let at = match self.warnings.iter().position(|w| w.message == message) {
+            Some(at) => at,
+            None => {
+                self.warnings.push(Diagnostic::warning(code, message));
+                self.warnings.len() - 1
+            }
+        };
+        &mut self.warnings[at]
+    }
+
     /// Adds a group, when it is not there yet.
     pub fn add_group(&mut self, name: &str) -> &mut Group {
-        self.groups.entry(name.to_owned()).or_insert_with(|| Group { name: name.to_owned(), ..Group::default() })
+        let name = self.safe_name(name);
+        self.groups.entry(name).or_insert_with_key(|name| Group { name: name.clone(), priority: 1, ..Group::default() })
     }
 
     /// Adds a host, when it is not there yet.
     pub fn add_host(&mut self, name: &str) -> &mut Host {
-        self.hosts.entry(name.to_owned()).or_insert_with(|| Host { name: name.to_owned(), ..Host::default() })
+        let source = &self.current;
+        self.hosts.entry(name.to_owned()).or_insert_with(|| Host {
+            name: name.to_owned(),
+            source: source.clone(),
+            ..Host::default()
+        })
     }
 
     /// Makes a host a member of a group.
     pub fn add_member(&mut self, group: &str, host: &str) {
-        self.add_group(group).hosts.insert(host.to_owned());
-        self.add_host(host).groups.insert(group.to_owned());
+        let group = self.safe_name(group);
+        self.add_group(&group).hosts.insert(host.to_owned());
+        self.add_host(host).groups.insert(group);
+        self.forget();
+    }
+
+    /// Sets a variable of a group; its priority is not one.
+    pub fn set_group_variable(&mut self, group: &str, name: Key, value: Value) {
+        let group = self.add_group(group);
+        if name.as_str() == Some("ansible_group_priority")
+            && let Some(priority) = value.as_int().or_else(|| value.to_text().trim().parse().ok())
+        {
+            group.priority = priority;
+        } else {
+            group.vars.insert(name, value);
+        }
         self.forget();
     }
 
     /// Makes a group a child of another; refused when that would make a circle.
     pub fn add_child(&mut self, parent: &str, child: &str) -> Result<(), String> {
-        if parent == child || self.ancestors(parent).contains(child) {
-            return Err(format!("the group '{child}' cannot be a child of '{parent}': it is among its parents"));
+        let (parent, child) = (self.safe_name(parent), self.safe_name(child));
+        if parent == child {
+            return Err(format!("can't add group '{child}' to itself"));
         }
-        self.add_group(parent).children.insert(child.to_owned());
-        self.add_group(child).parents.insert(parent.to_owned());
+        if self.ancestors(&parent).contains(&child) {
+            return Err(format!("Adding group '{child}' as child to '{parent}' creates a recursive dependency loop."));
+        }
+        self.add_group(&parent).children.insert(child.clone());
+        self.add_group(&child).parents.insert(parent);
         self.forget();
         Ok(())
+    }
+
+    /// What `add_host` does: a host with variables, in groups. It stays when the inventory is read again.
+    pub fn add_dynamic_host(&mut self, name: &str, vars: Map, groups: Vec<String>) {
+        self.apply(Added::Host { name: name.to_owned(), vars, groups });
+    }
+
+    /// What `group_by` does: a group with a host, below others. It stays when the inventory is read again.
+    pub fn add_dynamic_group(&mut self, name: &str, host: &str, parents: Vec<String>) {
+        self.apply(Added::Group { name: name.to_owned(), host: host.to_owned(), parents });
+    }
+
+    fn apply(&mut self, added: Added) {
+        match &added {
+            Added::Host { name, vars, groups } => {
+                self.add_member(UNGROUPED, name);
+                self.add_host(name).vars.extend(vars.clone());
+                for group in groups {
+                    self.add_member(group, name);
+                    let _ = self.add_child(ALL, group);
+                }
+            }
+            Added::Group { name, host, parents } => {
+                // A host that the sources no longer list is in no group.
+                if self.hosts.contains_key(host) {
+                    self.add_member(name, host);
+                    for parent in parents {
+                        let _ = self.add_child(parent, name);
+                    }
+                    self.settle();
+                }
+            }
+        }
+        self.added.push(added);
+    }
+
+    /// The inventory read again from its sources, with what tasks added to it since.
+    pub fn reload(&self) -> Result<Self, Vec<Diagnostic>> {
+        let mut fresh = load(&self.sources, &self.options)?;
+        fresh.beside_playbook = self.beside_playbook.clone();
+        for host in self.hosts.values().filter(|host| host.implicit) {
+            fresh.hosts.entry(host.name.clone()).or_insert_with(|| host.clone());
+        }
+        self.added.iter().for_each(|added| fresh.apply(added.clone()));
+        fresh.forget();
+        Ok(fresh)
     }
 
     /// A host by name.
@@ -174,13 +298,6 @@ impl Inventory {
         out.into_iter().filter(listed).map(ToOwned::to_owned).collect()
     }
 
-    /// Notes where hosts come from that no source before has listed.
-    fn came_from(&mut self, source: &Path) {
-        for host in self.hosts.values_mut().filter(|host| host.source.is_none()) {
-            host.source = Some(source.to_path_buf());
-        }
-    }
-
     /// Every group above a group.
     fn ancestors(&self, group: &str) -> IndexSet<String> {
         let mut out = IndexSet::new();
@@ -193,15 +310,19 @@ impl Inventory {
         out
     }
 
-    /// The longest way from `all` down to a group.
-    fn depth(&self, group: &str, seen: &mut Vec<String>) -> usize {
-        if group == ALL || seen.iter().any(|s| s == group) {
+    /// The longest way from `all` down to a group. Every group is looked at once: `known` has those that were.
+    fn depth<'i>(&'i self, group: &'i str, known: &mut HashMap<&'i str, usize>) -> usize {
+        if group == ALL {
             return 0;
         }
-        seen.push(group.to_owned());
-        let parents = self.groups.get(group).map(|g| g.parents.clone()).unwrap_or_default();
-        let depth = parents.iter().map(|p| self.depth(p, seen)).max().unwrap_or(0) + 1;
-        seen.pop();
+        if let Some(depth) = known.get(group) {
+            return *depth;
+        }
+        // There are no circles; were there one, this would end it.
+        known.insert(group, 0);
+        let parents = self.groups.get(group).into_iter().flat_map(|g| &g.parents);
+        let depth = parents.map(|parent| self.depth(parent, known)).max().unwrap_or(0) + 1;
+        known.insert(group, depth);
         depth
     }
 
@@ -216,8 +337,8 @@ impl Inventory {
             names.extend(self.ancestors(group));
         }
         let mut groups: Vec<&Group> = names.iter().filter_map(|name| self.groups.get(name)).collect();
-        let priority = |g: &Group| g.vars.get("ansible_group_priority").and_then(Value::as_int).unwrap_or(1);
-        groups.sort_by_cached_key(|g| (self.depth(&g.name, &mut Vec::new()), priority(g), g.name.clone()));
+        let mut known = HashMap::new();
+        groups.sort_by_cached_key(|g| (self.depth(&g.name, &mut known), g.priority, g.name.clone()));
         groups
     }
 
@@ -242,6 +363,26 @@ impl Inventory {
         let layers = Arc::new(self.gather_layers(host));
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), layers.clone());
         layers
+    }
+
+    /// A host's variables in one dictionary, `group_vars` and `host_vars` included when asked for, with the names that
+    /// composing sees beside them.
+    fn variables(&self, host: &str, with_files: bool) -> Map {
+        let mut out = Map::new();
+        if with_files {
+            for layer in self.gather_layers(host).iter().rev() {
+                out.extend(layer.iter().map(|(k, v)| (k.clone(), v.clone())));
+            }
+        } else {
+            let own = self.hosts.get(host).map(|host| &host.vars);
+            for map in self.groups_of(host).iter().map(|group| &group.vars).chain(own) {
+                out.extend(map.iter().map(|(k, v)| (k.clone(), v.clone())));
+            }
+        }
+        out.insert("inventory_hostname".into(), host.into());
+        out.insert("inventory_hostname_short".into(), host.split('.').next().unwrap_or_default().into());
+        out.insert("group_names".into(), self.group_names(host).into_iter().collect());
+        out
     }
 
     fn gather_layers(&self, host: &str) -> Layers {
@@ -276,13 +417,13 @@ impl Inventory {
     pub fn implicit_localhost(&mut self, name: &str) -> &Host {
         let host = self.add_host(name);
         host.implicit = true;
-        host.vars.entry("ansible_connection".into()).or_insert_with(|| Value::data("local"));
+        host.vars.entry("ansible_connection".into()).or_insert_with(|| Value::Str(Str::trusted("local", None)));
         self.forget();
         &self.hosts[name]
     }
 
     /// Reads `group_vars` and `host_vars` beside a playbook too.
-    pub fn add_playbook_directory(&mut self, directory: &Path) -> Result<(), crate::diagnostic::Diagnostic> {
+    pub fn add_playbook_directory(&mut self, directory: &Path) -> Result<(), Diagnostic> {
         if self.beside_playbook.iter().any(|d| d.path == directory) {
             return Ok(());
         }
@@ -297,6 +438,10 @@ impl Inventory {
             self.groups.values().filter(|g| g.name != ALL && g.parents.is_empty()).map(|g| g.name.clone()).collect();
         for top in tops {
             let _ = self.add_child(ALL, &top);
+        }
+        let both: Vec<String> = self.groups.keys().filter(|name| self.hosts.contains_key(*name)).cloned().collect();
+        for name in both {
+            self.warn("inventory::names", format!("Found both group and host with same name: {name}"));
         }
     }
 }

@@ -5,6 +5,9 @@ use indexmap::IndexSet;
 
 use super::Inventory;
 
+/// What this machine is called.
+pub const LOCAL: &[&str] = &["localhost", "127.0.0.1", "::1"];
+
 /// Why a pattern could not be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -51,8 +54,17 @@ impl Pattern {
         let mut parts = Vec::new();
         for piece in split(text) {
             if let Some(path) = piece.strip_prefix('@') {
-                let lines = std::fs::read_to_string(path)
-                    .map_err(|e| PatternError(format!("Unable to find limit file {path}: {e}")))?;
+                let place = std::path::Path::new(path);
+                if !place.exists() {
+                    return Err(PatternError(format!("Unable to find limit file {path}")));
+                }
+                if !place.is_file() {
+                    return Err(PatternError(format!(
+                        "Limit starting with \"@\" must be a file, not a directory: {path}"
+                    )));
+                }
+                let lines = std::fs::read_to_string(place)
+                    .map_err(|e| PatternError(format!("Unable to read limit file {path}: {e}")))?;
                 for line in lines.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
                     parts.extend(Self::parse(line)?.parts);
                 }
@@ -61,6 +73,13 @@ impl Pattern {
             parts.push(Part::parse(&piece)?);
         }
         Ok(Self { parts })
+    }
+
+    /// Names of this machine among those that are to be added: it is there though nobody lists it.
+    #[must_use]
+    pub fn local_names(&self) -> Vec<&str> {
+        let added = self.parts.iter().filter(|part| part.sign == Sign::Add).map(|part| part.text.as_str());
+        added.filter(|name| LOCAL.contains(name)).collect()
     }
 
     /// The hosts that match, in inventory order; and the parts that match nothing at all.
@@ -75,14 +94,15 @@ impl Pattern {
         }
         for sign in [Sign::Add, Sign::And, Sign::Not] {
             for part in self.parts.iter().filter(|part| part.sign == sign) {
-                let matching = part.matches(inventory)?;
+                let matching: IndexSet<String> = part.matches(inventory)?.into_iter().collect();
+                if matching.is_empty()
+                    && !matches!(part.text.as_str(), "all" | "*")
+                    && inventory.group(&part.text).is_none_or(|_| part.subscript.is_none())
+                {
+                    unmatched.push(part.text.clone());
+                }
                 match sign {
-                    Sign::Add => {
-                        if matching.is_empty() && part.text != "all" && part.text != "*" {
-                            unmatched.push(part.text.clone());
-                        }
-                        chosen.extend(matching);
-                    }
+                    Sign::Add => chosen.extend(matching),
                     Sign::And => chosen.retain(|host| matching.contains(host)),
                     Sign::Not => chosen.retain(|host| !matching.contains(host)),
                 }
@@ -270,9 +290,20 @@ mod tests {
             ini::read(&mut inventory, source::register("hosts", None, text.into())).unwrap_err()
         };
         assert_eq!(read("[web]\na\n[web:vars]\nnovalue\n").span.unwrap().location().to_string(), "hosts:4:1");
-        assert!(read("[prod:children]\nweb\n").message.contains("defined nowhere"));
-        assert!(read("[a:children]\nb\n[b:children]\na\n").message.contains("cannot be a child"));
-        assert!(read("[web\n").message.contains("no `]`"));
+        let cases = [
+            ("[prod:children]\nweb\n", "Section [prod:children] includes undefined group 'web'."),
+            ("[prod:vars]\na=1\n", "Section [prod:vars] not valid for undefined group 'prod'."),
+            ("[a:children]\nb\n[b:children]\na\n", "'a' as child to 'b' creates a recursive dependency loop."),
+            ("[web\n", "no closing bracket"),
+            ("[a b]\n", "Invalid section entry: '[a b]'."),
+            ("[a:b]\n", "Section [a:b] has unknown type: b"),
+            ("a b\n", "Expected key=value host variable assignment, got: b"),
+            ("a:\n", "ending in ':' is not allowed"),
+            ("a b='\n", "No closing quotation"),
+        ];
+        for (text, want) in cases {
+            assert!(read(text).message.contains(want), "{text}: {}", read(text).message);
+        }
     }
 
     proptest::proptest! {

@@ -1,6 +1,6 @@
 //! `group_vars` and `host_vars` directories.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,24 +40,37 @@ impl VarsDirectory {
     }
 }
 
+/// Endings of files with variables, the first that is there counts.
+const ENDINGS: &[&str] = &["", ".yml", ".yaml", ".json"];
+
 /// What each name's file, or files in a directory of that name, say.
 fn read_all(directory: &Path) -> Result<HashMap<String, Arc<Map>>, Diagnostic> {
-    let mut out: HashMap<String, Map> = HashMap::new();
+    // Of `web/`, `web`, `web.yml`, `web.yaml` and `web.json` only the first counts.
+    let mut best: BTreeMap<String, (usize, PathBuf)> = BTreeMap::new();
     for path in entries(directory)? {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let name = if path.is_dir() { file } else { stem(&file).to_owned() };
-        let mut files = Vec::new();
-        collect(&path, &mut files, 0)?;
-        let target = out.entry(name).or_default();
-        for file in files {
-            read_into(&file, target)?;
+        let name = if path.is_dir() { &file } else { stem(&file) };
+        let rank = ENDINGS.iter().position(|ending| file.strip_suffix(ending) == Some(name)).unwrap_or(0);
+        match best.get(name) {
+            Some((known, _)) if *known <= rank => {}
+            _ => drop(best.insert(name.to_owned(), (rank, path))),
         }
     }
-    Ok(out.into_iter().map(|(name, map)| (name, Arc::new(map))).collect())
+    let mut out = HashMap::new();
+    for (name, (_, path)) in best {
+        let mut files = Vec::new();
+        collect(&path, &mut files, 0)?;
+        let mut target = Map::new();
+        for file in files {
+            read_into(&file, &mut target)?;
+        }
+        out.insert(name, Arc::new(target));
+    }
+    Ok(out)
 }
 
 fn stem(file: &str) -> &str {
-    [".yml", ".yaml", ".json"].iter().find_map(|e| file.strip_suffix(e)).unwrap_or(file)
+    ENDINGS[1..].iter().find_map(|e| file.strip_suffix(e)).unwrap_or(file)
 }
 
 /// Entries of a directory that may hold variables, sorted; nothing when it is not there.

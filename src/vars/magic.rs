@@ -85,10 +85,12 @@ impl Scope {
             "group_names" => list(&self.world.inventory().group_names(&self.host)),
             "groups" => self.groups(),
             "hostvars" => return Some(Variable::Dynamic(hostvars::all(&self.world))),
-            "inventory_dir" => {
-                self.inventory_source(|path| if path.is_dir() { Some(path) } else { path.parent().map(Into::into) })?
-            }
-            "inventory_file" => self.inventory_source(Some)?,
+            // A host of a list on the command line comes from no directory.
+            "inventory_dir" => match self.inventory_source()? {
+                path if !path.exists() => Value::Null,
+                path => path.parent()?.display().to_string().into(),
+            },
+            "inventory_file" => self.inventory_source()?.display().to_string().into(),
             "omit" => Value::Omit,
             "ansible_delegated_vars" => return self.delegated(),
             "ansible_facts" => Value::Map(self.store.facts.clone()),
@@ -103,9 +105,7 @@ impl Scope {
             "ansible_version" => version(),
             "ansible_playbook_python" => python().into(),
             "ansible_config_file" => info.config_file.as_ref().map_or(Value::Null, |p| p.display().to_string().into()),
-            "ansible_inventory_sources" => {
-                self.world.inventory().sources.iter().map(|p| absolute(p.clone()).display().to_string()).collect()
-            }
+            "ansible_inventory_sources" => self.world.inventory().sources.iter().cloned().collect(),
             "ansible_search_path" => self.task.search.iter().map(|p| p.display().to_string()).collect(),
             "environment" => Value::list(self.task.environment.clone()),
             _ => return self.play_magic(name).or_else(|| self.role_magic(name)),
@@ -172,9 +172,8 @@ impl Scope {
         out.into()
     }
 
-    fn inventory_source(&self, pick: impl Fn(PathBuf) -> Option<PathBuf>) -> Option<Value> {
-        let source = self.world.inventory().host(&self.host)?.source.clone()?;
-        Some(pick(absolute(source))?.display().to_string().into())
+    fn inventory_source(&self) -> Option<PathBuf> {
+        self.world.inventory().host(&self.host)?.source.clone()
     }
 }
 

@@ -1,0 +1,68 @@
+//! Inventory sources: those of the command line, else those that are configured.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::warn;
+use crate::config::Config;
+use crate::diagnostic::Diagnostic;
+use crate::inventory::{self, GroupNames, HostMismatch, Inventory, LoadOptions};
+use crate::value::Map;
+
+/// Where inventory is when nobody says.
+const DEFAULT: &str = "/etc/ansible/hosts";
+
+/// Reads the inventory and shows what is worth a look in it.
+pub(super) fn load(
+    given: &[String],
+    config: &Config,
+    extra: &Map,
+    playbook_directory: Option<PathBuf>,
+) -> Result<Inventory, Vec<Diagnostic>> {
+    let mut inventory = read(given, config, extra, playbook_directory)?;
+    warn(&std::mem::take(&mut inventory.warnings));
+    Ok(inventory)
+}
+
+/// Reads the inventory.
+pub(super) fn read(
+    given: &[String],
+    config: &Config,
+    extra: &Map,
+    playbook_directory: Option<PathBuf>,
+) -> Result<Inventory, Vec<Diagnostic>> {
+    let configured = || match config.inventory.value.as_slice() {
+        [] => vec![DEFAULT.to_owned()],
+        some => some.to_vec(),
+    };
+    let sources = if given.is_empty() { configured() } else { given.to_vec() };
+    inventory::load(&sources, &options(config, extra, playbook_directory))
+}
+
+/// What the configuration says about inventory.
+fn options(config: &Config, extra: &Map, playbook_directory: Option<PathBuf>) -> LoadOptions {
+    let default = LoadOptions::default();
+    LoadOptions {
+        enabled: config.inventory_enabled.value.clone().unwrap_or(default.enabled),
+        ignored_endings: config.inventory_ignore_extensions.value.clone().unwrap_or(default.ignored_endings),
+        ignored_patterns: config.inventory_ignore_patterns.value.clone(),
+        unparsed_is_failed: config.inventory_unparsed_failed.value,
+        unparsed_warning: config.inventory_unparsed_warning.value,
+        any_unparsed_is_failed: config.inventory_any_unparsed_failed.value,
+        group_names: match config.group_names.value.as_str() {
+            "ignore" => GroupNames::Ignore,
+            "always" => GroupNames::Always,
+            "silently" => GroupNames::Silently,
+            _ => GroupNames::Never,
+        },
+        mismatch: match config.host_pattern_mismatch.value.as_str() {
+            "error" => HostMismatch::Error,
+            "ignore" => HostMismatch::Ignore,
+            _ => HostMismatch::Warning,
+        },
+        use_extra_vars: config.inventory_use_extra_vars.value,
+        extra: Arc::new(extra.clone()),
+        script_stderr: config.inventory_script_stderr.value,
+        playbook_directory,
+    }
+}
