@@ -20,6 +20,7 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
     };
     let mut vars = Map::new();
     let extensions = extensions(args);
+    let vault = ctx.templar.variables().vault();
     for path in &files {
         let known = path.extension().is_some_and(|e| extensions.contains(&e.to_string_lossy().into_owned()));
         if !known && (path.extension().is_some() || dir) {
@@ -29,7 +30,7 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
             let message = format!("{} does not have a valid extension: {}", path.display(), extensions.join(", "));
             return Err(ActionError::failed(message));
         }
-        let node = load(path).map_err(|e| ActionError::failed(e.to_string()))?;
+        let node = load(path, &vault).map_err(|e| ActionError::failed(e.to_string()))?;
         match node.map(|n| n.to_value()) {
             None => {}
             Some(Value::Map(map)) => vars.extend(map.iter().map(|(k, v)| (k.clone(), v.clone()))),

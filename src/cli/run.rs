@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::ArgAction;
 
+use super::vault::VaultArgs;
 use super::{color, complain, vars, warn};
 use crate::action::BuiltIn;
 use crate::config::Config;
@@ -20,6 +21,7 @@ use crate::remote::build_id;
 use crate::report::{self, Terminal};
 use crate::value::Map;
 use crate::vars::{RunInfo, World};
+use crate::vault::Secrets;
 
 /// The arguments of `rplay run`, which are those of `ansible-playbook`.
 #[derive(Debug, clap::Args)]
@@ -99,6 +101,8 @@ pub struct Args {
     /// Begin with the task of this name.
     #[arg(long, value_name = "NAME")]
     start_at_task: Option<String>,
+    #[command(flatten)]
+    vault: VaultArgs,
     /// Read and check everything, run nothing.
     #[arg(long)]
     syntax_check: bool,
@@ -119,6 +123,7 @@ struct Run {
     extra: Map,
     options: RunOptions,
     config_file: Option<PathBuf>,
+    vault: Arc<Secrets>,
 }
 
 /// Reads and checks everything; nothing is contacted.
@@ -126,7 +131,9 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
     // Needed by the first login; ready by then. What goes wrong shows there.
     std::thread::spawn(|| drop(build_id()));
     let config = Config::load()?;
-    let extra = vars::extra_vars(&args.extra_vars)?;
+    let vault = args.vault.secrets(&config, false, false);
+    let vault = Arc::new(vault.map_err(|e| vec![Diagnostic::error("vault::password", e.to_string())])?);
+    let extra = vars::extra_vars(&args.extra_vars, &vault)?;
     let mut errors = Vec::new();
     let mut playbooks = Vec::new();
     for path in &args.playbooks {
@@ -136,7 +143,8 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
             continue;
         }
         let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let options = Options { roles_path: config.roles_path.value.clone(), variables: extra.clone() };
+        let options =
+            Options { roles_path: config.roles_path.value.clone(), variables: extra.clone(), vault: vault.clone() };
         let mut loader = Loader::new(&BuiltIn, options, directory.to_path_buf());
         match loader.playbook(path) {
             Ok(playbook) => {
@@ -147,7 +155,7 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
         }
     }
     let sources = if args.inventory.is_empty() { config.inventory.value.clone() } else { args.inventory.clone() };
-    let inventory = match inventory::load(&sources, &LoadOptions::default()) {
+    let inventory = match inventory::load(&sources, &LoadOptions { vault: vault.clone(), ..LoadOptions::default() }) {
         Ok(inventory) => inventory,
         Err(found) => {
             errors.extend(found);
@@ -164,7 +172,7 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
         return Ok(None);
     }
     let options = options(args, &config)?;
-    Ok(Some(Run { playbooks, inventory, extra, options, config_file: config.file }))
+    Ok(Some(Run { playbooks, inventory, extra, options, config_file: config.file, vault }))
 }
 
 fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> {
@@ -245,6 +253,7 @@ impl Run {
             tags: self.options.tags.only.clone(),
             skip_tags: self.options.tags.skip.clone(),
             config_file: self.config_file,
+            vault: self.vault,
         };
         let world = World::new(self.inventory, self.extra, info);
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

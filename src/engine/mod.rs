@@ -125,7 +125,11 @@ impl Engine {
         prompter: Prompter,
         program: Option<PathBuf>,
     ) -> Arc<Self> {
-        let load = LoadOptions { roles_path: options.roles_path.clone(), variables: world.extra.as_ref().clone() };
+        let load = LoadOptions {
+            roles_path: options.roles_path.clone(),
+            variables: world.extra.as_ref().clone(),
+            vault: world.info.vault.clone(),
+        };
         let pool = ssh::Pool::new(ssh::Environment::current());
         Arc::new(Self {
             workers: workers::Workers::new(pool, program),

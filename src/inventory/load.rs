@@ -1,16 +1,20 @@
 //! Inventory sources: files, directories, lists on the command line.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Inventory, UNGROUPED, VarsDirectory, ini, range, yaml};
 use crate::diagnostic::Diagnostic;
 use crate::source;
+use crate::vault::{Secrets, is_encrypted};
 
 /// How sources are read.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
     /// Files of a directory with these endings are not inventory.
     pub ignored_endings: Vec<String>,
+    /// The passwords for files and values that are encrypted.
+    pub vault: Arc<Secrets>,
 }
 
 /// Endings that are never inventory, as in the reference's `INVENTORY_IGNORE_EXTS`.
@@ -20,6 +24,7 @@ const IGNORED: &[&str] =
 /// Reads all sources into one inventory, in order; variables beside them too.
 pub fn load(sources: &[String], options: &LoadOptions) -> Result<Inventory, Vec<Diagnostic>> {
     let mut inventory = Inventory::new();
+    inventory.vault = options.vault.clone();
     let mut errors = Vec::new();
     for source in sources {
         if let Err(error) = read_source(&mut inventory, source, options) {
@@ -47,7 +52,7 @@ fn read_source(inventory: &mut Inventory, source: &str, options: &LoadOptions) -
     inventory.sources.push(path.clone());
     let beside = if path.is_dir() { path.clone() } else { parent(&path) };
     if !inventory.beside_sources.iter().any(|d| d.path == beside) {
-        inventory.beside_sources.push(VarsDirectory::read(&beside)?);
+        inventory.beside_sources.push(VarsDirectory::read(&beside, &options.vault)?);
     }
     let read = if path.is_dir() { read_directory(inventory, &path, options) } else { read_file(inventory, &path) };
     inventory.came_from(&path);
@@ -87,6 +92,9 @@ fn read_file(inventory: &mut Inventory, path: &Path) -> Result<(), Diagnostic> {
         return Err(Diagnostic::error("inventory::unsupported", format!("`{name}` is an inventory script"))
             .help("scripts are not supported yet: save its output as YAML, or remove its execute permission"));
     }
+    let encrypted = is_encrypted(&bytes);
+    let bytes = (inventory.vault.reveal(bytes))
+        .map_err(|e| Diagnostic::error("vault::decrypt", format!("cannot decrypt the inventory `{name}`: {e}")))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| Diagnostic::error("inventory::encoding", format!("the inventory `{name}` is not UTF-8")))?;
     let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
@@ -95,12 +103,15 @@ fn read_file(inventory: &mut Inventory, path: &Path) -> Result<(), Diagnostic> {
         "toml" => Err(Diagnostic::error("inventory::unsupported", format!("`{name}` is a TOML inventory"))
             .help("TOML inventories are not supported yet: write it as YAML or INI")),
         _ if looks_like_yaml(&text) => read_yaml(inventory, path, text),
-        _ => ini::read(inventory, source::register(name, Some(path), text)),
+        _ => {
+            let (path, vault) = (Some(path.to_path_buf()), inventory.vault.clone());
+            ini::read(inventory, source::register_source(source::Source { name, path, text, vault, encrypted }))
+        }
     }
 }
 
 fn read_yaml(inventory: &mut Inventory, path: &Path, text: String) -> Result<(), Diagnostic> {
-    match source::load_text(&path.display().to_string(), Some(path), text)? {
+    match source::load_text_with(&path.display().to_string(), Some(path), text, &inventory.vault.clone())? {
         Some(node) => {
             if let Some(plugin) = node.get("plugin").and_then(source::Node::as_str) {
                 let message = format!("the inventory plugin `{plugin}` is not supported yet");

@@ -67,6 +67,8 @@ pub struct Inventory {
     pub beside_sources: Vec<VarsDirectory>,
     /// The same beside playbooks.
     pub beside_playbook: Vec<VarsDirectory>,
+    /// The passwords for files and values that are encrypted.
+    pub vault: Arc<crate::vault::Secrets>,
     kept: Mutex<HashMap<String, Arc<Layers>>>,
 }
 
@@ -92,6 +94,7 @@ impl Inventory {
             sources: self.sources.clone(),
             beside_sources: self.beside_sources.clone(),
             beside_playbook: self.beside_playbook.clone(),
+            vault: self.vault.clone(),
             kept: Mutex::default(),
         }
     }
@@ -286,7 +289,7 @@ impl Inventory {
         if self.beside_playbook.iter().any(|d| d.path == directory) {
             return Ok(());
         }
-        self.beside_playbook.push(VarsDirectory::read(directory)?);
+        self.beside_playbook.push(VarsDirectory::read(directory, &self.vault)?);
         self.forget();
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::{Node, NodeKind, load};
 use crate::template::{FileOptions, check_syntax};
 use crate::value::{Map, Str, Value};
+use crate::vault::Secrets;
 
 /// What loading needs to know beside the files.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +22,8 @@ pub struct Options {
     pub roles_path: Vec<PathBuf>,
     /// Variables that imports may use in their file names: those of the command line.
     pub variables: Map,
+    /// The passwords for files and values that are encrypted.
+    pub vault: Arc<Secrets>,
 }
 
 /// A role that was included while a play runs.
@@ -151,7 +154,7 @@ impl<'a> Loader<'a> {
         if let Some(known) = self.files.get(path) {
             return known.clone();
         }
-        let node = match load(path) {
+        let node = match load(path, &self.options.vault) {
             Ok(node) => node.map(Arc::new),
             Err(diagnostic) => {
                 self.report(diagnostic);
@@ -164,7 +167,7 @@ impl<'a> Loader<'a> {
 
     /// Checks the syntax of every template below a node.
     pub(super) fn check_templates(&mut self, node: &Node) {
-        if node.tag.as_deref() == Some("!unsafe") {
+        if node.tag.as_deref() == Some("!unsafe") || node.is_vaulted() {
             return;
         }
         match &node.kind {

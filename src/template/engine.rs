@@ -77,7 +77,11 @@ fn deep_text(value: &Jinja) -> Result<String, minijinja::Error> {
         ValueKind::Seq | ValueKind::Iterable | ValueKind::Map | ValueKind::Number => {
             Ok(python::text(&crate::value::Value::from_jinja(value)?))
         }
-        _ => Ok(value.to_string()),
+        // Encrypted text that cannot be decrypted is not printed as something else.
+        _ => match value.downcast_object_ref::<crate::value::Undecryptable>() {
+            Some(encrypted) => Err(encrypted.error()),
+            None => Ok(value.to_string()),
+        },
     }
 }
 

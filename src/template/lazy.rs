@@ -9,7 +9,7 @@ use minijinja::{State, Value as Jinja};
 
 use super::{TemplateError, Variable, Variables, engine};
 use crate::source::Span;
-use crate::value::{Key, Map, Value};
+use crate::value::{Key, Map, Undecryptable, Value};
 
 /// How deep templates may use each other.
 const MAX_DEPTH: usize = 64;
@@ -94,6 +94,14 @@ impl Root {
     /// A value inside the engine: scalars evaluated, containers lazy.
     pub(super) fn evaluate(self: &Arc<Self>, value: &Value) -> Result<Jinja, TemplateError> {
         Ok(match value {
+            Value::Str(text) if let Some(vaulted) = text.as_vaulted() => match text.revealed() {
+                Ok(plain) => Jinja::from(plain.shared()),
+                // An error of its own only where it is used.
+                Err(error) => Jinja::from_object(Undecryptable {
+                    ciphertext: vaulted.ciphertext().clone(),
+                    reason: error.undecryptable(),
+                }),
+            },
             Value::Str(text) if text.is_template() => engine::render_inline(self, text)?,
             Value::List(items) => Jinja::from_object(LazyList { items: items.clone(), root: self.clone() }),
             Value::Map(map) => Jinja::from_object(LazyMap { map: map.clone(), root: self.clone() }),
