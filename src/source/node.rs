@@ -101,7 +101,7 @@ impl Node {
             NodeKind::Float(f) => Value::Float(*f),
             NodeKind::Str(text) if self.is_vaulted() => {
                 let vaulted = Vaulted::new(text.as_str(), self.span.source().vault.clone());
-                Value::Str(Str::vaulted(vaulted, self.span, trusted))
+                Value::Str(Str::vaulted(vaulted, Some(self.span), trusted))
             }
             NodeKind::Str(text) => Value::Str(self.text(text, trusted)),
             NodeKind::List(items) => Value::list(items.iter().map(|item| item.value(trusted)).collect()),

@@ -57,7 +57,7 @@ impl Root {
             return Some(Jinja::from_dyn_object(self.clone()));
         }
         if let Some(value) = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
-            return Some(value.clone());
+            return Some(engine::touch(value.clone()));
         }
         let value = match self.variables.get(name) {
             Some(Variable::Dynamic(value)) => return Some(value),
@@ -76,7 +76,7 @@ impl Root {
             Ok(value) => {
                 let mut evaluated = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner);
                 evaluated.insert(name.to_owned(), value.clone());
-                Some(value)
+                Some(engine::touch(value))
             }
             Err(error) if error.is_undefined => {
                 let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,7 +111,7 @@ impl Root {
 
     fn entry(self: &Arc<Self>, value: &Value) -> Jinja {
         match self.evaluate(value) {
-            Ok(value) => value,
+            Ok(value) => engine::touch(value),
             Err(error) if error.is_undefined => {
                 // `is defined` and `default` must see it as undefined, so it cannot be an error value here.
                 Jinja::UNDEFINED

@@ -36,8 +36,8 @@ impl Str {
 
     /// Text that is encrypted where it stands: until it is used, its text is the encrypted one.
     #[must_use]
-    pub fn vaulted(vaulted: Vaulted, origin: Span, trusted: bool) -> Self {
-        Self { text: vaulted.ciphertext().clone(), origin: Some(origin), trusted, vaulted: Some(Arc::new(vaulted)) }
+    pub fn vaulted(vaulted: Vaulted, origin: Option<Span>, trusted: bool) -> Self {
+        Self { text: vaulted.ciphertext().clone(), origin, trusted, vaulted: Some(Arc::new(vaulted)) }
     }
 
     /// What is encrypted, when it is.

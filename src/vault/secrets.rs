@@ -113,6 +113,12 @@ impl Secrets {
         decrypted.insert(Arc::as_ptr(plain).addr(), (plain.clone(), vaulted.ciphertext().clone()));
     }
 
+    /// Whether any value was decrypted.
+    #[must_use]
+    pub fn has_decrypted(&self) -> bool {
+        !self.decrypted.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// What a text was decrypted from, when it was.
     #[must_use]
     pub fn origin_of(&self, plain: &Arc<str>) -> Option<Arc<str>> {
