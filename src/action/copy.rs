@@ -7,6 +7,7 @@ use super::{ActionContext, ActionError, Hands, Plan, flag, text, to_json};
 use crate::remote::{Call, Content};
 use crate::template::FileOptions;
 use crate::value::{Map, Value};
+use crate::vault::is_encrypted;
 
 const COPY: &str = "ansible.builtin.copy";
 
@@ -34,17 +35,17 @@ pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Actio
         (None, Some(src)) => {
             let path = ctx.file(&src, "files")?;
             // A directory takes several calls; a long file is not sent where it is already.
-            if path.is_dir() || is_long(&path) {
+            if path.is_dir() || (is_long(&path) && !is_vaulted(&args, &path)) {
                 return Ok(Plan::Steps(args));
             }
-            let call = file_call(&args, &path, &src)?;
+            let call = file_call(ctx, &args, &path, &src)?;
             Ok(Plan::Remote { module: COPY, call })
         }
     }
 }
 
 /// The call that copies one file.
-fn file_call(args: &Map, path: &Path, src: &str) -> Result<Call, ActionError> {
+fn file_call(ctx: &ActionContext<'_>, args: &Map, path: &Path, src: &str) -> Result<Call, ActionError> {
     let wrong = |e: std::io::Error| ActionError::failed(format!("cannot read {}: {e}", path.display()));
     let meta = std::fs::metadata(path).map_err(wrong)?;
     let mut object = to_json(args);
@@ -52,12 +53,20 @@ fn file_call(args: &Map, path: &Path, src: &str) -> Result<Call, ActionError> {
     object.insert("_original_basename".into(), name.into());
     object.insert("_source_mode".into(), (meta.mode() & 0o7777).into());
     // Short content rides with the call; long content is read piece by piece while it is sent.
-    let content = if meta.len() <= rplay_protocol::CHUNK as u64 {
-        Content::Bytes(std::fs::read(path).map_err(wrong)?)
+    let vaulted = is_vaulted(args, path);
+    let content = if meta.len() <= rplay_protocol::CHUNK as u64 || vaulted {
+        Content::Bytes(ctx.content(path, vaulted)?)
     } else {
         Content::File(path.to_path_buf())
     };
     Ok(Call { args: object, content: Some(content) })
+}
+
+/// Whether a file is encrypted and to be decrypted here.
+fn is_vaulted(args: &Map, path: &Path) -> bool {
+    let mut start = [0; 16];
+    let mut read = || std::io::Read::read(&mut std::fs::File::open(path)?, &mut start);
+    flag(args, "decrypt", true) && read().is_ok_and(|n| is_encrypted(start.get(..n).unwrap_or_default()))
 }
 
 /// Whether a file is worth a question before it is sent.
@@ -75,7 +84,7 @@ pub(super) async fn steps(ctx: &ActionContext<'_>, args: Map, hands: &dyn Hands)
     if let Some(result) = already_there(&args, &path, hands).await? {
         return Ok(result);
     }
-    let call = file_call(&args, &path, &src)?;
+    let call = file_call(ctx, &args, &path, &src)?;
     one(hands, COPY, call).await
 }
 
@@ -167,7 +176,7 @@ async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn 
     for inside in &files {
         let mut own = args.clone();
         own.insert("dest".into(), join(inside).display().to_string().into());
-        copied.push(file_call(&own, &root.join(inside), &inside.display().to_string())?);
+        copied.push(file_call(ctx, &own, &root.join(inside), &inside.display().to_string())?);
     }
     let mut changed = false;
     let mut diffs = Vec::new();

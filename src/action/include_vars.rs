@@ -20,6 +20,7 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
     };
     let mut vars = Map::new();
     let extensions = extensions(args);
+    let vault = ctx.templar.variables().vault();
     for path in &files {
         let known = is_known(path, &extensions);
         if !known && (path.extension().is_some() || dir) {
@@ -33,7 +34,7 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
                 ("msg".into(), message.into()),
             ])));
         }
-        let node = load(path).map_err(|e| ActionError::failed(e.to_string()))?;
+        let node = load(path, &vault).map_err(|e| ActionError::failed(e.to_string()))?;
         match node.map(|n| n.to_value()) {
             None => {}
             Some(Value::Map(map)) => vars.extend(map.iter().map(|(k, v)| (k.clone(), v.clone()))),

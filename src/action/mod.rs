@@ -221,6 +221,16 @@ impl ActionContext<'_> {
         })
     }
 
+    /// The content of a file of the controller's, decrypted when it is encrypted and `decrypt` is set.
+    pub(crate) fn content(&self, path: &Path, decrypt: bool) -> Result<Vec<u8>, ActionError> {
+        let wrong = |e: &dyn std::fmt::Display| ActionError::failed(format!("cannot read {}: {e}", path.display()));
+        let bytes = std::fs::read(path).map_err(|e| wrong(&e))?;
+        if !decrypt {
+            return Ok(bytes);
+        }
+        self.templar.variables().vault().reveal(bytes).map_err(|e| wrong(&e))
+    }
+
     /// A file of the controller's, or a failure that says where it was looked for.
     pub(crate) fn file(&self, name: &str, kind: &str) -> Result<PathBuf, ActionError> {
         find_file(name, kind, self.search).ok_or_else(|| {

@@ -1,6 +1,6 @@
 //! `raw` and `script`.
 
-use super::{ActionContext, ActionError, Hands, Plan, text, to_json};
+use super::{ActionContext, ActionError, Hands, Plan, flag, text, to_json};
 use crate::playbook::split_words;
 use crate::remote::{Become, Call, Content};
 use crate::value::{Map, Value};
@@ -72,8 +72,7 @@ pub(super) fn script(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Act
     };
     let bare = name.trim_matches(['"', '\'']);
     let path = ctx.file(bare, "files")?;
-    let content =
-        std::fs::read(&path).map_err(|e| ActionError::failed(format!("cannot read {}: {e}", path.display())))?;
+    let content = ctx.content(&path, flag(&args, "decrypt", true))?;
     args.shift_remove("decrypt");
     args.shift_remove("cmd");
     let rest = line.trim().strip_prefix(name.as_str()).unwrap_or_default().trim().to_owned();

@@ -4,6 +4,8 @@ mod arguments;
 mod run;
 mod sources;
 mod vars;
+mod vault;
+mod vault_files;
 mod version;
 
 use std::io::IsTerminal;
@@ -25,6 +27,8 @@ struct Cli {
 enum Command {
     /// Run playbooks.
     Run(Box<run::Args>),
+    /// Encrypt and decrypt files and values with Ansible Vault.
+    Vault(Box<vault::Args>),
     /// Serve a controller on standard input and output (rplay starts this on managed hosts itself).
     #[command(hide = true)]
     Worker,
@@ -36,6 +40,14 @@ enum Command {
 struct Playbook {
     #[command(flatten)]
     args: run::Args,
+}
+
+/// The line of arguments under the name `ansible-vault`.
+#[derive(Debug, Parser)]
+#[command(name = "ansible-vault", version)]
+struct Vault {
+    #[command(flatten)]
+    args: vault::Args,
 }
 
 /// Runs the command that the program's name and arguments ask for.
@@ -60,8 +72,22 @@ pub fn main() -> ExitCode {
             Err(error) => reference_usage(name, &error),
         };
     }
+    if applet.as_deref() == Some("ansible-vault") {
+        return match Vault::try_parse() {
+            Ok(cli) => vault::main(&cli.args),
+            // As in the reference: 2 for a line that cannot be read.
+            Err(error) => {
+                if usage(&error) == ExitCode::SUCCESS {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::from(2)
+                }
+            }
+        };
+    }
     match Cli::try_parse() {
         Ok(Cli { command: Command::Run(args) }) => run::main(&args, run::Face::Own),
+        Ok(Cli { command: Command::Vault(args) }) => vault::main(&args),
         Ok(Cli { command: Command::Worker }) => worker(),
         Err(error) => usage(&error),
     }

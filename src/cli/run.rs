@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arguments::{BecomeArgs, ConnectArgs, InventoryArgs, RunArgs, VariableArgs};
+use super::vault::VaultArgs;
 use super::{color, complain, sources, vars, warn};
 use crate::action::BuiltIn;
 use crate::config::Config;
@@ -22,6 +23,7 @@ use crate::remote::build_id;
 use crate::report::{self, Terminal};
 use crate::value::Map;
 use crate::vars::{RunInfo, World};
+use crate::vault::Secrets;
 
 /// The arguments of `rplay run`, which are those of `ansible-playbook`.
 #[derive(Debug, clap::Args)]
@@ -60,6 +62,8 @@ pub struct Args {
     /// Show the tags there are; run nothing.
     #[arg(long)]
     list_tags: bool,
+    #[command(flatten)]
+    vault: VaultArgs,
     /// Read and check everything, run nothing.
     #[arg(long)]
     syntax_check: bool,
@@ -95,6 +99,7 @@ struct Run {
     extra: Map,
     options: RunOptions,
     config_file: Option<PathBuf>,
+    vault: Arc<Secrets>,
 }
 
 /// Reads and checks everything; nothing is contacted.
@@ -102,7 +107,9 @@ fn prepare(args: &Args, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec
     // Needed by the first login; ready by then. What goes wrong shows there.
     std::thread::spawn(|| drop(build_id()));
     let config = Config::load()?;
-    let extra = vars::extra_vars(&args.variables.extra_vars)?;
+    let vault = args.vault.secrets(&config, false, false);
+    let vault = Arc::new(vault.map_err(|e| vec![Diagnostic::error("vault::password", e.to_string())])?);
+    let extra = vars::extra_vars(&args.variables.extra_vars, &vault)?;
     let mut errors = Vec::new();
     let mut playbooks = Vec::new();
     for path in &args.playbooks {
@@ -117,6 +124,7 @@ fn prepare(args: &Args, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec
             roles_path: config.roles_path.value.clone(),
             variables: extra.clone(),
             late: args.late,
+            vault: vault.clone(),
         };
         let mut loader = Loader::new(&BuiltIn, options, directory.to_path_buf());
         match loader.playbook(path) {
@@ -127,7 +135,7 @@ fn prepare(args: &Args, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec
             Err(found) => errors.extend(found),
         }
     }
-    let inventory = match sources::load(&args.hosts.inventory, &config, &extra, None) {
+    let inventory = match sources::load(&args.hosts.inventory, &config, &extra, None, &vault) {
         Ok(inventory) => inventory,
         Err(found) => {
             errors.extend(found);
@@ -144,7 +152,7 @@ fn prepare(args: &Args, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec
         return Ok(None);
     }
     let options = options(args, &config)?;
-    Ok(Some(Run { playbooks, inventory, extra, options, config_file: config.file }))
+    Ok(Some(Run { playbooks, inventory, extra, options, config_file: config.file, vault }))
 }
 
 fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> {
@@ -243,6 +251,7 @@ impl Run {
             tags: self.options.tags.only.clone(),
             skip_tags: self.options.tags.skip.clone(),
             config_file: self.config_file,
+            vault: self.vault,
         };
         let world = World::new(self.inventory, self.extra, info);
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::diagnostic::Diagnostic;
 use crate::inventory::{self, GroupNames, HostMismatch, Inventory, LoadOptions};
 use crate::value::Map;
+use crate::vault::Secrets;
 
 /// Where inventory is when nobody says.
 const DEFAULT: &str = "/etc/ansible/hosts";
@@ -18,8 +19,9 @@ pub(super) fn load(
     config: &Config,
     extra: &Map,
     playbook_directory: Option<PathBuf>,
+    vault: &Arc<Secrets>,
 ) -> Result<Inventory, Vec<Diagnostic>> {
-    let mut inventory = read(given, config, extra, playbook_directory)?;
+    let mut inventory = read(given, config, extra, playbook_directory, vault)?;
     warn(&std::mem::take(&mut inventory.warnings));
     Ok(inventory)
 }
@@ -30,13 +32,14 @@ pub(super) fn read(
     config: &Config,
     extra: &Map,
     playbook_directory: Option<PathBuf>,
+    vault: &Arc<Secrets>,
 ) -> Result<Inventory, Vec<Diagnostic>> {
     let configured = || match config.inventory.value.as_slice() {
         [] => vec![DEFAULT.to_owned()],
         some => some.to_vec(),
     };
     let sources = if given.is_empty() { configured() } else { given.to_vec() };
-    inventory::load(&sources, &options(config, extra, playbook_directory))
+    inventory::load(&sources, &LoadOptions { vault: vault.clone(), ..options(config, extra, playbook_directory) })
 }
 
 /// What the configuration says about inventory.
@@ -64,5 +67,6 @@ fn options(config: &Config, extra: &Map, playbook_directory: Option<PathBuf>) ->
         extra: Arc::new(extra.clone()),
         script_stderr: config.inventory_script_stderr.value,
         playbook_directory,
+        vault: default.vault,
     }
 }

@@ -1,18 +1,20 @@
 //! `--extra-vars` in all its forms.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
 use crate::playbook::{expand_home, parse_free_form};
 use crate::source::{self, load};
 use crate::value::{Key, Map, Str, Value};
+use crate::vault::Secrets;
 
 /// Reads what `-e` was given: `key=value` pairs, a dictionary in JSON or YAML, or `@file`; later ones count.
-pub fn extra_vars(given: &[String]) -> Result<Map, Vec<Diagnostic>> {
+pub fn extra_vars(given: &[String], vault: &Arc<Secrets>) -> Result<Map, Vec<Diagnostic>> {
     let mut out = Map::new();
     let mut errors = Vec::new();
     for text in given {
-        match one(text) {
+        match one(text, vault) {
             Ok(map) => out.extend(map),
             Err(error) => errors.push(error),
         }
@@ -20,10 +22,10 @@ pub fn extra_vars(given: &[String]) -> Result<Map, Vec<Diagnostic>> {
     if errors.is_empty() { Ok(out) } else { Err(errors) }
 }
 
-fn one(text: &str) -> Result<Map, Diagnostic> {
+fn one(text: &str, vault: &Arc<Secrets>) -> Result<Map, Diagnostic> {
     if let Some(path) = text.strip_prefix('@') {
         let path = expand_home(path);
-        return dictionary(load(Path::new(&path))?, text);
+        return dictionary(load(Path::new(&path), vault)?, text);
     }
     let text = text.trim_start();
     if text.starts_with(['{', '[']) {
@@ -59,8 +61,8 @@ mod tests {
     #[test]
     fn reads_every_form() {
         let given = ["a=1 b='x y'", "{\"c\": [1]}", "{d: true, a: 2}"].map(ToOwned::to_owned);
-        let json = Value::map(extra_vars(&given).unwrap()).to_json();
+        let json = Value::map(extra_vars(&given, &Arc::default()).unwrap()).to_json();
         assert_eq!(json, serde_json::json!({"a": 2, "b": "x y", "c": [1], "d": true}));
-        assert!(extra_vars(&["nonsense".to_owned()]).is_err());
+        assert!(extra_vars(&["nonsense".to_owned()], &Arc::default()).is_err());
     }
 }

@@ -102,6 +102,27 @@ pub struct Config {
     pub playbook_dir: Setting<Option<PathBuf>>,
     /// `task_timeout`, in seconds.
     pub task_timeout: Setting<u64>,
+    /// Ansible Vault's.
+    pub vault: VaultConfig,
+}
+
+/// The settings of Ansible Vault.
+#[derive(Debug, Clone)]
+pub struct VaultConfig {
+    /// `vault_password_file`.
+    pub password_file: Setting<Option<PathBuf>>,
+    /// `vault_identity_list`: `label@source`, before those of the command line.
+    pub identity_list: Setting<Vec<String>>,
+    /// `vault_identity`: the id of passwords that have none.
+    pub identity: Setting<String>,
+    /// `vault_encrypt_identity`: whose password encrypts.
+    pub encrypt_identity: Setting<Option<String>>,
+    /// `vault_id_match`: whether only passwords of the id that a text names are tried.
+    pub id_match: Setting<bool>,
+    /// `vault_encrypt_salt`.
+    pub encrypt_salt: Setting<Option<String>>,
+    /// `ask_vault_pass`.
+    pub ask: Setting<bool>,
 }
 
 /// Reads settings by their names in file and environment.
@@ -303,6 +324,35 @@ impl Config {
                 Some((!t.is_empty()).then(|| path(t, o)))
             }),
             task_timeout: read.read(("defaults", "task_timeout", &["ANSIBLE_TASK_TIMEOUT"]), 0, |t, _| t.parse().ok()),
+            vault: VaultConfig {
+                password_file: read.read(
+                    ("defaults", "vault_password_file", &["ANSIBLE_VAULT_PASSWORD_FILE"]),
+                    None,
+                    |t, o| Some(Some(path(t, o))),
+                ),
+                identity_list: read.read(
+                    ("defaults", "vault_identity_list", &["ANSIBLE_VAULT_IDENTITY_LIST"]),
+                    Vec::new(),
+                    |t, _| Some(t.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()).collect()),
+                ),
+                identity: read.read(
+                    ("defaults", "vault_identity", &["ANSIBLE_VAULT_IDENTITY"]),
+                    "default".to_owned(),
+                    |t, _| Some(t.to_owned()),
+                ),
+                encrypt_identity: read.read(
+                    ("defaults", "vault_encrypt_identity", &["ANSIBLE_VAULT_ENCRYPT_IDENTITY"]),
+                    None,
+                    word,
+                ),
+                id_match: read.read(("defaults", "vault_id_match", &["ANSIBLE_VAULT_ID_MATCH"]), false, boolean),
+                encrypt_salt: read.read(
+                    ("defaults", "vault_encrypt_salt", &["ANSIBLE_VAULT_ENCRYPT_SALT"]),
+                    None,
+                    word,
+                ),
+                ask: read.read(("defaults", "ask_vault_pass", &["ANSIBLE_ASK_VAULT_PASS"]), false, boolean),
+            },
             file: file.map(|f| f.path.clone()),
         };
         if read.errors.is_empty() { Ok(config) } else { Err(read.errors) }

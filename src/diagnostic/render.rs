@@ -17,6 +17,12 @@ pub fn render(diagnostic: &Diagnostic, color: bool) -> String {
         shown = shown.with_help(help);
     }
     let report = match diagnostic.span {
+        Some(span) if span.source().encrypted => {
+            // What is encrypted is shown to nobody; its place may be.
+            let at = span.location();
+            shown.message = format!("{} (in {at}, which is encrypted)", shown.message);
+            Report::new(shown)
+        }
         Some(span) => {
             let source = span.source();
             let length = (span.end.saturating_sub(span.start) as usize).max(1);

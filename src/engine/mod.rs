@@ -136,6 +136,7 @@ impl Engine {
             collections_path: options.collections_path.clone(),
             variables: world.extra.as_ref().clone(),
             late: options.late,
+            vault: world.info.vault.clone(),
         };
         let pool = ssh::Pool::new(ssh::Environment::current());
         Arc::new(Self {

@@ -241,7 +241,7 @@ impl Engine {
                 }
                 continue;
             };
-            if let Some(node) = load(&path)? {
+            if let Some(node) = load(&path, &self.world.info.vault)? {
                 match node.to_value() {
                     Value::Map(map) => files.push(map),
                     other => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Inventory, LoadOptions, VarsDirectory, constructed, generator, host_list, ini, script, toml, yaml};
 use crate::diagnostic::Diagnostic;
 use crate::source::{self, Span};
+use crate::vault::{Secrets, is_encrypted};
 
 /// A kind of source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,7 @@ impl From<Diagnostic> for Refusal {
 pub fn load(sources: &[String], options: &LoadOptions) -> Result<Inventory, Vec<Diagnostic>> {
     let mut inventory = Inventory::new();
     inventory.options = Arc::new(options.clone());
+    inventory.vault = options.vault.clone();
     let kinds = kinds(&mut inventory);
     if kinds.is_empty() {
         let message = "No inventory plugins available to generate inventory, make sure you have at least one enabled.";
@@ -141,7 +143,7 @@ impl Reader {
             let beside = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
             let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
             if beside.is_dir() && !self.inventory.beside_sources.iter().any(|d| d.path == beside) {
-                self.inventory.beside_sources.push(VarsDirectory::read(beside)?);
+                self.inventory.beside_sources.push(VarsDirectory::read(beside, &self.inventory.vault)?);
             }
         }
         self.entry(source, 0)
@@ -273,14 +275,14 @@ impl Kind {
                 script::read(inventory, Path::new(source), origin)?;
             }
             Self::Auto => return plugin(inventory, source),
-            Self::Yaml => match document(source)? {
+            Self::Yaml => match document(source, &inventory.vault)? {
                 Some(node) => yaml::read(inventory, &node)?,
                 None => return Err(Diagnostic::error("inventory::syntax", "Parsed empty YAML file").into()),
             },
-            Self::Ini => ini::read(inventory, text(source)?)?,
-            Self::Toml => toml::read(inventory, text(source)?)?,
+            Self::Ini => ini::read(inventory, text(source, &inventory.vault)?)?,
+            Self::Toml => toml::read(inventory, text(source, &inventory.vault)?)?,
             Self::Constructed | Self::Generator => {
-                let Some(node) = document(source)? else {
+                let Some(node) = document(source, &inventory.vault)? else {
                     return Err(Diagnostic::error("inventory::syntax", format!("{source} is empty")).into());
                 };
                 let named = node.get("plugin").and_then(source::Node::as_str).map(plugin_name);
@@ -305,7 +307,7 @@ impl Kind {
 
 /// A file that says which plugin is to read it.
 fn plugin(inventory: &mut Inventory, source: &str) -> Result<(), Refusal> {
-    let node = document(source)?;
+    let node = document(source, &inventory.vault)?;
     let named = node.as_ref().and_then(|node| Some((node, node.get("plugin")?.as_str()?)));
     let Some((node, name)) = named else {
         let message =
@@ -327,17 +329,20 @@ fn plugin(inventory: &mut Inventory, source: &str) -> Result<(), Refusal> {
 }
 
 /// A file's text, as a place in it.
-fn text(source: &str) -> Result<Span, Diagnostic> {
+fn text(source: &str, vault: &Arc<Secrets>) -> Result<Span, Diagnostic> {
     let path = Path::new(source);
     let wrong = |message: String| Diagnostic::error("inventory::read", message);
     let bytes = std::fs::read(path).map_err(|e| wrong(format!("cannot read the inventory `{source}`: {e}")))?;
+    let encrypted = is_encrypted(&bytes);
+    let bytes = vault.reveal(bytes).map_err(|e| wrong(format!("cannot decrypt the inventory `{source}`: {e}")))?;
     let text = String::from_utf8(bytes).map_err(|_| wrong(format!("the inventory `{source}` is not UTF-8")))?;
-    Ok(source::register(source, Some(path), text))
+    let (name, path) = (source.to_owned(), Some(path.to_path_buf()));
+    Ok(source::register_source(source::Source { name, path, text, vault: vault.clone(), encrypted }))
 }
 
 /// A file's YAML.
-fn document(source: &str) -> Result<Option<source::Node>, Diagnostic> {
-    source::load(Path::new(source))
+fn document(source: &str, vault: &Arc<Secrets>) -> Result<Option<source::Node>, Diagnostic> {
+    source::load(Path::new(source), vault)
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -90,6 +90,8 @@ pub struct Inventory {
     odd_names: bool,
     /// What was added while playing: kept when the sources are read again.
     added: Vec<Added>,
+    /// The passwords for files and values that are encrypted.
+    pub vault: Arc<crate::vault::Secrets>,
     kept: Mutex<HashMap<String, Arc<Layers>>>,
 }
 
@@ -128,6 +130,7 @@ impl Inventory {
             current: None,
             odd_names: self.odd_names,
             added: self.added.clone(),
+            vault: self.vault.clone(),
             kept: Mutex::default(),
         }
     }
@@ -427,7 +430,7 @@ impl Inventory {
         if self.beside_playbook.iter().any(|d| d.path == directory) {
             return Ok(());
         }
-        self.beside_playbook.push(VarsDirectory::read(directory)?);
+        self.beside_playbook.push(VarsDirectory::read(directory, &self.vault)?);
         self.forget();
         Ok(())
     }

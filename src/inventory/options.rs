@@ -34,6 +34,8 @@ pub enum HostMismatch {
 /// How sources are read.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
+    /// The passwords for files and values that are encrypted.
+    pub vault: Arc<crate::vault::Secrets>,
     /// The kinds of sources, in the order in which they are tried.
     pub enabled: Vec<String>,
     /// Files of a directory with these endings are not inventory.
@@ -78,6 +80,7 @@ impl Default for LoadOptions {
             extra: Arc::default(),
             script_stderr: true,
             playbook_directory: None,
+            vault: Arc::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::diagnostic::Diagnostic;
 use crate::source::load;
 use crate::value::{Map, Value};
+use crate::vault::Secrets;
 
 /// The variables of groups and hosts found beside an inventory or a playbook, read once.
 #[derive(Debug, Clone, Default)]
@@ -19,11 +20,11 @@ pub struct VarsDirectory {
 
 impl VarsDirectory {
     /// Reads everything below `group_vars` and `host_vars` in a directory.
-    pub fn read(path: &Path) -> Result<Self, Diagnostic> {
+    pub fn read(path: &Path, vault: &Arc<Secrets>) -> Result<Self, Diagnostic> {
         Ok(Self {
             path: path.to_path_buf(),
-            groups: read_all(&path.join("group_vars"))?,
-            hosts: read_all(&path.join("host_vars"))?,
+            groups: read_all(&path.join("group_vars"), vault)?,
+            hosts: read_all(&path.join("host_vars"), vault)?,
         })
     }
 
@@ -44,7 +45,7 @@ impl VarsDirectory {
 const ENDINGS: &[&str] = &["", ".yml", ".yaml", ".json"];
 
 /// What each name's file, or files in a directory of that name, say.
-fn read_all(directory: &Path) -> Result<HashMap<String, Arc<Map>>, Diagnostic> {
+fn read_all(directory: &Path, vault: &Arc<Secrets>) -> Result<HashMap<String, Arc<Map>>, Diagnostic> {
     // Of `web/`, `web`, `web.yml`, `web.yaml` and `web.json` only the first counts.
     let mut best: BTreeMap<String, (usize, PathBuf)> = BTreeMap::new();
     for path in entries(directory)? {
@@ -62,7 +63,7 @@ fn read_all(directory: &Path) -> Result<HashMap<String, Arc<Map>>, Diagnostic> {
         collect(&path, &mut files, 0)?;
         let mut target = Map::new();
         for file in files {
-            read_into(&file, &mut target)?;
+            read_into(&file, &mut target, vault)?;
         }
         out.insert(name, Arc::new(target));
     }
@@ -105,8 +106,8 @@ fn collect(path: &Path, out: &mut Vec<PathBuf>, depth: usize) -> Result<(), Diag
 }
 
 /// Adds a file's variables to those read before it.
-fn read_into(path: &Path, target: &mut Map) -> Result<(), Diagnostic> {
-    let Some(node) = load(path)? else { return Ok(()) };
+fn read_into(path: &Path, target: &mut Map, vault: &Arc<Secrets>) -> Result<(), Diagnostic> {
+    let Some(node) = load(path, vault)? else { return Ok(()) };
     match node.to_value() {
         Value::Map(map) => {
             target.extend(map.iter().map(|(k, v)| (k.clone(), v.clone())));

@@ -101,7 +101,7 @@ impl Loader<'_> {
         if !self.templates.insert((path.clone(), options.clone())) {
             return;
         }
-        if let Err(error) = options.check(&path) {
+        if let Err(error) = options.check(&path, &self.options().vault) {
             self.report(error.to_diagnostic());
         }
     }

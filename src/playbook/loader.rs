@@ -13,6 +13,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::{Node, NodeKind, load};
 use crate::template::{FileOptions, check_syntax};
 use crate::value::{Map, Str, Value};
+use crate::vault::Secrets;
 
 /// Mistakes that the reference finds when a task runs, and not before.
 const LATE: &[&str] =
@@ -30,6 +31,8 @@ pub struct Options {
     /// What the reference finds out only when a task runs is left for then: arguments, template syntax, files that are not
     /// there. Playbooks that count on it (a wrong task in a block with a `rescue`) then work as they do there.
     pub late: bool,
+    /// The passwords for files and values that are encrypted.
+    pub vault: Arc<Secrets>,
 }
 
 /// A role that was included while a play runs.
@@ -171,7 +174,7 @@ impl<'a> Loader<'a> {
         if let Some(known) = self.files.get(path) {
             return known.clone();
         }
-        let node = match load(path) {
+        let node = match load(path, &self.options.vault) {
             Ok(node) => node.map(Arc::new),
             Err(diagnostic) => {
                 self.report(diagnostic);
@@ -184,7 +187,7 @@ impl<'a> Loader<'a> {
 
     /// Checks the syntax of every template below a node.
     pub(super) fn check_templates(&mut self, node: &Node) {
-        if node.tag.as_deref() == Some("!unsafe") {
+        if node.tag.as_deref() == Some("!unsafe") || node.is_vaulted() {
             return;
         }
         match &node.kind {

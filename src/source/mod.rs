@@ -13,7 +13,9 @@ use std::sync::{Arc, OnceLock, RwLock};
 
 pub use node::{Node, NodeKind};
 pub use resolve::resolve_plain;
-pub use yaml::{YamlError, load, load_text};
+pub use yaml::{YamlError, load, load_text, load_text_with};
+
+use crate::vault::Secrets;
 
 /// A file (or other text, such as a command-line argument) that was read.
 #[derive(Debug)]
@@ -24,6 +26,10 @@ pub struct Source {
     pub path: Option<PathBuf>,
     /// The content.
     pub text: String,
+    /// The passwords for what is encrypted in it.
+    pub vault: Arc<Secrets>,
+    /// Whether the file is encrypted: then its text is shown to nobody.
+    pub encrypted: bool,
 }
 
 /// A range of bytes in a registered source.
@@ -54,8 +60,14 @@ fn registry() -> &'static RwLock<Vec<Arc<Source>>> {
 
 /// Registers text under a name and gives the span of all of it.
 pub fn register(name: impl Into<String>, path: Option<&Path>, text: String) -> Span {
-    let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
-    let source = Arc::new(Source { name: name.into(), path: path.map(Path::to_path_buf), text });
+    let path = path.map(Path::to_path_buf);
+    register_source(Source { name: name.into(), path, text, vault: Arc::default(), encrypted: false })
+}
+
+/// Registers a source and gives the span of all of it.
+pub fn register_source(source: Source) -> Span {
+    let end = u32::try_from(source.text.len()).unwrap_or(u32::MAX);
+    let source = Arc::new(source);
     let mut sources = registry().write().unwrap_or_else(std::sync::PoisonError::into_inner);
     sources.push(source);
     Span { source: u32::try_from(sources.len() - 1).unwrap_or(u32::MAX), start: 0, end }
@@ -68,7 +80,13 @@ impl Span {
         let sources = registry().read().unwrap_or_else(std::sync::PoisonError::into_inner);
         match sources.get(self.source as usize) {
             Some(source) => source.clone(),
-            None => Arc::new(Source { name: "<unknown>".to_owned(), path: None, text: String::new() }),
+            None => Arc::new(Source {
+                name: "<unknown>".to_owned(),
+                path: None,
+                text: String::new(),
+                vault: Arc::default(),
+                encrypted: false,
+            }),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::source::Span;
 use crate::value::{Key, Map, Str, Value};
+use crate::vault::Vaulted;
 
 /// A value in a file.
 #[derive(Debug, Clone)]
@@ -73,6 +74,12 @@ impl Node {
         matches!(self.kind, NodeKind::Null)
     }
 
+    /// Whether the node is encrypted text.
+    #[must_use]
+    pub fn is_vaulted(&self) -> bool {
+        matches!(self.tag.as_deref(), Some("!vault" | "!vault-encrypted"))
+    }
+
     /// What the node is called in messages.
     #[must_use]
     pub fn describe(&self) -> &'static str {
@@ -92,6 +99,10 @@ impl Node {
             NodeKind::Bool(b) => Value::Bool(*b),
             NodeKind::Int(i) => Value::Int(*i),
             NodeKind::Float(f) => Value::Float(*f),
+            NodeKind::Str(text) if self.is_vaulted() => {
+                let vaulted = Vaulted::new(text.as_str(), self.span.source().vault.clone());
+                Value::Str(Str::vaulted(vaulted, Some(self.span), trusted))
+            }
             NodeKind::Str(text) => Value::Str(self.text(text, trusted)),
             NodeKind::List(items) => Value::list(items.iter().map(|item| item.value(trusted)).collect()),
             NodeKind::Map(entries) => Value::map(

@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
 use super::padding::Padding;
-use super::{Node, NodeKind, Span, register, resolve_plain};
+use super::{Node, NodeKind, Source, Span, register_source, resolve_plain};
 use crate::diagnostic::Diagnostic;
+use crate::vault::{Secrets, is_encrypted};
 
 /// How deep nodes may be nested.
 const MAX_DEPTH: usize = 200;
@@ -19,25 +21,40 @@ const MAX_NODES: usize = 2_000_000;
 /// Why a file could not be read as YAML.
 pub type YamlError = Diagnostic;
 
-/// Reads a file; `None` for one with no document in it.
-pub fn load(path: &Path) -> Result<Option<Node>, YamlError> {
+/// Reads a file, decrypted when it is encrypted; `None` for one with no document in it.
+pub fn load(path: &Path, vault: &Arc<Secrets>) -> Result<Option<Node>, YamlError> {
     let bytes = std::fs::read(path)
         .map_err(|e| Diagnostic::error("yaml::read", format!("cannot read `{}`: {e}", path.display())))?;
     let name = path.display().to_string();
+    let encrypted = is_encrypted(&bytes);
+    let bytes = vault
+        .reveal(bytes)
+        .map_err(|e| Diagnostic::error("vault::decrypt", format!("cannot decrypt `{name}`: {e}")))?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         Diagnostic::error("yaml::encoding", format!("`{name}` is not UTF-8: byte {at} is not part of a character"))
     })?;
-    load_text(&name, Some(path), text)
+    load_source(Source { name, path: Some(path.to_path_buf()), text, vault: vault.clone(), encrypted })
 }
 
 /// Reads text under a name; `None` when it holds no document.
 pub fn load_text(name: &str, path: Option<&Path>, text: String) -> Result<Option<Node>, YamlError> {
-    if text.starts_with("$ANSIBLE_VAULT;") {
-        return Err(Diagnostic::error("vault::unsupported", format!("`{name}` is encrypted with Ansible Vault"))
-            .help("decrypt it with `ansible-vault decrypt`: reading vault files is not built in yet"));
-    }
-    let whole = register(name, path, text);
+    load_text_with(name, path, text, &Arc::default())
+}
+
+/// Reads text under a name; what is encrypted in it is decrypted by these passwords when it is used.
+pub fn load_text_with(
+    name: &str,
+    path: Option<&Path>,
+    text: String,
+    vault: &Arc<Secrets>,
+) -> Result<Option<Node>, YamlError> {
+    let path = path.map(Path::to_path_buf);
+    load_source(Source { name: name.to_owned(), path, text, vault: vault.clone(), encrypted: false })
+}
+
+fn load_source(source: Source) -> Result<Option<Node>, YamlError> {
+    let whole = register_source(source);
     let source = whole.source();
     let mut padding = Padding::default();
     loop {
@@ -198,13 +215,10 @@ impl<'a> Loader<'a> {
         let name = tag.map(tag_name);
         let kind = match name.as_deref() {
             None if style == ScalarStyle::Plain => resolve_plain(&text),
-            None | Some("!" | "!!str" | "!!binary" | "!!timestamp" | "!unsafe") => NodeKind::Str(text.into_owned()),
-            Some("!!int" | "!!float" | "!!bool" | "!!null") => resolve_plain(&text),
-            Some("!vault" | "!vault-encrypted") => {
-                return Err(self
-                    .error("vault::unsupported", "this value is encrypted with Ansible Vault", span.start)
-                    .help("reading vault values is not built in yet"));
+            None | Some("!" | "!!str" | "!!binary" | "!!timestamp" | "!unsafe" | "!vault" | "!vault-encrypted") => {
+                NodeKind::Str(text.into_owned())
             }
+            Some("!!int" | "!!float" | "!!bool" | "!!null") => resolve_plain(&text),
             Some(other) => {
                 let message = format!("could not determine what the tag `{other}` means");
                 return Err(self.error("yaml::tag", message, span.start).help("known tags are `!unsafe` and `!vault`"));

@@ -1,6 +1,6 @@
 //! The engine: one environment for strings in playbooks, compiled templates kept by their text.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, LazyLock};
 
 use minijinja::syntax::SyntaxConfig;
@@ -13,11 +13,13 @@ use super::{
     TemplateError, call, chain, filters, functions, lookups, methods, mutable, python, rewrite as rewriting, tests,
     time,
 };
-use crate::value::Str;
+use crate::value::{Str, Undecryptable};
 
 thread_local! {
     /// The last value that each template under way printed, with the text it came to.
     static PRINTED: RefCell<Vec<Option<(Jinja, String)>>> = const { RefCell::new(Vec::new()) };
+    /// Whether the template under way may hold encrypted text that cannot be decrypted.
+    static ABOUT_VAULT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Strings in playbooks: blocks eat the newline after them, as in the reference.
@@ -77,7 +79,23 @@ fn deep_text(value: &Jinja) -> Result<String, minijinja::Error> {
         ValueKind::Seq | ValueKind::Iterable | ValueKind::Map | ValueKind::Number => {
             Ok(python::text(&crate::value::Value::from_jinja(value)?))
         }
-        _ => Ok(value.to_string()),
+        // Encrypted text that cannot be decrypted is not printed as something else.
+        _ => match value.downcast_object_ref::<Undecryptable>() {
+            Some(encrypted) => Err(encrypted.error()),
+            None => Ok(value.to_string()),
+        },
+    }
+}
+
+/// Filters and tests that take encrypted text.
+const VAULT_WORDS: &[&str] = &["unvault", "vault_encrypted", "tagged_with"];
+
+/// A value as a template gets it. Encrypted text that cannot be decrypted is an error as soon as it is touched, except in
+/// a template that uses the filters and tests that are about just that.
+pub(super) fn touch(value: Jinja) -> Jinja {
+    match value.downcast_object_ref::<Undecryptable>() {
+        Some(encrypted) if !ABOUT_VAULT.get() => Jinja::from(encrypted.error()),
+        _ => value,
     }
 }
 
@@ -103,7 +121,9 @@ pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateEr
 fn native(env: &Environment<'static>, root: &Arc<Root>, source: &str) -> Result<Jinja, minijinja::Error> {
     let template = env.get_template(source)?;
     PRINTED.with_borrow_mut(|stack| stack.push(None));
+    let before = ABOUT_VAULT.replace(VAULT_WORDS.iter().any(|word| source.contains(word)));
     let output = template.render(Jinja::from_dyn_object(root.clone()));
+    ABOUT_VAULT.set(before);
     let printed = PRINTED.with_borrow_mut(Vec::pop).flatten();
     let output = output?;
     if let Some((value, text)) = printed

@@ -12,6 +12,7 @@ use super::rewrite::{Strings, rewrite};
 use super::{TemplateError, engine};
 use crate::source;
 use crate::value::{Map, Value};
+use crate::vault::{Secrets, is_encrypted};
 
 /// How a template file is read: the options of the `template` module and its `#jinja2:` header.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -171,16 +172,35 @@ fn search(root: &Root) -> String {
     places.join("\n")
 }
 
+/// A template file's text, and whether it is encrypted.
+fn read(path: &Path, vault: &Secrets) -> Result<(String, bool), String> {
+    let wrong = |e: &dyn std::fmt::Display| format!("cannot read the template `{}`: {e}", path.display());
+    let bytes = std::fs::read(path).map_err(|e| wrong(&e))?;
+    let encrypted = is_encrypted(&bytes);
+    let bytes = vault.reveal(bytes).map_err(|e| wrong(&e))?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong(&"it is not UTF-8"))?;
+    Ok((text, encrypted))
+}
+
 /// Renders a file.
 pub(super) fn render(root: &Arc<Root>, path: &Path, options: &FileOptions) -> Result<String, TemplateError> {
     let fail = |message: String| TemplateError::message(message, None);
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| fail(format!("cannot read the template `{}`: {e}", path.display())))?;
+    let (text, encrypted) = read(path, &root.variables().vault()).map_err(&fail)?;
     let (options, body) = options.with_header(&text).map_err(|e| fail(format!("{}: {e}", path.display())))?;
     let skipped = text.len() - body.len();
-    let error = |e: minijinja::Error| place(&e, path, &text, skipped);
+    // The text of what is encrypted is no part of an error.
+    let error = |e: minijinja::Error| {
+        if encrypted { TemplateError::new(&e, None) } else { place(&e, path, &text, skipped) }
+    };
     let env = environment(&options).map_err(error)?;
-    let template = env.get_template(&name(&search(root), path)).map_err(error)?;
+    let name = name(&search(root), path);
+    let source;
+    let template = if encrypted {
+        source = rewrite(body, &options.syntax().map_err(error)?, Strings::Escaped);
+        env.template_from_named_str(&name, &source).map_err(error)?
+    } else {
+        env.get_template(&name).map_err(error)?
+    };
     let mut out = template.render(Jinja::from_dyn_object(root.clone())).map_err(error)?;
     // The engine drops a file's last newline, which is right for what is included. The whole gets back what it had.
     let newlines = |text: &str| text.len() - text.trim_end_matches('\n').len();
@@ -244,10 +264,12 @@ pub(super) fn modified(path: &Path) -> String {
 
 impl FileOptions {
     /// Whether a template file can be read, without evaluating it.
-    pub fn check(&self, path: &Path) -> Result<(), TemplateError> {
+    pub fn check(&self, path: &Path, vault: &Secrets) -> Result<(), TemplateError> {
         let fail = |message: String| TemplateError::message(message, None);
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| fail(format!("cannot read the template `{}`: {e}", path.display())))?;
+        let (text, encrypted) = read(path, vault).map_err(&fail)?;
+        if encrypted {
+            return Ok(());
+        }
         let (options, body) = self.with_header(&text).map_err(|e| fail(format!("{}: {e}", path.display())))?;
         let skipped = text.len() - body.len();
         let env = environment(&options).map_err(|e| place(&e, path, &text, skipped))?;
@@ -287,7 +309,7 @@ mod unit {
         let at = error.span.unwrap().location();
         assert_eq!((at.line, at.column), (2, 3));
         assert_eq!(render("syntax.j2").unwrap_err().span.unwrap().location().line, 2);
-        assert!(FileOptions::default().check(&templates.join("syntax.j2")).is_err());
-        FileOptions::default().check(&templates.join("bad.j2")).unwrap();
+        assert!(FileOptions::default().check(&templates.join("syntax.j2"), &Secrets::default()).is_err());
+        FileOptions::default().check(&templates.join("bad.j2"), &Secrets::default()).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use minijinja::{State, Value as Jinja};
 
 use super::{TemplateError, Variable, Variables, engine};
 use crate::source::Span;
-use crate::value::{Key, Map, Value};
+use crate::value::{Key, Map, Undecryptable, Value};
 
 /// How deep templates may use each other.
 const MAX_DEPTH: usize = 64;
@@ -57,7 +57,7 @@ impl Root {
             return Some(Jinja::from_dyn_object(self.clone()));
         }
         if let Some(value) = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
-            return Some(value.clone());
+            return Some(engine::touch(value.clone()));
         }
         let value = match self.variables.get(name) {
             Some(Variable::Dynamic(value)) => return Some(value),
@@ -76,7 +76,7 @@ impl Root {
             Ok(value) => {
                 let mut evaluated = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner);
                 evaluated.insert(name.to_owned(), value.clone());
-                Some(value)
+                Some(engine::touch(value))
             }
             Err(error) if error.is_undefined => {
                 let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,6 +94,14 @@ impl Root {
     /// A value inside the engine: scalars evaluated, containers lazy.
     pub(super) fn evaluate(self: &Arc<Self>, value: &Value) -> Result<Jinja, TemplateError> {
         Ok(match value {
+            Value::Str(text) if let Some(vaulted) = text.as_vaulted() => match text.revealed() {
+                Ok(plain) => Jinja::from(plain.shared()),
+                // An error of its own only where it is used.
+                Err(error) => Jinja::from_object(Undecryptable {
+                    ciphertext: vaulted.ciphertext().clone(),
+                    reason: error.undecryptable(),
+                }),
+            },
             Value::Str(text) if text.is_template() => engine::render_inline(self, text)?,
             Value::List(items) => Jinja::from_object(LazyList { items: items.clone(), root: self.clone() }),
             Value::Map(map) => Jinja::from_object(LazyMap { map: map.clone(), root: self.clone() }),
@@ -103,7 +111,7 @@ impl Root {
 
     fn entry(self: &Arc<Self>, value: &Value) -> Jinja {
         match self.evaluate(value) {
-            Ok(value) => value,
+            Ok(value) => engine::touch(value),
             Err(error) if error.is_undefined => {
                 // `is defined` and `default` must see it as undefined, so it cannot be an error value here.
                 Jinja::UNDEFINED
@@ -127,6 +135,11 @@ pub(super) fn to_value(value: &Jinja) -> Result<Value, minijinja::Error> {
 /// A value with every template in it evaluated.
 fn settle(value: &Value, root: &Arc<Root>) -> Result<Value, minijinja::Error> {
     match value {
+        Value::Str(text) if text.as_vaulted().is_some() => {
+            let plain =
+                text.revealed().map_err(|e| TemplateError::message(e.undecryptable(), text.origin()).into_engine())?;
+            Ok(Value::Str(plain))
+        }
         Value::Str(text) if text.is_template() => {
             to_value(&engine::render_inline(root, text).map_err(TemplateError::into_engine)?)
         }

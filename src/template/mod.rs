@@ -33,6 +33,7 @@ use minijinja::Value as Jinja;
 
 use crate::source::Span;
 use crate::value::{Key, Map, Str, Value};
+use crate::vault::Secrets;
 
 pub use engine::check_syntax;
 pub use error::TemplateError;
@@ -56,6 +57,10 @@ pub trait Variables: std::fmt::Debug + Send + Sync {
     fn names(&self) -> Vec<Arc<str>>;
     /// Directories in which lookups and templates look for a relative path, nearest first.
     fn search_path(&self) -> Vec<PathBuf>;
+    /// The passwords of the run.
+    fn vault(&self) -> Arc<Secrets> {
+        Arc::default()
+    }
 }
 
 /// Evaluates templates against variables.
@@ -154,6 +159,10 @@ impl Templar {
             && !same.is_template()
         {
             return Ok(Value::Str(same));
+        }
+        if text.as_vaulted().is_some() {
+            let plain = text.revealed().map_err(|e| TemplateError::message(e.undecryptable(), text.origin()))?;
+            return Ok(Value::Str(plain));
         }
         let value = engine::render_inline(&self.root, text).map_err(|e| self.explain(e))?;
         lazy::to_value(&value).map_err(|e| self.explain(TemplateError::new(&e, Some(text))))
@@ -295,6 +304,9 @@ impl Variables for Over {
     }
     fn search_path(&self) -> Vec<PathBuf> {
         self.under.search_path()
+    }
+    fn vault(&self) -> Arc<Secrets> {
+        self.under.vault()
     }
 }
 

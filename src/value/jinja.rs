@@ -23,6 +23,32 @@ impl Object for Omit {
     }
 }
 
+/// Encrypted text that cannot be decrypted, inside a template: whatever wants its text gets the reason instead.
+#[derive(Debug)]
+pub struct Undecryptable {
+    /// The encrypted text.
+    pub ciphertext: Arc<str>,
+    /// Why it cannot be decrypted.
+    pub reason: String,
+}
+
+impl Object for Undecryptable {
+    fn repr(self: &Arc<Self>) -> minijinja::value::ObjectRepr {
+        minijinja::value::ObjectRepr::Plain
+    }
+    fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<encrypted>")
+    }
+}
+
+impl Undecryptable {
+    /// The reason as an error.
+    #[must_use]
+    pub fn error(&self) -> minijinja::Error {
+        minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, self.reason.clone())
+    }
+}
+
 impl Value {
     /// The value for the template engine, as it is.
     #[must_use]
@@ -44,6 +70,7 @@ impl Value {
     pub fn from_jinja(value: &Jinja) -> Result<Self, minijinja::Error> {
         Ok(match value.kind() {
             _ if value.downcast_object_ref::<Omit>().is_some() => Self::Omit,
+            _ if let Some(encrypted) = value.downcast_object_ref::<Undecryptable>() => return Err(encrypted.error()),
             ValueKind::Undefined => {
                 return Err(minijinja::Error::new(minijinja::ErrorKind::UndefinedError, UNDEFINED_INSIDE));
             }

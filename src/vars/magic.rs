@@ -1,12 +1,13 @@
 //! Magic variables: those that the engine itself provides.
 
 use std::path::PathBuf;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use super::hostvars;
 use super::scope::Scope;
 use crate::template::Variable;
 use crate::value::{Map, Value};
+use crate::vault::Secrets;
 
 /// What the run was started with, as far as variables tell it.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,8 @@ pub struct RunInfo {
     pub skip_tags: Vec<String>,
     /// `ansible_config_file`
     pub config_file: Option<PathBuf>,
+    /// The passwords for what is encrypted.
+    pub vault: Arc<Secrets>,
 }
 
 /// The version of the reference whose behaviour this is.

@@ -8,6 +8,7 @@ use super::magic;
 use super::world::{HostStore, World};
 use crate::template::{Variable, Variables};
 use crate::value::{Key, Map, Value};
+use crate::vault::Secrets;
 
 /// A role as far as variables know it.
 #[derive(Debug, Clone)]
@@ -180,5 +181,9 @@ impl Variables for Scope {
 
     fn search_path(&self) -> Vec<PathBuf> {
         self.task.search.as_ref().clone()
+    }
+
+    fn vault(&self) -> Arc<Secrets> {
+        self.world.info.vault.clone()
     }
 }

@@ -83,7 +83,7 @@ impl Args {
 
 fn extra(text: &str, root: &Path) -> Map {
     let node = match text.strip_prefix('@') {
-        Some(path) => source::load(&root.join(path)).unwrap(),
+        Some(path) => source::load(&root.join(path), &Arc::default()).unwrap(),
         None if text.starts_with('{') => source::load_text("<extra>", None, text.into()).unwrap(),
         None => {
             let (key, value) = text.split_once('=').expect("key=value");
@@ -97,8 +97,12 @@ fn extra(text: &str, root: &Path) -> Map {
 pub fn run(root: &Path, words: &[String]) -> Ran {
     let args = Args::parse(words, root);
     let refused = |diagnostics: Vec<Diagnostic>| Ran { trace: "ERROR\n".into(), events: Vec::new(), diagnostics };
-    let load =
-        Options { roles_path: Vec::new(), collections_path: Vec::new(), variables: args.extra.clone(), late: false };
+    let load = Options {
+        roles_path: Vec::new(),
+        collections_path: Vec::new(),
+        variables: args.extra.clone(),
+        ..Options::default()
+    };
     let mut loader = Loader::new(&BuiltIn, load, root.to_path_buf());
     let playbook = match loader.playbook(&root.join("site.yml")) {
         Ok(playbook) => playbook,

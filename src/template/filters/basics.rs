@@ -1,4 +1,4 @@
-//! Filters of one value: `bool`, `default`, `mandatory`, `ternary`, `type_debug`, and those that are refused.
+//! Filters of one value: `bool`, `default`, `mandatory`, `ternary`, `type_debug`.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value as Jinja};
@@ -13,8 +13,6 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["mandatory"], &["a", "msg"], mandatory).lenient(),
     ansible(&["ternary"], &["value", "true_val", "false_val", "none_val"], ternary),
     ansible(&["type_debug"], &["value"], type_debug),
-    ansible(&["vault"], &["value", "*", "**"], no_vault),
-    ansible(&["unvault"], &["value", "*", "**"], no_vault),
 ];
 
 /// Words for yes make `true`, everything else `false`; `none` and truth values stay what they are.
@@ -66,8 +64,4 @@ fn type_debug(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         ValueKind::Iterable => "generator",
         _ => type_name(value),
     }))
-}
-
-fn no_vault(_: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    Err(fail("encrypting and decrypting inside a template is not supported; use `ansible-vault` on the file or value"))
 }

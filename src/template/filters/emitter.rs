@@ -133,7 +133,9 @@ impl Emitter {
     }
 
     fn is_flow(&self, value: &Value) -> bool {
-        let scalar = |v: &Value| !matches!(v, Value::List(_) | Value::Map(_)) && self.options.style.is_none();
+        let vaulted = |v: &Value| matches!(v, Value::Str(text) if text.as_vaulted().is_some());
+        let scalar =
+            |v: &Value| !matches!(v, Value::List(_) | Value::Map(_)) && self.options.style.is_none() && !vaulted(v);
         match self.options.flow {
             _ if self.flow_level > 0 => true,
             Some(flow) => flow,
@@ -151,8 +153,29 @@ impl Emitter {
             Value::List(items) => self.block_list(items, place),
             Value::Map(map) if map.is_empty() || self.is_flow(value) => self.flow_map(&self.entries(map)),
             Value::Map(map) => self.block_map(&self.entries(map)),
+            Value::Str(text) if text.as_vaulted().is_some() => self.vaulted(text.as_str()),
             scalar => self.scalar(scalar, place),
         }
+    }
+
+    /// Encrypted text, as it stands in files.
+    fn vaulted(&mut self, text: &str) {
+        self.increase(true, false);
+        self.indicator("!vault", true, false, false);
+        self.indicator(if text.ends_with('\n') { "|" } else { "|-" }, true, false, false);
+        for line in text.lines() {
+            self.put_break();
+            (0..self.indent).for_each(|_| self.put(' '));
+            line.chars().for_each(|c| self.put(c));
+            self.whitespace = false;
+            self.indention = false;
+        }
+        if text.ends_with('\n') {
+            self.put_break();
+            self.whitespace = true;
+            self.indention = true;
+        }
+        self.decrease();
     }
 
     fn entries(&self, map: &crate::value::Map) -> Vec<(Value, Value)> {

@@ -14,6 +14,7 @@ mod scalars;
 mod sequences;
 mod text;
 pub(super) mod urls;
+pub(super) mod vault;
 pub(super) mod yaml;
 
 pub use yaml::to_report_yaml;
@@ -39,6 +40,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         text::FILTERS,
         time::FILTERS,
         urls::FILTERS,
+        vault::FILTERS,
         yaml::FILTERS,
     ] {
         add_filters(env, family);

@@ -1,12 +1,15 @@
 //! YAML: `to_yaml`, `to_nice_yaml`, `from_yaml`, `from_yaml_all`.
 
+use std::sync::Arc;
+
 use minijinja::{Error, Value as Jinja};
 
 use super::emitter::{Emitter, Options};
 use crate::source;
 use crate::template::call::{Call, Spec, ansible, fail, to_int};
-use crate::template::truthy;
-use crate::value::Value;
+use crate::template::{root_of, truthy};
+use crate::value::{Str, Value};
+use crate::vault::{Secrets, Vaulted};
 
 pub(super) const FILTERS: &[Spec] = &[
     ansible(&["to_yaml"], &["a", "*rest", "**options"], to_yaml),
@@ -40,16 +43,37 @@ pub fn to_report_yaml(value: &Value) -> String {
     Emitter::dump(value, Options { indent: 4, flow: Some(false), literal: true, ..Options::default() })
 }
 
+/// What is written: values that were decrypted are written as they are encrypted.
+fn value(call: &Call<'_, '_, '_>) -> Result<Value, Error> {
+    let value = call.value(0)?;
+    match root_of(call.state).map(|root| root.variables().vault()) {
+        Some(vault) if vault.has_decrypted() && !matches!(value, Value::Str(_)) => Ok(encrypted(&value, &vault)),
+        _ => Ok(value),
+    }
+}
+
+fn encrypted(value: &Value, vault: &Arc<Secrets>) -> Value {
+    match value {
+        Value::Str(text) => match vault.origin_of(&text.shared()) {
+            Some(ciphertext) => Value::Str(Str::vaulted(Vaulted::new(ciphertext, vault.clone()), None, false)),
+            None => value.clone(),
+        },
+        Value::List(items) => Value::list(items.iter().map(|item| encrypted(item, vault)).collect()),
+        Value::Map(map) => Value::map(map.iter().map(|(k, v)| (k.clone(), encrypted(v, vault))).collect()),
+        other => other.clone(),
+    }
+}
+
 fn to_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let mut settings = Options::default();
     options(call, &mut settings)?;
-    Ok(Jinja::from(Emitter::dump(&call.value(0)?, settings)))
+    Ok(Jinja::from(Emitter::dump(&value(call)?, settings)))
 }
 
 fn to_nice_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let mut settings = Options { indent: call.int(1, 4)?, flow: Some(false), ..Options::default() };
     options(call, &mut settings)?;
-    Ok(Jinja::from(Emitter::dump(&call.value(0)?, settings)))
+    Ok(Jinja::from(Emitter::dump(&value(call)?, settings)))
 }
 
 /// A value from text that is YAML: data, and without places.

@@ -60,14 +60,10 @@ fn find(lookup: &Lookup<'_>, name: &str, subdirectory: &str) -> Option<PathBuf> 
     places.iter().flat_map(|place| [place.join(subdirectory).join(path), place.join(path)]).find(|p| p.exists())
 }
 
-fn read(path: &Path) -> Result<String, Error> {
+fn read(lookup: &Lookup<'_>, path: &Path) -> Result<String, Error> {
     let bytes = std::fs::read(path).map_err(|e| fail(format!("cannot read the file '{}': {e}", path.display())))?;
-    if bytes.starts_with(b"$ANSIBLE_VAULT;") {
-        return Err(fail(format!(
-            "'{}' is encrypted with Ansible Vault: reading vault files is not built in yet",
-            path.display()
-        )));
-    }
+    let vault = lookup.templar.variables().vault();
+    let bytes = vault.reveal(bytes).map_err(|e| fail(format!("cannot read the file '{}': {e}", path.display())))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -75,7 +71,7 @@ fn read(path: &Path) -> Result<String, Error> {
 pub(super) fn content(lookup: &Lookup<'_>, name: &str) -> Result<String, Error> {
     let missing =
         || fail(format!("Unable to access the file '{name}': File not found. Use -vvvvv to see paths searched."));
-    read(&find(lookup, name, "files").ok_or_else(missing)?)
+    read(lookup, &find(lookup, name, "files").ok_or_else(missing)?)
 }
 
 pub(super) fn file(lookup: &Lookup<'_>) -> Found {
@@ -89,7 +85,12 @@ pub(super) fn file(lookup: &Lookup<'_>) -> Found {
 }
 
 pub(super) fn unvault(lookup: &Lookup<'_>) -> Found {
-    lookup.terms.iter().map(|term| Ok(Value::from(content(lookup, &python::text(term))?))).collect()
+    let of = |term: &Value| {
+        let name = python::text(term);
+        let missing = || fail(format!("Unable to find file matching \"{name}\" "));
+        read(lookup, &find(lookup, &name, "files").ok_or_else(missing)?).map(Value::from)
+    };
+    lookup.terms.iter().map(of).collect()
 }
 
 pub(super) fn fileglob(lookup: &Lookup<'_>) -> Found {

@@ -3,6 +3,7 @@
 mod files;
 mod results;
 mod values;
+mod vault;
 mod versions;
 
 use minijinja::Environment;
@@ -11,7 +12,7 @@ use super::call::add_tests;
 
 /// Adds all of them.
 pub(super) fn add_to(env: &mut Environment<'static>) {
-    for family in [files::TESTS, results::TESTS, values::TESTS, versions::TESTS] {
+    for family in [files::TESTS, results::TESTS, values::TESTS, vault::TESTS, versions::TESTS] {
         add_tests(env, family);
     }
 }
