@@ -10,6 +10,21 @@ use crate::source::load;
 use crate::value::{Key, Map, Value};
 
 pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
+    read(ctx, args).map_err(|error| match error {
+        // The reference tells it under `message`, and of the rest says that it does not know.
+        ActionError::Failed(out) if !out.contains_key("message") => {
+            let mut failed = Map::new();
+            failed.insert("ansible_facts".into(), Map::new().into());
+            failed.insert("ansible_included_var_files".into(), Value::list(Vec::new()));
+            failed.insert("message".into(), out.get("msg").cloned().unwrap_or(Value::Null));
+            failed.extend(out);
+            ActionError::Failed(failed)
+        }
+        other => other,
+    })
+}
+
+fn read(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
     ctx.check_args(ctx.module, args)?;
     let file = ["_raw_params", "file"].iter().find_map(|name| text(args, name));
     let (files, dir) = match (text(args, "dir"), file) {
@@ -28,11 +43,7 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
                 continue;
             }
             let message = format!("{} does not have a valid extension: {}", path.display(), extensions.join(", "));
-            // The reference says it under this name, too.
-            return Err(ActionError::Failed(Map::from_iter([
-                ("message".into(), message.clone().into()),
-                ("msg".into(), message.into()),
-            ])));
+            return Err(ActionError::failed(message));
         }
         let node = load(path, &vault).map_err(|e| ActionError::failed(e.to_string()))?;
         match node.map(|n| n.to_value()) {

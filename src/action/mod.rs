@@ -204,7 +204,10 @@ impl ActionContext<'_> {
                 continue;
             }
             let key = match (&key, key.is_template()) {
-                (crate::value::Key::Str(text), true) => crate::value::Key::from(self.templar.string(text)?.to_text()),
+                (crate::value::Key::Str(text), true) => {
+                    let key = self.templar.string(text)?;
+                    crate::value::Key::from_value(&key).unwrap_or_else(|| key.to_text().into())
+                }
                 _ => key,
             };
             out.insert(key, evaluated);

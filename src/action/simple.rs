@@ -35,8 +35,16 @@ pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionEr
                     }
                     let value = match ctx.templar.expression(expression) {
                         Ok(value) => value,
-                        Err(error) if error.is_undefined => Value::from(format!("<< error 1 - {} >>", error.message)),
-                        Err(error) => return Err(error.into()),
+                        Err(error) if error.is_undefined => {
+                            let warning = format!("Encountered 1 template error.\nerror 1 - {}", error.message);
+                            out.insert("warnings".into(), Value::list(vec![warning.into()]));
+                            Value::from(format!("<< error 1 - {} >>", error.message))
+                        }
+                        Err(mut error) => {
+                            let message = error.message.replace("rendering template", "rendering expression");
+                            error.message = format!("Error while resolving `var` expression: {message}");
+                            return Err(error.into());
+                        }
                     };
                     out.insert(Key::from(key), value);
                 }

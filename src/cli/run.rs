@@ -93,6 +93,9 @@ pub fn main(args: &Args, face: Face) -> ExitCode {
     }
 }
 
+/// Room for templates that use each other many levels deep; only what is used of it is taken.
+const STACK: usize = 64 << 20;
+
 struct Run {
     playbooks: Vec<Playbook>,
     inventory: Inventory,
@@ -254,7 +257,7 @@ impl Run {
             vault: self.vault,
         };
         let world = World::new(self.inventory, self.extra, info);
-        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build() {
             Ok(runtime) => runtime,
             Err(e) => {
                 return Ended::NoThreads(Diagnostic::error("cli::runtime", format!("cannot start threads: {e}")));

@@ -81,6 +81,12 @@ pub(super) fn truth(templar: &Templar, keyword: &str, value: &Value, default: bo
     })
 }
 
+/// The entries of a dictionary that can be evaluated.
+fn known(templar: &Templar, entry: &Value) -> Value {
+    let entries = entry.as_map().into_iter().flatten();
+    Value::map(entries.filter_map(|(key, value)| Some((key.clone(), templar.value(value).ok()?))).collect())
+}
+
 /// `timeout`: none for 0.
 fn time_limit(templar: &Templar, value: &Value) -> Result<Option<Duration>, TemplateError> {
     const LONGEST: i64 = 100_000_000;
@@ -162,14 +168,11 @@ impl OnHost<'_> {
     fn environment(&self, pass: &Pass) -> Result<Vec<(String, String)>, TemplateError> {
         let mut out: Vec<(String, String)> = Vec::new();
         for entry in &self.run.task.context.environment {
+            let gathers = action::remote_name(self.run.task.action.module).ends_with(".setup");
             let value = match pass.templar.value(entry) {
                 Ok(value) => value,
-                // What is about to be gathered cannot be asked for yet.
-                Err(error)
-                    if error.is_undefined && action::remote_name(self.run.task.action.module).ends_with(".setup") =>
-                {
-                    continue;
-                }
+                // What is about to be gathered cannot be asked for yet; the rest can.
+                Err(error) if error.is_undefined && gathers => known(&pass.templar, entry),
                 Err(error) => return Err(about("environment", error)),
             };
             for (key, value) in value.as_map().into_iter().flatten() {

@@ -117,6 +117,9 @@ impl OnHost<'_> {
             if result::flag(&result, "unreachable") && task.context.delegate_to.is_none() {
                 lost.get_or_insert_with(|| result.clone());
             }
+            if matches!(task.action.module, "ansible.builtin.add_host" | "ansible.builtin.group_by") {
+                self.engine.change_groups(self.host, &result);
+            }
             let result = self.item_done(pass, result);
             if let (true, Some(facts), Some(next)) = (
                 sets,

@@ -101,19 +101,24 @@ impl Engine {
                 None => String::new(),
             }
         };
-        let is_called = |at: &usize| {
-            let title = title(*at);
-            let role = handlers[*at].task.context.role.as_ref();
-            title == name || role.is_some_and(|role| format!("{} : {title}", role.name) == name)
+        // `role : name` means that role's; a role of a collection goes by its short name too.
+        let is = |at: usize, own: &str| {
+            let role = handlers[at].task.context.role.as_ref();
+            own == name
+                || role.is_some_and(|role| {
+                    let short = role.name.rsplit('.').next().unwrap_or_default();
+                    [role.name.as_str(), short].iter().any(|role| format!("{role} : {own}") == name)
+                })
         };
+        let is_called = |at: &usize| is(*at, &title(*at));
         let mut out: Vec<usize> = order.iter().find(|at| is_called(at)).copied().into_iter().collect();
         let mut seen: Vec<String> = Vec::new();
         for at in order {
             let task = &handlers[at].task;
             let templar = || TaskRun::new(task, run).templar(self, host);
             let listens = task.listen.iter().any(|topic| match topic {
-                Value::Str(text) if !text.is_template() => text.as_str() == name,
-                other => templar().value(other).is_ok_and(|v| v.to_text() == name),
+                Value::Str(text) if !text.is_template() => is(at, text.as_str()),
+                other => templar().value(other).is_ok_and(|v| is(at, &v.to_text())),
             });
             if !listens {
                 continue;

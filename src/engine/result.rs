@@ -68,7 +68,7 @@ pub(super) fn flag(result: &Map, key: &str) -> bool {
 pub(super) fn verdict(result: &Map) -> Verdict {
     if flag(result, "unreachable") {
         Verdict::Unreachable
-    } else if flag(result, "failed") {
+    } else if has_failed(result) {
         Verdict::Failed
     } else if flag(result, "skipped") {
         Verdict::Skipped
@@ -77,6 +77,22 @@ pub(super) fn verdict(result: &Map) -> Verdict {
     } else {
         Verdict::Ok
     }
+}
+
+/// Whether a result counts as a failure: what `failed_when` came to decides where it was asked, in a loop for all items.
+fn has_failed(result: &Map) -> bool {
+    let judged = |result: &Map| {
+        result.get("failed_when_result").map(|value| value.to_bool().unwrap_or(crate::template::truthy(value)))
+    };
+    if let Some(failed) = judged(result) {
+        return failed;
+    }
+    let items = result.get("results").and_then(Value::as_list).unwrap_or_default().iter().filter_map(Value::as_map);
+    let verdicts: Vec<Option<bool>> = items.map(judged).collect();
+    if verdicts.iter().any(Option::is_some) {
+        return verdicts.contains(&Some(true));
+    }
+    flag(result, "failed")
 }
 
 /// Adds what every result has: `failed`, `changed`, the lines of outputs.

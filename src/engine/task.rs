@@ -50,8 +50,10 @@ impl TaskRun {
         search.push(run.vars.directory.clone());
         let mut seen = std::collections::HashSet::new();
         search.retain(|path| seen.insert(path.clone()));
+        let own = context.role.iter().filter_map(|role| role.dependencies.get());
         let vars = TaskVars {
             roles,
+            dependencies: own.flatten().map(|role| role_layer(role)).collect(),
             vars: context.vars.clone(),
             params: context.params.clone(),
             search: Arc::new(search),
@@ -358,7 +360,7 @@ impl Engine {
     }
 
     /// `add_host` and `group_by`.
-    fn change_groups(&self, host: &HostPlay, result: &Map) {
+    pub(super) fn change_groups(&self, host: &HostPlay, result: &Map) {
         if let Some(added) = result.get("add_host").and_then(Value::as_map) {
             let name = added.get("host_name").map(Value::to_text).unwrap_or_default();
             let groups: Vec<String> =

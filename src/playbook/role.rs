@@ -34,6 +34,8 @@ pub struct Role {
     pub identity: String,
     /// How it came into the play.
     pub used: Used,
+    /// The roles it depends on, theirs included, in the order in which they run.
+    pub dependencies: std::sync::OnceLock<Vec<Arc<Role>>>,
     /// What the role inherits: keywords and variables of what brings it in.
     pub around: Context,
 }
@@ -233,6 +235,7 @@ impl Loader<'_> {
             params: outer.params.clone(),
             identity: options.identity(&path),
             used: options.used,
+            dependencies: std::sync::OnceLock::new(),
             around: outer.clone(),
             path: path.clone(),
         });
@@ -241,9 +244,12 @@ impl Loader<'_> {
         if let Some(dependencies) = meta.as_ref().and_then(|m| m.get("dependencies"))
             && let Some(list) = dependencies.as_list()
         {
+            let before = self.play_roles.len();
             for dependency in list {
                 out.extend(self.role_entry(dependency, &context, Used::Dependency));
             }
+            // It was made a moment ago: nobody else can have set it.
+            let _ = role.dependencies.set(self.play_roles.get(before..).unwrap_or_default().to_vec());
         }
         let handlers = self.role_file(&path, "handlers", options.handlers_from.as_deref(), span);
         if let Some(node) = handlers {

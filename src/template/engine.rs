@@ -16,10 +16,19 @@ use super::{
 use crate::value::{Str, Undecryptable};
 
 thread_local! {
-    /// The last value that each template under way printed, with the text it came to.
-    static PRINTED: RefCell<Vec<Option<(Jinja, String)>>> = const { RefCell::new(Vec::new()) };
+    /// What each template under way printed.
+    static PRINTED: RefCell<Vec<Printed>> = const { RefCell::new(Vec::new()) };
     /// Whether the template under way may hold encrypted text that cannot be decrypted.
     static ABOUT_VAULT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What a template under way printed.
+enum Printed {
+    /// Of several things the last, with the text it came to.
+    Last(Option<(Jinja, String)>),
+    /// The one expression that the template is. It is not made into text: nobody asked for that, and a variable may hold
+    /// everything there is.
+    Only(Option<Jinja>),
 }
 
 /// Strings in playbooks: blocks eat the newline after them, as in the reference.
@@ -47,6 +56,18 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
     env.set_debug(true);
     env.set_recursion_limit(200);
     env.set_formatter(|out, state, value| {
+        let invalid = matches!(value.kind(), ValueKind::Undefined | ValueKind::Invalid);
+        let kept = !invalid
+            && PRINTED.with_borrow_mut(|stack| match stack.last_mut() {
+                Some(Printed::Only(only)) => {
+                    *only = Some(value.clone());
+                    true
+                }
+                _ => false,
+            });
+        if kept {
+            return Ok(());
+        }
         let text = match value.kind() {
             ValueKind::None => String::new(),
             ValueKind::String => value.to_str().map(|s| s.to_string()).unwrap_or_default(),
@@ -55,8 +76,8 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
         };
         out.write_str(&text).map_err(|_| minijinja::Error::from(minijinja::ErrorKind::WriteFailure))?;
         PRINTED.with_borrow_mut(|stack| {
-            if let Some(top) = stack.last_mut() {
-                *top = Some((value.clone(), text));
+            if let Some(Printed::Last(last)) = stack.last_mut() {
+                *last = Some((value.clone(), text));
             }
         });
         Ok(())
@@ -104,6 +125,14 @@ pub(super) fn render_inline(root: &Arc<Root>, text: &Str) -> Result<Jinja, Templ
     native(&INLINE, root, text.as_str()).map_err(|e| TemplateError::new(&e, Some(text)))
 }
 
+/// The variables that a template uses, in the order in which they stand in it.
+pub(super) fn names_in(text: &Str) -> Vec<String> {
+    let Ok(template) = INLINE.get_template(text.as_str()) else { return Vec::new() };
+    let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
+    names.sort_by_key(|name| text.as_str().find(name.as_str()));
+    names
+}
+
 /// Evaluates an expression without braces.
 pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
     let template = format!("{{{{ {} }}}}", text.as_str());
@@ -120,21 +149,39 @@ pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateEr
 
 fn native(env: &Environment<'static>, root: &Arc<Root>, source: &str) -> Result<Jinja, minijinja::Error> {
     let template = env.get_template(source)?;
-    PRINTED.with_borrow_mut(|stack| stack.push(None));
+    let frame = if is_one_expression(source) { Printed::Only(None) } else { Printed::Last(None) };
+    PRINTED.with_borrow_mut(|stack| stack.push(frame));
     let before = ABOUT_VAULT.replace(VAULT_WORDS.iter().any(|word| source.contains(word)));
     let output = template.render(Jinja::from_dyn_object(root.clone()));
     ABOUT_VAULT.set(before);
-    let printed = PRINTED.with_borrow_mut(Vec::pop).flatten();
+    let printed = PRINTED.with_borrow_mut(Vec::pop);
     let output = output?;
-    if let Some((value, text)) = printed
-        && text == output
-    {
-        return Ok(restore_newline(mutable::freeze(value), source));
+    match printed {
+        Some(Printed::Only(Some(value))) => return Ok(restore_newline(mutable::freeze(value), source)),
+        Some(Printed::Last(Some((value, text)))) if text == output => {
+            return Ok(restore_newline(mutable::freeze(value), source));
+        }
+        _ => {}
     }
     if output.is_empty() {
         return Ok(Jinja::from(()));
     }
     Ok(restore_newline(Jinja::from(output), source))
+}
+
+/// Renders a file's template, whoever asks for it: all that it prints is text.
+pub(super) fn in_full<T>(render: impl FnOnce() -> T) -> T {
+    PRINTED.with_borrow_mut(|stack| stack.push(Printed::Last(None)));
+    let out = render();
+    PRINTED.with_borrow_mut(Vec::pop);
+    out
+}
+
+/// Whether a template is `{{ … }}` and nothing else, as far as that shows at once.
+fn is_one_expression(source: &str) -> bool {
+    let source = source.strip_suffix('\n').unwrap_or(source);
+    let inner = source.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+    inner.is_some_and(|inner| !["{{", "}}", "{%", "{#"].iter().any(|mark| inner.contains(mark)))
 }
 
 /// The engine drops a template's last newline; a result that is text gets it back, as in the reference.

@@ -201,7 +201,7 @@ pub(super) fn render(root: &Arc<Root>, path: &Path, options: &FileOptions) -> Re
     } else {
         env.get_template(&name).map_err(error)?
     };
-    let mut out = template.render(Jinja::from_dyn_object(root.clone())).map_err(error)?;
+    let mut out = engine::in_full(|| template.render(Jinja::from_dyn_object(root.clone()))).map_err(error)?;
     // The engine drops a file's last newline, which is right for what is included. The whole gets back what it had.
     let newlines = |text: &str| text.len() - text.trim_end_matches('\n').len();
     if options.keep_trailing_newline && !out.is_empty() {

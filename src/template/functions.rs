@@ -23,7 +23,8 @@ pub(super) const FUNCTIONS: &[Spec] = &[
     }),
     ansible(&["undef"], &["hint"], |c| {
         let hint = c.text_option(0)?.unwrap_or_else(|| "Mandatory variable has not been overridden".to_owned());
-        Err(Error::new(ErrorKind::UndefinedError, hint))
+        // An error only where it is used: as a default that is not needed it does no harm.
+        Ok(Jinja::from(Error::new(ErrorKind::UndefinedError, hint)))
     }),
 ];
 

@@ -165,13 +165,13 @@ impl Templar {
             return Ok(Value::Str(plain));
         }
         let value = engine::render_inline(&self.root, text).map_err(|e| self.explain(e))?;
-        lazy::to_value(&value).map_err(|e| self.explain(TemplateError::new(&e, Some(text))))
+        lazy::to_value(&value).map_err(|e| self.explain_result(&e, text))
     }
 
     /// An expression without braces, as `when` and `until` hold it.
     pub fn expression(&self, text: &Str) -> Result<Value, TemplateError> {
         let value = engine::evaluate(&self.root, text).map_err(|e| self.explain(e))?;
-        lazy::to_value(&value).map_err(|e| self.explain(TemplateError::new(&e, Some(text))))
+        lazy::to_value(&value).map_err(|e| self.explain_result(&e, text))
     }
 
     /// A condition: a truth value, or an expression that comes to one. Anything else is an error, as in ansible-core 2.19.
@@ -223,6 +223,21 @@ impl Templar {
     }
 
     /// Adds to an error about something undefined the nearest name that is defined.
+    /// An error about a result of `text`: of something undefined deep inside it, the name is looked for in the text.
+    fn explain_result(&self, error: &minijinja::Error, text: &Str) -> TemplateError {
+        let mut out = TemplateError::new(error, Some(text));
+        if out.message == crate::value::UNDEFINED_INSIDE {
+            let known = |name: &str| self.root.variables().get(name).is_some();
+            let found =
+                engine::names_in(text).into_iter().find(|name| !known(name) && self.root.reason(name).is_none());
+            if let Some(name) = found {
+                out.message = format!("'{name}' is undefined");
+                out.undefined = Some(name);
+            }
+        }
+        self.explain(out)
+    }
+
     fn explain(&self, mut error: TemplateError) -> TemplateError {
         if let Some(name) = &error.undefined {
             if let Some((message, origin)) = self.root.reason(name) {

@@ -53,6 +53,8 @@ pub struct PlayVars {
 pub struct TaskVars {
     /// The role it belongs to, then the roles that depend on that.
     pub roles: Vec<RoleLayer>,
+    /// The roles that its role depends on, in the order in which they run.
+    pub dependencies: Vec<RoleLayer>,
     /// `vars` of blocks and the task, outermost first.
     pub vars: Vec<Arc<Map>>,
     /// Parameters of roles and includes, outermost first.
@@ -106,7 +108,10 @@ impl Scope {
             push(&store.set);
             push(&store.included);
             task.vars.iter().rev().for_each(&mut push);
-            task.roles.iter().for_each(|role| push(&role.vars));
+            // What a role depends on comes before what depends on it.
+            task.roles.iter().take(1).for_each(|role| push(&role.vars));
+            task.dependencies.iter().rev().for_each(|role| push(&role.vars));
+            task.roles.iter().skip(1).for_each(|role| push(&role.vars));
             if let Some(play) = &play {
                 let roles = play.roles.read().unwrap_or_else(PoisonError::into_inner);
                 roles.iter().rev().for_each(|role| push(&role.vars));
@@ -117,6 +122,7 @@ impl Scope {
             push(&store.injected);
             world.inventory().layers(host).iter().for_each(&mut push);
             task.roles.iter().for_each(|role| push(&role.defaults));
+            task.dependencies.iter().rev().for_each(|role| push(&role.defaults));
             if let Some(play) = &play {
                 let roles = play.roles.read().unwrap_or_else(PoisonError::into_inner);
                 roles.iter().rev().for_each(|role| push(&role.defaults));

@@ -233,7 +233,9 @@ fn files_that_are_no_playbooks() {
     );
     check(
         "=== site.yml\n- hosts: all\n  tasks: {debug: }\n",
-        &["site.yml:2:10 `tasks` must be a list of tasks, not a dictionary"],
+        &[
+            "site.yml:2:10 A malformed block was encountered while loading tasks: {'debug': None} should be a list or None",
+        ],
     );
     check(
         "=== site.yml\n- import_playbook: other.yml\n",
