@@ -1,5 +1,6 @@
 //! The command line: picks the command and turns arguments into calls.
 
+mod config;
 mod run;
 mod vars;
 mod vault;
@@ -24,6 +25,8 @@ struct Cli {
 enum Command {
     /// Run playbooks.
     Run(Box<run::Args>),
+    /// Show the settings, their values, and who says so.
+    Config(Box<config::Args>),
     /// Encrypt and decrypt files and values with Ansible Vault.
     Vault(Box<vault::Args>),
     /// Serve a controller on standard input and output (rplay starts this on managed hosts itself).
@@ -37,6 +40,14 @@ enum Command {
 struct Playbook {
     #[command(flatten)]
     args: run::Args,
+}
+
+/// The line of arguments under the name `ansible-config`.
+#[derive(Debug, Parser)]
+#[command(name = "ansible-config", version)]
+struct ConfigCli {
+    #[command(flatten)]
+    args: config::Args,
 }
 
 /// The line of arguments under the name `ansible-vault`.
@@ -62,21 +73,21 @@ pub fn main() -> ExitCode {
             Err(error) => usage(&error),
         };
     }
+    if applet.as_deref() == Some("ansible-config") {
+        return match ConfigCli::try_parse() {
+            Ok(cli) => config::main(&cli.args),
+            Err(error) => usage_2(&error),
+        };
+    }
     if applet.as_deref() == Some("ansible-vault") {
         return match Vault::try_parse() {
             Ok(cli) => vault::main(&cli.args),
-            // As in the reference: 2 for a line that cannot be read.
-            Err(error) => {
-                if usage(&error) == ExitCode::SUCCESS {
-                    ExitCode::SUCCESS
-                } else {
-                    ExitCode::from(2)
-                }
-            }
+            Err(error) => usage_2(&error),
         };
     }
     match Cli::try_parse() {
         Ok(Cli { command: Command::Run(args) }) => run::main(&args),
+        Ok(Cli { command: Command::Config(args) }) => config::main(&args),
         Ok(Cli { command: Command::Vault(args) }) => vault::main(&args),
         Ok(Cli { command: Command::Worker }) => worker(),
         Err(error) => usage(&error),
@@ -100,6 +111,12 @@ fn trace() {
 fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
     if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+/// The same with the reference's 2 for a line that cannot be read.
+fn usage_2(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
 }
 
 fn worker() -> ExitCode {

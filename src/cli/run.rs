@@ -14,7 +14,7 @@ use crate::action::BuiltIn;
 use crate::config::Config;
 use crate::connection::Secret;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::engine::{Engine, Login, Outcome, Prompter, RunOptions};
+use crate::engine::{Engine, Gathering, Login, Outcome, Prompter, RunOptions};
 use crate::inventory::{self, Inventory, LoadOptions};
 use crate::playbook::{Loader, Options, Playbook, TagFilter};
 use crate::remote::build_id;
@@ -122,7 +122,7 @@ struct Run {
     inventory: Inventory,
     extra: Map,
     options: RunOptions,
-    config_file: Option<PathBuf>,
+    config: Config,
     vault: Arc<Secrets>,
 }
 
@@ -131,6 +131,7 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
     // Needed by the first login; ready by then. What goes wrong shows there.
     std::thread::spawn(|| drop(build_id()));
     let config = Config::load()?;
+    warn(&config.warnings);
     let vault = args.vault.secrets(&config, false, false);
     let vault = Arc::new(vault.map_err(|e| vec![Diagnostic::error("vault::password", e.to_string())])?);
     let extra = vars::extra_vars(&args.extra_vars, &vault)?;
@@ -172,7 +173,7 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
         return Ok(None);
     }
     let options = options(args, &config)?;
-    Ok(Some(Run { playbooks, inventory, extra, options, config_file: config.file, vault }))
+    Ok(Some(Run { playbooks, inventory, extra, options, config, vault }))
 }
 
 fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> {
@@ -182,11 +183,15 @@ fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> 
             .map_err(|e| vec![Diagnostic::error("cli::ssh-args", format!("cannot split `{name}` into words: {e}"))])
     };
     let login = Login {
-        connection: args.connection.clone(),
+        connection: args.connection.clone().or_else(|| config.connection.value.clone()),
         user: args.user.clone().or_else(|| config.remote_user.value.clone()),
         private_key: args.private_key.clone().or_else(|| config.private_key_file.value.clone()),
         timeout: args.timeout.or(config.timeout.value).map(Duration::from_secs),
-        password: password("SSH password: ", args.ask_pass, args.connection_password_file.as_deref())?,
+        password: password(
+            "SSH password: ",
+            args.ask_pass || config.ask_pass.value,
+            args.connection_password_file.as_deref().or(config.connection_password_file.value.as_deref()),
+        )?,
         ssh_args: words("ssh_args", config.ssh_args.value.as_ref())?,
         ssh_common_args: words(
             "ssh-common-args",
@@ -199,16 +204,24 @@ fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> 
         become_method: args.become_method.clone().or_else(|| config.become_method.value.clone()),
         become_user: args.become_user.clone().or_else(|| config.become_user.value.clone()),
     };
-    let ask = args.ask_become_pass || (config.become_ask_pass.value && args.become_password_file.is_none());
+    let become_file = args.become_password_file.as_deref().or(config.become_password_file.value.as_deref());
+    let ask = args.ask_become_pass || (config.become_ask_pass.value && become_file.is_none());
     Ok(RunOptions {
         forks: args.forks.unwrap_or(config.forks.value),
         check: args.check,
         diff: args.diff || config.diff_always.value,
-        tags: TagFilter { only: args.tags.clone(), skip: args.skip_tags.clone() },
+        tags: TagFilter {
+            only: if args.tags.is_empty() { config.tags.value.clone() } else { args.tags.clone() },
+            skip: if args.skip_tags.is_empty() { config.skip_tags.value.clone() } else { args.skip_tags.clone() },
+        },
         limit: (!args.limit.is_empty()).then(|| args.limit.join(",")),
         force_handlers: args.force_handlers || config.force_handlers.value,
-        gather_facts: config.gathering.value != "explicit",
-        become_password: password("BECOME password: ", ask, args.become_password_file.as_deref())?,
+        gathering: match config.gathering.value.as_str() {
+            "explicit" => Gathering::Explicit,
+            "smart" => Gathering::Smart,
+            _ => Gathering::Implicit,
+        },
+        become_password: password("BECOME password: ", ask, become_file)?,
         login,
         roles_path: config.roles_path.value.clone(),
         start_at_task: args.start_at_task.clone(),
@@ -241,18 +254,21 @@ impl Run {
         let report = Arc::new(Terminal::new(report::Options {
             color: color(stdout),
             progress: stdout && std::io::stderr().is_terminal(),
-            verbosity: args.verbose,
+            verbosity: args.verbose.saturating_add(self.config.verbosity.value),
             diff: self.options.diff,
         }));
         let info = RunInfo {
             check: self.options.check,
             diff: self.options.diff,
             forks: self.options.forks,
-            verbosity: args.verbose,
+            verbosity: args.verbose.saturating_add(self.config.verbosity.value),
             limit: self.options.limit.clone(),
             tags: self.options.tags.only.clone(),
             skip_tags: self.options.tags.skip.clone(),
-            config_file: self.config_file,
+            config_file: self.config.file,
+            settings: self.config.settings,
+            merge_hashes: self.config.merge_hashes.value,
+            inject_facts: self.config.inject_facts.value,
             vault: self.vault,
         };
         let world = World::new(self.inventory, self.extra, info);

@@ -75,7 +75,15 @@ impl World {
 
     /// Keeps what `include_vars` read.
     pub fn include(&self, host: &str, values: impl IntoIterator<Item = (Key, Value)>) {
-        Arc::make_mut(&mut self.stores().entry(host.to_owned()).or_default().included).extend(values);
+        let mut stores = self.stores();
+        let included = Arc::make_mut(&mut stores.entry(host.to_owned()).or_default().included);
+        for (key, value) in values {
+            let value = match included.get(&key) {
+                Some(before) if self.info.merge_hashes => merged(before, &value),
+                _ => value,
+            };
+            included.insert(key, value);
+        }
     }
 
     /// Keeps facts: each as `ansible_facts.name`, and as a variable of its own under the name it came with.
@@ -88,7 +96,7 @@ impl World {
             let short = name.strip_prefix("ansible_").unwrap_or(&name);
             own.insert(Key::from(short), value.clone());
             // A host must not decide how it is logged in to, or what the controller runs.
-            if !is_connection_variable(&name) {
+            if self.info.inject_facts && !is_connection_variable(&name) {
                 injected.insert(key.clone(), value.clone());
             }
         }
@@ -101,6 +109,20 @@ impl World {
             store.injected = Arc::default();
         }
     }
+}
+
+/// A stronger value over a weaker one, dictionaries put together at every depth.
+pub(super) fn merged(weak: &Value, strong: &Value) -> Value {
+    let (Value::Map(weak), Value::Map(strong)) = (weak, strong) else { return strong.clone() };
+    let mut out = weak.as_ref().clone();
+    for (key, value) in strong.iter() {
+        let value = match out.get(key) {
+            Some(before) => merged(before, value),
+            None => value.clone(),
+        };
+        out.insert(key.clone(), value);
+    }
+    Value::map(out)
 }
 
 /// Names that a host may not set by its facts: how it is connected to and what is run with which rights.
