@@ -59,7 +59,7 @@ arguments! {
     }
     IncludeVars {
         #[serde(alias = "file")] _raw_params: Option<Json>, dir: Option<Json>, name: Option<Json>, depth: Option<i64>,
-        files_matching: Option<Json>, ignore_files: Option<Vec<Json>>, extensions: Option<Vec<Json>>,
+        files_matching: Option<Json>, hash_behaviour: Option<String>, ignore_files: Option<Vec<Json>>, extensions: Option<Vec<Json>>,
         ignore_unknown_extensions: Option<bool>,
     }
     AddHost { #[serde(alias = "hostname", alias = "host")] name: Json, #[serde(alias = "group", alias = "groupname")] groups: Option<Json> }

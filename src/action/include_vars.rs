@@ -1,6 +1,7 @@
 //! `include_vars`: variables of a file, or of the files of a directory.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fancy_regex::Regex;
 
@@ -8,6 +9,7 @@ use super::{ActionContext, ActionError, flag, list, text};
 use crate::playbook::find_file;
 use crate::source::load;
 use crate::value::{Key, Map, Value};
+use crate::vars::merged;
 
 pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
     ctx.check_args(ctx.module, args)?;
@@ -21,6 +23,7 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
     let mut vars = Map::new();
     let extensions = extensions(args);
     let vault = ctx.templar.variables().vault();
+    let merge_hashes = merges(ctx);
     for path in &files {
         let known = path.extension().is_some_and(|e| extensions.contains(&e.to_string_lossy().into_owned()));
         if !known && (path.extension().is_some() || dir) {
@@ -33,6 +36,12 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
         let node = load(path, &vault).map_err(|e| ActionError::failed(e.to_string()))?;
         match node.map(|n| n.to_value()) {
             None => {}
+            Some(Value::Map(map)) if merge_hashes => {
+                vars = match merged(&Value::map(vars), &Value::Map(map)) {
+                    Value::Map(all) => Arc::unwrap_or_clone(all),
+                    _ => Map::new(),
+                };
+            }
             Some(Value::Map(map)) => vars.extend(map.iter().map(|(k, v)| (k.clone(), v.clone()))),
             Some(other) => {
                 let message = format!("{} must be stored as a dictionary/hash, not {}", path.display(), other.kind());
@@ -44,11 +53,40 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
         Some(name) => Map::from_iter([(Key::from(name), Value::map(vars))]),
         None => vars,
     };
+    let facts = over_known(ctx, args, facts)?;
     let mut out = Map::new();
     out.insert("ansible_facts".into(), Value::map(facts));
     out.insert("ansible_included_var_files".into(), files.iter().map(|p| p.display().to_string()).collect());
     out.insert("changed".into(), Value::Bool(false));
     Ok(out)
+}
+
+/// Whether the configuration says that dictionaries are put together.
+fn merges(ctx: &ActionContext<'_>) -> bool {
+    let settings = ctx.templar.variables().settings();
+    settings.get("DEFAULT_HASH_BEHAVIOUR").is_some_and(|s| s.value.as_str() == Some("merge"))
+}
+
+/// With a `hash_behaviour` other than the configured one, the new variables over those that are there.
+fn over_known(ctx: &ActionContext<'_>, args: &Map, vars: Map) -> Result<Map, ActionError> {
+    let merge = match text(args, "hash_behaviour").as_deref() {
+        None => return Ok(vars),
+        Some("merge") => true,
+        Some("replace") => false,
+        Some(other) => {
+            let message = format!("value of hash_behaviour must be one of: replace, merge, got: {other}");
+            return Err(ActionError::failed(message));
+        }
+    };
+    if !merge || merges(ctx) {
+        return Ok(vars);
+    }
+    let over = |(key, value): (Key, Value)| {
+        let before = key.as_str().and_then(|name| ctx.templar.variable(name).ok().flatten());
+        let value = before.map_or_else(|| value.clone(), |before| merged(&before, &value));
+        (key, value)
+    };
+    Ok(vars.into_iter().map(over).collect())
 }
 
 fn extensions(args: &Map) -> Vec<String> {

@@ -156,7 +156,10 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
         }
     }
     let sources = if args.inventory.is_empty() { config.inventory.value.clone() } else { args.inventory.clone() };
-    let inventory = match inventory::load(&sources, &LoadOptions { vault: vault.clone(), ..LoadOptions::default() }) {
+    let inventory = match inventory::load(
+        &sources,
+        &LoadOptions { vault: vault.clone(), merge_hashes: config.merge_hashes.value, ..LoadOptions::default() },
+    ) {
         Ok(inventory) => inventory,
         Err(found) => {
             errors.extend(found);

@@ -37,6 +37,10 @@ impl Engine {
             Ok(None) => return self.emit(Event::NoHosts { name }),
             Err(error) => return self.broken(vec![error]),
         };
+        let inventory = self.world.inventory();
+        if let Some(error) = hosts.iter().find_map(|host| inventory.locked(host)) {
+            return self.broken(vec![error.clone()]);
+        }
         let run = match self.play_run(play, &templar, &name, &hosts, prompts) {
             Ok(run) => run,
             Err(error) => return self.broken(vec![error.to_diagnostic().or_at(Some(play.span))]),

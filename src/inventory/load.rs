@@ -13,6 +13,8 @@ use crate::vault::{Secrets, is_encrypted};
 pub struct LoadOptions {
     /// Files of a directory with these endings are not inventory.
     pub ignored_endings: Vec<String>,
+    /// Whether dictionaries of several sources are put together (`hash_behaviour`).
+    pub merge_hashes: bool,
     /// The passwords for files and values that are encrypted.
     pub vault: Arc<Secrets>,
 }
@@ -25,6 +27,7 @@ const IGNORED: &[&str] =
 pub fn load(sources: &[String], options: &LoadOptions) -> Result<Inventory, Vec<Diagnostic>> {
     let mut inventory = Inventory::new();
     inventory.vault = options.vault.clone();
+    inventory.merge_hashes = options.merge_hashes;
     let mut errors = Vec::new();
     for source in sources {
         if let Err(error) = read_source(&mut inventory, source, options) {
@@ -52,7 +55,7 @@ fn read_source(inventory: &mut Inventory, source: &str, options: &LoadOptions) -
     inventory.sources.push(path.clone());
     let beside = if path.is_dir() { path.clone() } else { parent(&path) };
     if !inventory.beside_sources.iter().any(|d| d.path == beside) {
-        inventory.beside_sources.push(VarsDirectory::read(&beside, &options.vault)?);
+        inventory.beside_sources.push(VarsDirectory::read(&beside, &options.vault, options.merge_hashes)?);
     }
     let read = if path.is_dir() { read_directory(inventory, &path, options) } else { read_file(inventory, &path) };
     inventory.came_from(&path);

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::{IndexMap, IndexSet};
 
-use crate::value::{Map, Value};
+use crate::value::{Key, Map, Value};
 
 pub use load::{LoadOptions, load};
 pub use pattern::{Pattern, PatternError};
@@ -67,6 +67,8 @@ pub struct Inventory {
     pub beside_sources: Vec<VarsDirectory>,
     /// The same beside playbooks.
     pub beside_playbook: Vec<VarsDirectory>,
+    /// Whether dictionaries of several sources are put together (`hash_behaviour`).
+    pub merge_hashes: bool,
     /// The passwords for files and values that are encrypted.
     pub vault: Arc<crate::vault::Secrets>,
     kept: Mutex<HashMap<String, Arc<Layers>>>,
@@ -94,6 +96,7 @@ impl Inventory {
             sources: self.sources.clone(),
             beside_sources: self.beside_sources.clone(),
             beside_playbook: self.beside_playbook.clone(),
+            merge_hashes: self.merge_hashes,
             vault: self.vault.clone(),
             kept: Mutex::default(),
         }
@@ -102,6 +105,17 @@ impl Inventory {
     /// Adds a group, when it is not there yet.
     pub fn add_group(&mut self, name: &str) -> &mut Group {
         self.groups.entry(name.to_owned()).or_insert_with(|| Group { name: name.to_owned(), ..Group::default() })
+    }
+
+    /// Puts variables over those that are there.
+    fn put(merge: bool, target: &mut Map, vars: impl IntoIterator<Item = (Key, Value)>) {
+        for (key, value) in vars {
+            let value = match target.get(&key) {
+                Some(before) if merge => crate::vars::merged(before, &value),
+                _ => value,
+            };
+            target.insert(key, value);
+        }
     }
 
     /// Adds a host, when it is not there yet.
@@ -247,6 +261,18 @@ impl Inventory {
         layers
     }
 
+    /// Why some variables of a host cannot be decrypted.
+    #[must_use]
+    pub fn locked(&self, host: &str) -> Option<&crate::diagnostic::Diagnostic> {
+        let directories = || self.beside_sources.iter().chain(&self.beside_playbook);
+        if directories().all(VarsDirectory::is_readable) {
+            return None;
+        }
+        let groups = self.groups_of(host);
+        let of_group = groups.iter().find_map(|group| directories().find_map(|d| d.locked(false, &group.name)));
+        of_group.or_else(|| directories().find_map(|d| d.locked(true, host)))
+    }
+
     fn gather_layers(&self, host: &str) -> Layers {
         let mut weakest_first: Layers = Vec::new();
         let mut push = |map: Option<Arc<Map>>| weakest_first.extend(map.filter(|m| !m.is_empty()));
@@ -289,7 +315,7 @@ impl Inventory {
         if self.beside_playbook.iter().any(|d| d.path == directory) {
             return Ok(());
         }
-        self.beside_playbook.push(VarsDirectory::read(directory, &self.vault)?);
+        self.beside_playbook.push(VarsDirectory::read(directory, &self.vault, self.merge_hashes)?);
         self.forget();
         Ok(())
     }

@@ -16,16 +16,52 @@ pub struct VarsDirectory {
     pub path: PathBuf,
     groups: HashMap<String, Arc<Map>>,
     hosts: HashMap<String, Arc<Map>>,
+    /// Files that cannot be decrypted: whether of a host, the name, and why. They matter to whoever uses them.
+    locked: Vec<(bool, String, Diagnostic)>,
 }
 
 impl VarsDirectory {
     /// Reads everything below `group_vars` and `host_vars` in a directory.
-    pub fn read(path: &Path, vault: &Arc<Secrets>) -> Result<Self, Diagnostic> {
-        Ok(Self {
-            path: path.to_path_buf(),
-            groups: read_all(&path.join("group_vars"), vault)?,
-            hosts: read_all(&path.join("host_vars"), vault)?,
-        })
+    pub fn read(path: &Path, vault: &Arc<Secrets>, merge: bool) -> Result<Self, Diagnostic> {
+        let mut out = Self { path: path.to_path_buf(), ..Self::default() };
+        out.groups = out.read_all(false, &path.join("group_vars"), vault, merge)?;
+        out.hosts = out.read_all(true, &path.join("host_vars"), vault, merge)?;
+        Ok(out)
+    }
+
+    /// What each name's file, or files in a directory of that name, say.
+    fn read_all(
+        &mut self,
+        host: bool,
+        directory: &Path,
+        vault: &Arc<Secrets>,
+        merge: bool,
+    ) -> Result<HashMap<String, Arc<Map>>, Diagnostic> {
+        let mut out: HashMap<String, Map> = HashMap::new();
+        for path in entries(directory)? {
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = if path.is_dir() { file } else { stem(&file).to_owned() };
+            let mut files = Vec::new();
+            collect(&path, &mut files, 0)?;
+            let target = out.entry(name.clone()).or_default();
+            for file in files {
+                match read_into(&file, target, vault, merge) {
+                    Err(why) if why.code == "vault::decrypt" => self.locked.push((host, name.clone(), why)),
+                    done => done?,
+                }
+            }
+        }
+        Ok(out.into_iter().map(|(name, map)| (name, Arc::new(map))).collect())
+    }
+
+    /// Whether everything could be decrypted.
+    pub(super) fn is_readable(&self) -> bool {
+        self.locked.is_empty()
+    }
+
+    /// Why variables of this group or host cannot be decrypted.
+    pub(super) fn locked(&self, host: bool, name: &str) -> Option<&Diagnostic> {
+        self.locked.iter().find(|(of_host, own, _)| *of_host == host && own == name).map(|(.., why)| why)
     }
 
     /// A group's variables.
@@ -39,22 +75,6 @@ impl VarsDirectory {
     pub fn host(&self, name: &str) -> Option<Arc<Map>> {
         self.hosts.get(name).cloned()
     }
-}
-
-/// What each name's file, or files in a directory of that name, say.
-fn read_all(directory: &Path, vault: &Arc<Secrets>) -> Result<HashMap<String, Arc<Map>>, Diagnostic> {
-    let mut out: HashMap<String, Map> = HashMap::new();
-    for path in entries(directory)? {
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let name = if path.is_dir() { file } else { stem(&file).to_owned() };
-        let mut files = Vec::new();
-        collect(&path, &mut files, 0)?;
-        let target = out.entry(name).or_default();
-        for file in files {
-            read_into(&file, target, vault)?;
-        }
-    }
-    Ok(out.into_iter().map(|(name, map)| (name, Arc::new(map))).collect())
 }
 
 fn stem(file: &str) -> &str {
@@ -93,11 +113,11 @@ fn collect(path: &Path, out: &mut Vec<PathBuf>, depth: usize) -> Result<(), Diag
 }
 
 /// Adds a file's variables to those read before it.
-fn read_into(path: &Path, target: &mut Map, vault: &Arc<Secrets>) -> Result<(), Diagnostic> {
+fn read_into(path: &Path, target: &mut Map, vault: &Arc<Secrets>, merge: bool) -> Result<(), Diagnostic> {
     let Some(node) = load(path, vault)? else { return Ok(()) };
     match node.to_value() {
         Value::Map(map) => {
-            target.extend(map.iter().map(|(k, v)| (k.clone(), v.clone())));
+            super::Inventory::put(merge, target, map.iter().map(|(k, v)| (k.clone(), v.clone())));
             Ok(())
         }
         other => {

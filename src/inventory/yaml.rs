@@ -33,9 +33,10 @@ fn group(inventory: &mut Inventory, name_node: &Node, body: &Node, depth: usize)
     for (key, value) in sections {
         match key.as_str() {
             _ if value.is_null() => {}
-            Some("vars") => vars(value)?.into_iter().for_each(|(k, v)| {
-                inventory.add_group(&name).vars.insert(k, v);
-            }),
+            Some("vars") => {
+                let (merge, vars) = (inventory.merge_hashes, vars(value)?);
+                Inventory::put(merge, &mut inventory.add_group(&name).vars, vars);
+            }
             Some("hosts") => hosts(inventory, &name, value)?,
             Some("children") => children(inventory, &name, value, depth)?,
             other => {
@@ -104,11 +105,12 @@ fn add_hosts(
     };
     for name in range::expand(pattern).map_err(wrong)? {
         inventory.add_member(group, &name);
+        let merge = inventory.merge_hashes;
         let host = inventory.add_host(&name);
         if let Some(port) = port {
             host.vars.insert("ansible_port".into(), i64::from(port).into());
         }
-        host.vars.extend(own.iter().cloned());
+        Inventory::put(merge, &mut host.vars, own.iter().cloned());
     }
     Ok(())
 }

@@ -11,4 +11,4 @@ mod world;
 
 pub use magic::RunInfo;
 pub use scope::{PlayVars, RoleLayer, Scope, TaskVars};
-pub use world::{HostStore, World};
+pub use world::{HostStore, World, merged};

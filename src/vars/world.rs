@@ -112,7 +112,8 @@ impl World {
 }
 
 /// A stronger value over a weaker one, dictionaries put together at every depth.
-pub(super) fn merged(weak: &Value, strong: &Value) -> Value {
+#[must_use]
+pub fn merged(weak: &Value, strong: &Value) -> Value {
     let (Value::Map(weak), Value::Map(strong)) = (weak, strong) else { return strong.clone() };
     let mut out = weak.as_ref().clone();
     for (key, value) in strong.iter() {
