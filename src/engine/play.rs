@@ -224,6 +224,13 @@ impl Engine {
             if let Some(node) = load(&path, &self.world.info.vault)? {
                 match node.to_value() {
                     Value::Map(map) => files.push(map),
+                    // As in the reference: several dictionaries, one after the other.
+                    Value::List(items) if items.iter().all(|item| item.as_map().is_some()) => {
+                        files.extend(items.iter().filter_map(|item| match item {
+                            Value::Map(map) => Some(map.clone()),
+                            _ => None,
+                        }));
+                    }
                     other => {
                         let message = format!("a file of variables must be a dictionary, not {}", other.kind());
                         return Err(Diagnostic::error("run::vars-files", message).at(node.span));
