@@ -20,7 +20,7 @@ use crate::playbook::{Loader, Options, Playbook, TagFilter};
 use crate::remote::build_id;
 use crate::report::{self, Terminal};
 use crate::value::Map;
-use crate::vars::{RunInfo, World};
+use crate::vars::{FactCache, RunInfo, World};
 use crate::vault::Secrets;
 
 /// The arguments of `rplay run`, which are those of `ansible-playbook`.
@@ -123,6 +123,7 @@ struct Run {
     extra: Map,
     options: RunOptions,
     config: Config,
+    fact_cache: Option<FactCache>,
     vault: Arc<Secrets>,
 }
 
@@ -175,8 +176,9 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
         }
         return Ok(None);
     }
+    let fact_cache = FactCache::from_settings(&config.settings).map_err(|e| vec![e])?;
     let options = options(args, &config)?;
-    Ok(Some(Run { playbooks, inventory, extra, options, config, vault }))
+    Ok(Some(Run { playbooks, inventory, extra, options, config, vault, fact_cache }))
 }
 
 fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> {
@@ -272,6 +274,7 @@ impl Run {
             settings: self.config.settings,
             merge_hashes: self.config.merge_hashes.value,
             inject_facts: self.config.inject_facts.value,
+            fact_cache: self.fact_cache,
             vault: self.vault,
         };
         let world = World::new(self.inventory, self.extra, info);

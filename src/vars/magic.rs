@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
+use super::cache::FactCache;
 use super::hostvars;
 use super::scope::Scope;
 use crate::config::Settings;
@@ -37,6 +38,8 @@ pub struct RunInfo {
     pub merge_hashes: bool,
     /// Whether facts are variables of their own too.
     pub inject_facts: bool,
+    /// Where facts are kept between runs.
+    pub fact_cache: Option<FactCache>,
 }
 
 impl Default for RunInfo {
@@ -54,6 +57,7 @@ impl Default for RunInfo {
             settings: Arc::default(),
             merge_hashes: false,
             inject_facts: true,
+            fact_cache: None,
         }
     }
 }

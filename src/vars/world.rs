@@ -65,6 +65,14 @@ impl World {
     /// What a host has gathered so far; shared, not copied.
     #[must_use]
     pub fn store(&self, host: &str) -> HostStore {
+        if let Some(store) = self.stores().get(host) {
+            return store.clone();
+        }
+        let Some(facts) = self.info.fact_cache.as_ref().and_then(|cache| cache.load(host)) else {
+            return HostStore::default();
+        };
+        // Kept facts may only bring in what facts always could.
+        self.take_facts(host, &facts);
         self.stores().get(host).cloned().unwrap_or_default()
     }
 
@@ -88,6 +96,20 @@ impl World {
 
     /// Keeps facts: each as `ansible_facts.name`, and as a variable of its own under the name it came with.
     pub fn add_facts(&self, host: &str, facts: &Map) {
+        // Those of an earlier run are below the new ones.
+        drop(self.store(host));
+        self.take_facts(host, facts);
+        if let Some(cache) = &self.info.fact_cache {
+            let store = self.store(host);
+            // Kept under the names they came with.
+            let named = |key: &Key| {
+                if store.injected.contains_key(key) { key.clone() } else { Key::from(format!("ansible_{key}")) }
+            };
+            cache.store(host, &store.facts.iter().map(|(key, value)| (named(key), value.clone())).collect());
+        }
+    }
+
+    fn take_facts(&self, host: &str, facts: &Map) {
         let mut stores = self.stores();
         let store = stores.entry(host.to_owned()).or_default();
         let (own, injected) = (Arc::make_mut(&mut store.facts), Arc::make_mut(&mut store.injected));
@@ -104,6 +126,9 @@ impl World {
 
     /// Forgets a host's facts.
     pub fn clear_facts(&self, host: &str) {
+        if let Some(cache) = &self.info.fact_cache {
+            cache.remove(host);
+        }
         if let Some(store) = self.stores().get_mut(host) {
             store.facts = Arc::default();
             store.injected = Arc::default();
