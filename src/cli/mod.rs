@@ -1,6 +1,7 @@
 //! The command line: picks the command and turns arguments into calls.
 
 mod arguments;
+mod config;
 mod run;
 mod sources;
 mod vars;
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Run playbooks.
     Run(Box<run::Args>),
+    /// Show the settings, their values, and who says so.
+    Config(Box<config::Args>),
     /// Encrypt and decrypt files and values with Ansible Vault.
     Vault(Box<vault::Args>),
     /// Serve a controller on standard input and output (rplay starts this on managed hosts itself).
@@ -40,6 +43,14 @@ enum Command {
 struct Playbook {
     #[command(flatten)]
     args: run::Args,
+}
+
+/// The line of arguments under the name `ansible-config`.
+#[derive(Debug, Parser)]
+#[command(name = "ansible-config", version)]
+struct ConfigCli {
+    #[command(flatten)]
+    args: config::Args,
 }
 
 /// The line of arguments under the name `ansible-vault`.
@@ -72,21 +83,21 @@ pub fn main() -> ExitCode {
             Err(error) => reference_usage(name, &error),
         };
     }
+    if applet.as_deref() == Some("ansible-config") {
+        return match ConfigCli::try_parse() {
+            Ok(cli) => config::main(&cli.args),
+            Err(error) => usage_2(&error),
+        };
+    }
     if applet.as_deref() == Some("ansible-vault") {
         return match Vault::try_parse() {
             Ok(cli) => vault::main(&cli.args),
-            // As in the reference: 2 for a line that cannot be read.
-            Err(error) => {
-                if usage(&error) == ExitCode::SUCCESS {
-                    ExitCode::SUCCESS
-                } else {
-                    ExitCode::from(2)
-                }
-            }
+            Err(error) => usage_2(&error),
         };
     }
     match Cli::try_parse() {
         Ok(Cli { command: Command::Run(args) }) => run::main(&args, run::Face::Own),
+        Ok(Cli { command: Command::Config(args) }) => config::main(&args),
         Ok(Cli { command: Command::Vault(args) }) => vault::main(&args),
         Ok(Cli { command: Command::Worker }) => worker(),
         Err(error) => usage(&error),
@@ -130,6 +141,12 @@ fn reference_usage(name: &str, error: &clap::Error) -> ExitCode {
     let message = if missing { "the following arguments are required: playbook".to_owned() } else { words.join(" ") };
     eprintln!("usage: {name} [-h] [--version] [-v] … playbook [playbook ...]\n{name}: error: {message}");
     ExitCode::from(2)
+}
+
+/// The same with the reference's 2 for a line that cannot be read.
+fn usage_2(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
 }
 
 fn worker() -> ExitCode {

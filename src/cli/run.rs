@@ -16,13 +16,13 @@ use crate::config::Config;
 use crate::connection::Secret;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::event::Sink;
-use crate::engine::{Engine, Login, Outcome, Prompter, RunOptions};
+use crate::engine::{Engine, Gathering, Login, Outcome, Prompter, RunOptions};
 use crate::inventory::Inventory;
 use crate::playbook::{Loader, Options, Playbook, TagFilter};
 use crate::remote::build_id;
 use crate::report::{self, Terminal};
 use crate::value::Map;
-use crate::vars::{RunInfo, World};
+use crate::vars::{FactCache, RunInfo, World};
 use crate::vault::Secrets;
 
 /// The arguments of `rplay run`, which are those of `ansible-playbook`.
@@ -101,7 +101,8 @@ struct Run {
     inventory: Inventory,
     extra: Map,
     options: RunOptions,
-    config_file: Option<PathBuf>,
+    config: Config,
+    fact_cache: Option<FactCache>,
     vault: Arc<Secrets>,
 }
 
@@ -110,6 +111,7 @@ fn prepare(args: &Args, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec
     // Needed by the first login; ready by then. What goes wrong shows there.
     std::thread::spawn(|| drop(build_id()));
     let config = Config::load()?;
+    warn(&config.warnings);
     let vault = args.vault.secrets(&config, false, false);
     let vault = Arc::new(vault.map_err(|e| vec![Diagnostic::error("vault::password", e.to_string())])?);
     let extra = vars::extra_vars(&args.variables.extra_vars, &vault)?;
@@ -154,8 +156,9 @@ fn prepare(args: &Args, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec
         }
         return Ok(None);
     }
+    let fact_cache = FactCache::from_settings(&config.settings).map_err(|e| vec![e])?;
     let options = options(args, &config)?;
-    Ok(Some(Run { playbooks, inventory, extra, options, config_file: config.file, vault }))
+    Ok(Some(Run { playbooks, inventory, extra, options, config, vault, fact_cache }))
 }
 
 fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> {
@@ -165,11 +168,15 @@ fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> 
             .map_err(|e| vec![Diagnostic::error("cli::ssh-args", format!("cannot split `{name}` into words: {e}"))])
     };
     let login = Login {
-        connection: args.connect.connection.clone(),
+        connection: args.connect.connection.clone().or_else(|| config.connection.value.clone()),
         user: args.connect.user.clone().or_else(|| config.remote_user.value.clone()),
         private_key: args.connect.private_key.clone().or_else(|| config.private_key_file.value.clone()),
         timeout: args.connect.timeout.or(config.timeout.value).map(Duration::from_secs),
-        password: password("SSH password: ", args.connect.ask_pass, args.connect.connection_password_file.as_deref())?,
+        password: password(
+            "SSH password: ",
+            args.connect.ask_pass || config.ask_pass.value,
+            args.connect.connection_password_file.as_deref().or(config.connection_password_file.value.as_deref()),
+        )?,
         ssh_args: words("ssh_args", config.ssh_args.value.as_ref())?,
         ssh_common_args: words(
             "ssh-common-args",
@@ -185,17 +192,24 @@ fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> 
         become_method: args.become_.become_method.clone().or_else(|| config.become_method.value.clone()),
         become_user: args.become_.become_user.clone().or_else(|| config.become_user.value.clone()),
     };
-    let ask =
-        args.become_.ask_become_pass || (config.become_ask_pass.value && args.become_.become_password_file.is_none());
+    let become_file = args.become_.become_password_file.as_deref().or(config.become_password_file.value.as_deref());
+    let ask = args.become_.ask_become_pass || (config.become_ask_pass.value && become_file.is_none());
     Ok(RunOptions {
         forks: args.run.forks.unwrap_or(config.forks.value),
         check: args.run.check,
         diff: args.run.diff || config.diff_always.value,
-        tags: TagFilter { only: args.tags.clone(), skip: args.skip_tags.clone() },
+        tags: TagFilter {
+            only: if args.tags.is_empty() { config.tags.value.clone() } else { args.tags.clone() },
+            skip: if args.skip_tags.is_empty() { config.skip_tags.value.clone() } else { args.skip_tags.clone() },
+        },
         limit: (!args.hosts.limit.is_empty()).then(|| args.hosts.limit.join(",")),
         force_handlers: args.force_handlers || config.force_handlers.value,
-        gather_facts: config.gathering.value != "explicit",
-        become_password: password("BECOME password: ", ask, args.become_.become_password_file.as_deref())?,
+        gathering: match config.gathering.value.as_str() {
+            "explicit" => Gathering::Explicit,
+            "smart" => Gathering::Smart,
+            _ => Gathering::Implicit,
+        },
+        become_password: password("BECOME password: ", ask, become_file)?,
         login,
         collections_path: config.collections_path.value.clone(),
         roles_path: config.roles_path.value.clone(),
@@ -253,7 +267,11 @@ impl Run {
             limit: self.options.limit.clone(),
             tags: self.options.tags.only.clone(),
             skip_tags: self.options.tags.skip.clone(),
-            config_file: self.config_file,
+            config_file: self.config.file,
+            settings: self.config.settings,
+            merge_hashes: self.config.merge_hashes.value,
+            inject_facts: self.config.inject_facts.value,
+            fact_cache: self.fact_cache,
             vault: self.vault,
         };
         let world = World::new(self.inventory, self.extra, info);

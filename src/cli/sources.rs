@@ -68,5 +68,6 @@ fn options(config: &Config, extra: &Map, playbook_directory: Option<PathBuf>) ->
         script_stderr: config.inventory_script_stderr.value,
         playbook_directory,
         vault: default.vault,
+        merge_hashes: config.merge_hashes.value,
     }
 }

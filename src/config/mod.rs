@@ -2,10 +2,16 @@
 
 mod file;
 mod lookup;
+mod settings;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
+use crate::value::Value;
+
+use settings::Sources;
+pub use settings::{Definition, Kind, Settings, State, definitions};
 
 pub use lookup::lookup;
 
@@ -102,8 +108,30 @@ pub struct Config {
     pub playbook_dir: Setting<Option<PathBuf>>,
     /// `task_timeout`, in seconds.
     pub task_timeout: Setting<u64>,
+    /// `become_password_file`.
+    pub become_password_file: Setting<Option<PathBuf>>,
+    /// `connection_password_file`.
+    pub connection_password_file: Setting<Option<PathBuf>>,
+    /// `ask_pass`.
+    pub ask_pass: Setting<bool>,
+    /// `transport`: how to connect.
+    pub connection: Setting<Option<String>>,
+    /// `verbosity`.
+    pub verbosity: Setting<u8>,
+    /// `[tags] run`.
+    pub tags: Setting<Vec<String>>,
+    /// `[tags] skip`.
+    pub skip_tags: Setting<Vec<String>>,
+    /// `hash_behaviour`: whether dictionaries of several sources are put together.
+    pub merge_hashes: Setting<bool>,
+    /// `inject_facts_as_vars`.
+    pub inject_facts: Setting<bool>,
     /// Ansible Vault's.
     pub vault: VaultConfig,
+    /// Every setting there is, by the reference's name.
+    pub settings: Arc<Settings>,
+    /// What is set and has no effect, and other things worth a look.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// The settings of Ansible Vault.
@@ -125,65 +153,116 @@ pub struct VaultConfig {
     pub ask: Setting<bool>,
 }
 
-/// Reads settings by their names in file and environment.
+/// Takes settings out of the table, typed.
 struct Reader<'r> {
-    file: Option<&'r file::Ini>,
-    env: &'r dyn Fn(&str) -> Option<String>,
-    errors: Vec<Diagnostic>,
+    settings: &'r Settings,
+    sources: &'r Sources<'r>,
 }
 
 impl Reader<'_> {
-    /// What a setting says, as text; the environment comes before the file.
-    fn text(&self, section: &str, key: &str, variables: &[&str]) -> Option<Setting<String>> {
-        for name in variables {
-            if let Some(value) = (self.env)(name) {
-                return Some(Setting { value, origin: Origin::Environment((*name).to_owned()) });
-            }
-        }
-        let file = self.file?;
-        let (value, line) = file.get(section, key)?;
-        Some(Setting { value: value.to_owned(), origin: Origin::File(file.path.clone(), line) })
+    fn origin(&self, name: &str) -> Origin {
+        self.settings.get(name).map_or(Origin::Default, |s| s.origin.clone())
     }
 
-    fn read<T>(
-        &mut self,
-        (section, key, variables): (&str, &str, &[&str]),
-        default: T,
-        parse: impl Fn(&str, &Origin) -> Option<T>,
-    ) -> Setting<T> {
-        let Some(text) = self.text(section, key, variables) else {
-            return Setting { value: default, origin: Origin::Default };
-        };
-        match parse(text.value.trim(), &text.origin) {
-            Some(value) => Setting { value, origin: text.origin },
+    /// A setting that has a value, whoever says so.
+    fn value<T>(&self, name: &str, of: impl Fn(&Value) -> Option<T>, default: T) -> Setting<T> {
+        let value = self.settings.get(name).and_then(|s| of(&s.value)).unwrap_or(default);
+        Setting { value, origin: self.origin(name) }
+    }
+
+    /// A setting that is only there when somebody says so.
+    fn given<T>(&self, name: &str, of: impl Fn(&Value) -> Option<T>) -> Setting<Option<T>> {
+        Setting { value: self.settings.given(name).and_then(of), origin: self.origin(name) }
+    }
+
+    /// A setting of a connection, which has no place in the table.
+    fn word(&self, section: &str, key: &str, env: &str) -> Setting<Option<String>> {
+        match self.sources.text(&[(section, key)], &[env]) {
+            Some(text) => Setting { value: word(&Value::from(text.value.trim())), origin: text.origin },
+            None => Setting { value: None, origin: Origin::Default },
+        }
+    }
+}
+
+/// A truth value that has no place in the table.
+fn truth(read: &Reader<'_>, section: &str, key: &str, env: &str, default: bool) -> Setting<bool> {
+    let Setting { value, origin } = read.word(section, key, env);
+    Setting { value: value.and_then(|text| Value::from(text).to_bool()).unwrap_or(default), origin }
+}
+
+fn word(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty()).map(ToOwned::to_owned)
+}
+
+fn words(value: &Value) -> Option<Vec<String>> {
+    Some(value.as_list()?.iter().map(Value::to_text).collect())
+}
+
+fn number<N: TryFrom<i64>>(value: &Value) -> Option<N> {
+    N::try_from(value.as_int()?).ok()
+}
+
+fn a_path(value: &Value) -> Option<PathBuf> {
+    value.as_str().map(PathBuf::from)
+}
+
+/// A path made whole: `~`, `$VARIABLES` and `{{CWD}}` expanded, relative to the file that names it.
+fn absolute(text: &str, origin: &Origin) -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    let text = text.replace("{{CWD}}", &here.display().to_string());
+    let path = crate::playbook::expand_home(&expand_variables(&text));
+    let base = match origin {
+        Origin::File(file, _) => absolute_path(file).parent().map(Path::to_path_buf).unwrap_or_default(),
+        _ => here,
+    };
+    absolute_path(&base.join(path))
+}
+
+/// A path from the root, without `.` and `..`; links stay.
+fn absolute_path(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).components() {
+        match part {
+            std::path::Component::ParentDir => drop(out.pop()),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// Text with `$NAME` and `${NAME}` of the environment put in; what is not set stays.
+fn expand_variables(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        let (name, next) = match after.strip_prefix('{').and_then(|inside| inside.split_once('}')) {
+            Some(parts) => parts,
             None => {
-                let place = match &text.origin {
-                    Origin::File(path, line) => format!("{}:{line}", path.display()),
-                    Origin::Environment(name) => name.clone(),
-                    Origin::Default => String::new(),
-                };
-                let message = format!("{place}: `{}` is not a value for `{key}`", text.value);
-                self.errors.push(Diagnostic::error("config::value", message));
-                Setting { value: default, origin: text.origin }
+                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+                after.split_at(end)
+            }
+        };
+        match std::env::var(name) {
+            Ok(value) if !name.is_empty() => out.push_str(&value),
+            _ => {
+                out.push('$');
+                out.push_str(after.get(..after.len() - next.len()).unwrap_or_default());
             }
         }
+        rest = next;
     }
+    out.push_str(rest);
+    out
 }
 
-fn boolean(text: &str, _: &Origin) -> Option<bool> {
-    crate::value::Value::from(text).to_bool()
-}
-
-fn word(text: &str, _: &Origin) -> Option<Option<String>> {
-    Some((!text.is_empty()).then(|| text.to_owned()))
-}
-
-/// A path, relative to the file that names it.
-fn path(text: &str, origin: &Origin) -> PathBuf {
-    let text = crate::playbook::expand_home(text);
-    match origin {
-        Origin::File(file, _) => file.parent().unwrap_or(Path::new(".")).join(text),
-        _ => text,
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path, _) => write!(f, "{}", absolute_path(path).display()),
+            Self::Environment(name) => write!(f, "env: {name}"),
+        }
     }
 }
 
@@ -191,185 +270,132 @@ impl Config {
     /// Reads the configuration as the reference finds it: `ANSIBLE_CONFIG`, `./ansible.cfg`, `~/.ansible.cfg`,
     /// `/etc/ansible/ansible.cfg`; the first that exists.
     pub fn load() -> Result<Self, Vec<Diagnostic>> {
+        Self::load_from(None)
+    }
+
+    /// Reads the configuration of a file, or of the one that is found.
+    pub fn load_from(file: Option<&Path>) -> Result<Self, Vec<Diagnostic>> {
         let env = |name: &str| std::env::var(name).ok();
-        let file = match find(&env) {
+        let mut warnings = Vec::new();
+        let found = file.map(Path::to_path_buf).or_else(|| find(&env, &mut warnings));
+        let file = match found {
             Some(path) => Some(file::Ini::read(&path)?),
             None => None,
         };
-        Self::from_parts(file.as_ref(), &env)
+        let mut config = Self::from_parts(file.as_ref(), &env)?;
+        config.warnings.splice(0..0, warnings);
+        Ok(config)
     }
 
     fn from_parts(file: Option<&file::Ini>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Diagnostic>> {
-        let mut read = Reader { file, env, errors: Vec::new() };
-        let paths = |text: &str, origin: &Origin| {
-            Some(text.split(':').filter(|p| !p.is_empty()).map(|p| path(p, origin)).collect())
+        let sources = Sources { file, env };
+        let settings = Settings::read(&sources)?;
+        let read = Reader { settings: &settings, sources: &sources };
+        let flag = |name: &str| read.value(name, Value::as_bool, false);
+        let checking = match read.sources.text(&[], &["ANSIBLE_SSH_HOST_KEY_CHECKING"]) {
+            Some(text) => Setting { value: Value::from(text.value).to_bool(), origin: text.origin },
+            None => read.given("HOST_KEY_CHECKING", Value::as_bool),
         };
-        let home = |p: &str| crate::playbook::expand_home(p);
-        let default_roles = ["~/.ansible/roles", "/usr/share/ansible/roles", "/etc/ansible/roles"].map(home).to_vec();
-        let default_collections = ["~/.ansible/collections", "/usr/share/ansible/collections"].map(home).to_vec();
-        let list = |text: &str, _: &Origin| {
-            Some(text.split(',').map(str::trim).filter(|p| !p.is_empty()).map(ToOwned::to_owned).collect::<Vec<_>>())
+        let timeout = match read.word("ssh_connection", "timeout", "ANSIBLE_SSH_TIMEOUT") {
+            Setting { value: Some(text), origin } if text.parse::<u64>().is_ok() => {
+                Setting { value: text.parse().ok(), origin }
+            }
+            _ => read.given("DEFAULT_TIMEOUT", number),
         };
-        let config = Self {
-            inventory: read.read(("defaults", "inventory", &["ANSIBLE_INVENTORY"]), Vec::new(), |text, origin| {
-                let each = text.split(',').map(str::trim).filter(|p| !p.is_empty());
-                Some(each.map(|p| path(p, origin).display().to_string()).collect())
-            }),
-            collections_path: read.read(
-                ("defaults", "collections_path", &["ANSIBLE_COLLECTIONS_PATH"]),
-                default_collections,
-                paths,
-            ),
-            roles_path: read.read(("defaults", "roles_path", &["ANSIBLE_ROLES_PATH"]), default_roles, paths),
-            forks: read.read(("defaults", "forks", &["ANSIBLE_FORKS"]), 256, |t, _| t.parse().ok().filter(|n| *n > 0)),
-            gathering: read.read(("defaults", "gathering", &["ANSIBLE_GATHERING"]), "implicit".to_owned(), |t, _| {
-                matches!(t, "implicit" | "explicit" | "smart").then(|| t.to_owned())
-            }),
-            remote_user: read.read(("defaults", "remote_user", &["ANSIBLE_REMOTE_USER"]), None, word),
-            remote_port: read
-                .read(("defaults", "remote_port", &["ANSIBLE_REMOTE_PORT"]), None, |t, _| t.parse().ok().map(Some)),
-            private_key_file: read.read(
-                ("defaults", "private_key_file", &["ANSIBLE_PRIVATE_KEY_FILE"]),
-                None,
-                |t, o| Some((!t.is_empty()).then(|| path(t, o))),
-            ),
-            timeout: read.read(("defaults", "timeout", &["ANSIBLE_TIMEOUT", "ANSIBLE_SSH_TIMEOUT"]), None, |t, _| {
-                t.parse().ok().map(Some)
-            }),
-            host_key_checking: read.read(
-                ("defaults", "host_key_checking", &["ANSIBLE_HOST_KEY_CHECKING", "ANSIBLE_SSH_HOST_KEY_CHECKING"]),
-                None,
-                |t, o| boolean(t, o).map(Some),
-            ),
-            force_handlers: read.read(("defaults", "force_handlers", &["ANSIBLE_FORCE_HANDLERS"]), false, boolean),
-            become_: read.read(("privilege_escalation", "become", &["ANSIBLE_BECOME"]), false, boolean),
-            become_user: read.read(("privilege_escalation", "become_user", &["ANSIBLE_BECOME_USER"]), None, word),
-            become_method: read.read(("privilege_escalation", "become_method", &["ANSIBLE_BECOME_METHOD"]), None, word),
-            become_ask_pass: read.read(
-                ("privilege_escalation", "become_ask_pass", &["ANSIBLE_BECOME_ASK_PASS"]),
-                false,
-                boolean,
-            ),
-            ssh_args: read.read(("ssh_connection", "ssh_args", &["ANSIBLE_SSH_ARGS"]), None, word),
-            ssh_common_args: read.read(("ssh_connection", "ssh_common_args", &["ANSIBLE_SSH_COMMON_ARGS"]), None, word),
-            ssh_extra_args: read.read(("ssh_connection", "ssh_extra_args", &["ANSIBLE_SSH_EXTRA_ARGS"]), None, word),
-            diff_always: read.read(("diff", "always", &["ANSIBLE_DIFF_ALWAYS"]), false, boolean),
-            inventory_enabled: read.read(
-                ("inventory", "enable_plugins", &["ANSIBLE_INVENTORY_ENABLED"]),
-                None,
-                |t, o| list(t, o).map(Some),
-            ),
-            inventory_ignore_extensions: match read.text("inventory", "ignore_extensions", &[]) {
-                Some(_) => {
-                    read.read(("inventory", "ignore_extensions", &["ANSIBLE_INVENTORY_IGNORE"]), None, |t, o| {
-                        list(t, o).map(Some)
-                    })
-                }
-                None => read.read(
-                    ("defaults", "inventory_ignore_extensions", &["ANSIBLE_INVENTORY_IGNORE"]),
-                    None,
-                    |t, o| list(t, o).map(Some),
-                ),
+        Ok(Self {
+            inventory: Setting {
+                value: read.given("DEFAULT_HOST_LIST", words).value.unwrap_or_default(),
+                origin: read.origin("DEFAULT_HOST_LIST"),
             },
-            inventory_ignore_patterns: match read.text("inventory", "ignore_patterns", &[]) {
-                Some(_) => {
-                    read.read(("inventory", "ignore_patterns", &["ANSIBLE_INVENTORY_IGNORE_REGEX"]), Vec::new(), list)
-                }
-                None => read.read(
-                    ("defaults", "inventory_ignore_patterns", &["ANSIBLE_INVENTORY_IGNORE_REGEX"]),
-                    Vec::new(),
-                    list,
-                ),
-            },
-            inventory_unparsed_failed: read.read(
-                ("inventory", "unparsed_is_failed", &["ANSIBLE_INVENTORY_UNPARSED_FAILED"]),
+            roles_path: read.value("DEFAULT_ROLES_PATH", |v| Some(settings::paths(v)), Vec::new()),
+            forks: read.value("DEFAULT_FORKS", |v| number(v).filter(|n| *n > 0), 256),
+            gathering: read.value("DEFAULT_GATHERING", word, "implicit".to_owned()),
+            remote_user: read.given("DEFAULT_REMOTE_USER", word),
+            remote_port: read.given("DEFAULT_REMOTE_PORT", number),
+            private_key_file: read.given("DEFAULT_PRIVATE_KEY_FILE", a_path),
+            timeout,
+            host_key_checking: checking,
+            force_handlers: flag("DEFAULT_FORCE_HANDLERS"),
+            become_: flag("DEFAULT_BECOME"),
+            become_user: read.given("DEFAULT_BECOME_USER", word),
+            become_method: read.given("DEFAULT_BECOME_METHOD", word),
+            become_ask_pass: flag("DEFAULT_BECOME_ASK_PASS"),
+            ssh_args: read.word("ssh_connection", "ssh_args", "ANSIBLE_SSH_ARGS"),
+            ssh_common_args: read.word("ssh_connection", "ssh_common_args", "ANSIBLE_SSH_COMMON_ARGS"),
+            ssh_extra_args: read.word("ssh_connection", "ssh_extra_args", "ANSIBLE_SSH_EXTRA_ARGS"),
+            diff_always: flag("DIFF_ALWAYS"),
+            collections_path: read.value("COLLECTIONS_PATHS", |v| Some(settings::paths(v)), Vec::new()),
+            inventory_enabled: read.given("INVENTORY_ENABLED", words),
+            inventory_ignore_extensions: read.given("INVENTORY_IGNORE_EXTS", words),
+            inventory_ignore_patterns: read.value("INVENTORY_IGNORE_PATTERNS", words, Vec::new()),
+            inventory_unparsed_failed: flag("INVENTORY_UNPARSED_IS_FAILED"),
+            inventory_unparsed_warning: read.value("INVENTORY_UNPARSED_WARNING", Value::as_bool, true),
+            inventory_any_unparsed_failed: flag("INVENTORY_ANY_UNPARSED_IS_FAILED"),
+            inventory_use_extra_vars: truth(
+                &read,
+                "inventory_plugins",
+                "use_extra_vars",
+                "ANSIBLE_INVENTORY_USE_EXTRA_VARS",
                 false,
-                boolean,
             ),
-            inventory_unparsed_warning: read.read(
-                ("inventory", "inventory_unparsed_warning", &["ANSIBLE_INVENTORY_UNPARSED_WARNING"]),
+            inventory_script_stderr: truth(
+                &read,
+                "inventory_plugin_script",
+                "always_show_stderr",
+                "ANSIBLE_INVENTORY_PLUGIN_SCRIPT_STDERR",
                 true,
-                boolean,
             ),
-            inventory_any_unparsed_failed: read.read(
-                ("inventory", "any_unparsed_is_failed", &["ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED"]),
-                false,
-                boolean,
-            ),
-            inventory_use_extra_vars: read.read(
-                ("inventory_plugins", "use_extra_vars", &["ANSIBLE_INVENTORY_USE_EXTRA_VARS"]),
-                false,
-                boolean,
-            ),
-            inventory_script_stderr: read.read(
-                ("inventory_plugin_script", "always_show_stderr", &["ANSIBLE_INVENTORY_PLUGIN_SCRIPT_STDERR"]),
-                true,
-                boolean,
-            ),
-            inventory_export: read.read(("inventory", "export", &["ANSIBLE_INVENTORY_EXPORT"]), false, boolean),
-            group_names: read.read(
-                ("defaults", "force_valid_group_names", &["ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS"]),
-                "never".to_owned(),
-                |t, _| matches!(t, "never" | "ignore" | "always" | "silently").then(|| t.to_owned()),
-            ),
-            host_pattern_mismatch: read.read(
-                ("inventory", "host_pattern_mismatch", &["ANSIBLE_HOST_PATTERN_MISMATCH"]),
-                "warning".to_owned(),
-                |t, _| matches!(t, "warning" | "error" | "ignore").then(|| t.to_owned()),
-            ),
-            module_name: read.read(("defaults", "module_name", &[]), "command".to_owned(), |t, _| Some(t.to_owned())),
-            module_args: read
-                .read(("defaults", "module_args", &["ANSIBLE_MODULE_ARGS"]), String::new(), |t, _| Some(t.to_owned())),
-            playbook_dir: read.read(("defaults", "playbook_dir", &["ANSIBLE_PLAYBOOK_DIR"]), None, |t, o| {
-                Some((!t.is_empty()).then(|| path(t, o)))
-            }),
-            task_timeout: read.read(("defaults", "task_timeout", &["ANSIBLE_TASK_TIMEOUT"]), 0, |t, _| t.parse().ok()),
+            inventory_export: flag("INVENTORY_EXPORT"),
+            group_names: read.value("TRANSFORM_INVALID_GROUP_CHARS", word, "never".to_owned()),
+            host_pattern_mismatch: read.value("HOST_PATTERN_MISMATCH", word, "warning".to_owned()),
+            module_name: read.value("DEFAULT_MODULE_NAME", word, "command".to_owned()),
+            module_args: read.value("DEFAULT_MODULE_ARGS", word, String::new()),
+            playbook_dir: read.given("PLAYBOOK_DIR", a_path),
+            task_timeout: read.value("TASK_TIMEOUT", number, 0),
+            become_password_file: read.given("BECOME_PASSWORD_FILE", a_path),
+            connection_password_file: read.given("CONNECTION_PASSWORD_FILE", a_path),
+            ask_pass: flag("DEFAULT_ASK_PASS"),
+            connection: read.given("DEFAULT_TRANSPORT", word),
+            verbosity: read.value("DEFAULT_VERBOSITY", number, 0),
+            tags: read.value("TAGS_RUN", words, Vec::new()),
+            skip_tags: read.value("TAGS_SKIP", words, Vec::new()),
+            merge_hashes: read.value("DEFAULT_HASH_BEHAVIOUR", |v| Some(v.as_str() == Some("merge")), false),
+            inject_facts: read.value("INJECT_FACTS_AS_VARS", Value::as_bool, true),
             vault: VaultConfig {
-                password_file: read.read(
-                    ("defaults", "vault_password_file", &["ANSIBLE_VAULT_PASSWORD_FILE"]),
-                    None,
-                    |t, o| Some(Some(path(t, o))),
-                ),
-                identity_list: read.read(
-                    ("defaults", "vault_identity_list", &["ANSIBLE_VAULT_IDENTITY_LIST"]),
-                    Vec::new(),
-                    |t, _| Some(t.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()).collect()),
-                ),
-                identity: read.read(
-                    ("defaults", "vault_identity", &["ANSIBLE_VAULT_IDENTITY"]),
-                    "default".to_owned(),
-                    |t, _| Some(t.to_owned()),
-                ),
-                encrypt_identity: read.read(
-                    ("defaults", "vault_encrypt_identity", &["ANSIBLE_VAULT_ENCRYPT_IDENTITY"]),
-                    None,
-                    word,
-                ),
-                id_match: read.read(("defaults", "vault_id_match", &["ANSIBLE_VAULT_ID_MATCH"]), false, boolean),
-                encrypt_salt: read.read(
-                    ("defaults", "vault_encrypt_salt", &["ANSIBLE_VAULT_ENCRYPT_SALT"]),
-                    None,
-                    word,
-                ),
-                ask: read.read(("defaults", "ask_vault_pass", &["ANSIBLE_ASK_VAULT_PASS"]), false, boolean),
+                password_file: read.given("DEFAULT_VAULT_PASSWORD_FILE", a_path),
+                identity_list: read.value("DEFAULT_VAULT_IDENTITY_LIST", words, Vec::new()),
+                identity: read.value("DEFAULT_VAULT_IDENTITY", word, "default".to_owned()),
+                encrypt_identity: read.given("DEFAULT_VAULT_ENCRYPT_IDENTITY", word),
+                id_match: read.value("DEFAULT_VAULT_ID_MATCH", Value::to_bool, false),
+                encrypt_salt: read.given("VAULT_ENCRYPT_SALT", word),
+                ask: flag("DEFAULT_ASK_VAULT_PASS"),
             },
             file: file.map(|f| f.path.clone()),
-        };
-        if read.errors.is_empty() { Ok(config) } else { Err(read.errors) }
+            warnings: settings.warnings(),
+            settings: Arc::new(settings),
+        })
     }
 }
 
-fn find(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    if let Some(given) = env("ANSIBLE_CONFIG") {
-        let given = crate::playbook::expand_home(&given);
-        return Some(if given.is_dir() { given.join("ansible.cfg") } else { given });
-    }
+fn find(env: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<Diagnostic>) -> Option<PathBuf> {
+    let given = env("ANSIBLE_CONFIG").map(|given| {
+        let given = absolute(&given, &Origin::Default);
+        if given.is_dir() { given.join("ansible.cfg") } else { given }
+    });
     let here = Path::new("ansible.cfg");
-    if here.is_file() && !world_writable(Path::new(".")) {
-        return Some(here.to_path_buf());
+    let mut here = here.is_file().then(|| here.to_path_buf());
+    if here.is_some() && given.is_none() && world_writable(Path::new(".")) {
+        let directory = absolute_path(Path::new("."));
+        let message = format!(
+            "Ansible is being run in a world writable directory ({}), ignoring it as an ansible.cfg source.",
+            directory.display()
+        );
+        warnings.push(Diagnostic::warning("config::world-writable", message));
+        here = None;
     }
-    let others = [crate::playbook::expand_home("~/.ansible.cfg"), PathBuf::from("/etc/ansible/ansible.cfg")];
-    others.into_iter().find(|path| path.is_file())
+    let home = Some(crate::playbook::expand_home("~/.ansible.cfg"));
+    let all = [given, here, home, Some(PathBuf::from("/etc/ansible/ansible.cfg"))];
+    all.into_iter().flatten().find(|path| std::fs::File::open(path).is_ok() && path.is_file())
 }
 
 /// Whether anybody could have put a file into this directory: then its configuration is not trusted, as in the reference.
@@ -398,5 +424,6 @@ mod tests {
         assert_eq!(config.gathering.origin, Origin::Default);
         let env = |name: &str| (name == "ANSIBLE_FORKS").then(|| "many".to_owned());
         assert!(Config::from_parts(None, &env).unwrap_err()[0].message.contains("ANSIBLE_FORKS"));
+        assert_eq!(expand_variables("a$$NOT_SET_AT_ALL/${NOPE_NOT}x$"), "a$$NOT_SET_AT_ALL/${NOPE_NOT}x$");
     }
 }

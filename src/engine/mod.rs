@@ -38,6 +38,17 @@ use crate::vars::World;
 pub use host::HostPlay;
 pub use target::{Login, target_of};
 
+/// When facts are gathered (`gathering`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gathering {
+    /// At the start of every play that does not say no.
+    Implicit,
+    /// At the start of plays that say yes.
+    Explicit,
+    /// As `Implicit`, once for each host.
+    Smart,
+}
+
 /// How a run behaves.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
@@ -53,8 +64,8 @@ pub struct RunOptions {
     pub limit: Option<String>,
     /// Run handlers even of hosts that failed.
     pub force_handlers: bool,
-    /// Whether facts are gathered when a play does not say.
-    pub gather_facts: bool,
+    /// When facts are gathered.
+    pub gathering: Gathering,
     /// Login defaults of the command line and configuration.
     pub login: Login,
     /// The password for become.

@@ -161,6 +161,8 @@ impl<'e> OnHost<'e> {
 
     fn finish(&self, mut result: Map, no_log: bool) -> Finished {
         let task = self.task();
+        let no_log = result::keeps_secret(&result) || no_log;
+        result.shift_remove(result::NO_LOG);
         result.entry("changed".into()).or_insert(Value::Bool(false));
         let verdict = result::verdict(&result);
         let ignored = match verdict {
@@ -271,16 +273,17 @@ impl<'e> OnHost<'e> {
     /// A result as reports get it: of one that is kept secret only what may be seen.
     pub(super) fn shown(&self, pass: &Pass, result: &Map, verdict: Verdict, ignored: bool) -> HostResult {
         let delegate = self.delegate(pass).filter(|name| **name != *self.host.name);
+        let no_log = pass.no_log || result::keeps_secret(result);
         HostResult {
             task: self.task().clone(),
             host: self.host.name.clone(),
             delegate: delegate.map(Into::into),
             verdict,
-            result: Arc::new(Value::map(if pass.no_log { result::censored(result) } else { result.clone() })),
+            result: Arc::new(Value::map(if no_log { result::censored(result) } else { result.clone() })),
             ignored,
             rescued: false,
             elapsed: self.began.elapsed(),
-            no_log: pass.no_log,
+            no_log,
             error: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

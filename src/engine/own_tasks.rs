@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Engine;
 use super::host::{HostPlay, PlayRun};
 use super::task::TaskRun;
 use super::walk::Walk;
+use super::{Engine, Gathering};
 use crate::playbook::{Action, Block, Context, Play, Role, Task};
 use crate::value::{Map, Value};
 
@@ -47,10 +47,16 @@ impl Engine {
                 let templar = TaskRun::new(&facts_task(play), run).templar(self, first);
                 templar.value(value).ok().and_then(|v| v.to_bool()).unwrap_or(true)
             }
-            None => self.options.gather_facts,
+            None => self.options.gathering != Gathering::Explicit,
         };
-        if wanted {
-            self.task(&facts_task(play), hosts, &Walk::default()).await;
+        // As in the reference: who is known already is not asked again, even by a play that says yes.
+        let known = |host: &&Arc<HostPlay>| self.world.store(&host.name).facts.contains_key("module_setup");
+        let hosts: Vec<Arc<HostPlay>> = match self.options.gathering {
+            Gathering::Smart => hosts.iter().filter(|host| !known(host)).cloned().collect(),
+            _ => hosts.to_vec(),
+        };
+        if wanted && !hosts.is_empty() {
+            self.task(&facts_task(play), &hosts, &Walk::default()).await;
         }
     }
 }

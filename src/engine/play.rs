@@ -37,6 +37,10 @@ impl Engine {
             Ok(None) => return self.emit(Event::NoHosts { name }),
             Err(error) => return self.broken(vec![error]),
         };
+        let inventory = self.world.inventory();
+        if let Some(error) = hosts.iter().find_map(|host| inventory.locked(host)) {
+            return self.broken(vec![error.clone()]);
+        }
         let run = match self.play_run(play, &templar, &name, &hosts, prompts) {
             Ok(run) => run,
             Err(error) => return self.broken(vec![error.to_diagnostic().or_at(Some(play.span))]),
@@ -244,6 +248,13 @@ impl Engine {
             if let Some(node) = load(&path, &self.world.info.vault)? {
                 match node.to_value() {
                     Value::Map(map) => files.push(map),
+                    // As in the reference: several dictionaries, one after the other.
+                    Value::List(items) if items.iter().all(|item| item.as_map().is_some()) => {
+                        files.extend(items.iter().filter_map(|item| match item {
+                            Value::Map(map) => Some(map.clone()),
+                            _ => None,
+                        }));
+                    }
                     other => {
                         let message = format!("a file of variables must be a dictionary, not {}", other.kind());
                         return Err(Diagnostic::error("run::vars-files", message).at(node.span));

@@ -45,6 +45,15 @@ fn plain(value: &Value) -> Value {
     Value::from_json(&value.to_json())
 }
 
+/// What an action says of a result that must not be shown.
+pub(super) const NO_LOG: &str = "_ansible_no_log";
+
+/// Whether a result, or one of a loop's, says so.
+pub(super) fn keeps_secret(result: &Map) -> bool {
+    let items = result.get("results").and_then(Value::as_list).unwrap_or_default();
+    flag(result, NO_LOG) || items.iter().filter_map(Value::as_map).any(|item| flag(item, NO_LOG))
+}
+
 /// What may be seen of a result that `no_log` keeps secret.
 pub(super) fn censored(result: &Map) -> Map {
     const SENTENCE: &str =

@@ -41,6 +41,7 @@ pub fn load(sources: &[String], options: &LoadOptions) -> Result<Inventory, Vec<
     let mut inventory = Inventory::new();
     inventory.options = Arc::new(options.clone());
     inventory.vault = options.vault.clone();
+    inventory.merge_hashes = options.merge_hashes;
     let kinds = kinds(&mut inventory);
     if kinds.is_empty() {
         let message = "No inventory plugins available to generate inventory, make sure you have at least one enabled.";
@@ -143,7 +144,11 @@ impl Reader {
             let beside = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
             let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
             if beside.is_dir() && !self.inventory.beside_sources.iter().any(|d| d.path == beside) {
-                self.inventory.beside_sources.push(VarsDirectory::read(beside, &self.inventory.vault)?);
+                self.inventory.beside_sources.push(VarsDirectory::read(
+                    beside,
+                    &self.inventory.vault,
+                    self.inventory.merge_hashes,
+                )?);
             }
         }
         self.entry(source, 0)

@@ -90,6 +90,8 @@ pub struct Inventory {
     odd_names: bool,
     /// What was added while playing: kept when the sources are read again.
     added: Vec<Added>,
+    /// Whether dictionaries of several sources are put together (`hash_behaviour`).
+    pub merge_hashes: bool,
     /// The passwords for files and values that are encrypted.
     pub vault: Arc<crate::vault::Secrets>,
     kept: Mutex<HashMap<String, Arc<Layers>>>,
@@ -130,6 +132,7 @@ impl Inventory {
             current: None,
             odd_names: self.odd_names,
             added: self.added.clone(),
+            merge_hashes: self.merge_hashes,
             vault: self.vault.clone(),
             kept: Mutex::default(),
         }
@@ -157,6 +160,17 @@ impl Inventory {
     pub fn add_group(&mut self, name: &str) -> &mut Group {
         let name = self.safe_name(name);
         self.groups.entry(name).or_insert_with_key(|name| Group { name: name.clone(), priority: 1, ..Group::default() })
+    }
+
+    /// Puts variables over those that are there.
+    fn put(merge: bool, target: &mut Map, vars: impl IntoIterator<Item = (Key, Value)>) {
+        for (key, value) in vars {
+            let value = match target.get(&key) {
+                Some(before) if merge => crate::vars::merged(before, &value),
+                _ => value,
+            };
+            target.insert(key, value);
+        }
     }
 
     /// Adds a host, when it is not there yet.
@@ -388,6 +402,18 @@ impl Inventory {
         out
     }
 
+    /// Why some variables of a host cannot be decrypted.
+    #[must_use]
+    pub fn locked(&self, host: &str) -> Option<&crate::diagnostic::Diagnostic> {
+        let directories = || self.beside_sources.iter().chain(&self.beside_playbook);
+        if directories().all(VarsDirectory::is_readable) {
+            return None;
+        }
+        let groups = self.groups_of(host);
+        let of_group = groups.iter().find_map(|group| directories().find_map(|d| d.locked(false, &group.name)));
+        of_group.or_else(|| directories().find_map(|d| d.locked(true, host)))
+    }
+
     fn gather_layers(&self, host: &str) -> Layers {
         let mut weakest_first: Layers = Vec::new();
         let mut push = |map: Option<Arc<Map>>| weakest_first.extend(map.filter(|m| !m.is_empty()));
@@ -430,7 +456,7 @@ impl Inventory {
         if self.beside_playbook.iter().any(|d| d.path == directory) {
             return Ok(());
         }
-        self.beside_playbook.push(VarsDirectory::read(directory, &self.vault)?);
+        self.beside_playbook.push(VarsDirectory::read(directory, &self.vault, self.merge_hashes)?);
         self.forget();
         Ok(())
     }

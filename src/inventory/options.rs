@@ -34,6 +34,8 @@ pub enum HostMismatch {
 /// How sources are read.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
+    /// Whether dictionaries of several sources are put together (`hash_behaviour`).
+    pub merge_hashes: bool,
     /// The passwords for files and values that are encrypted.
     pub vault: Arc<crate::vault::Secrets>,
     /// The kinds of sources, in the order in which they are tried.
@@ -81,6 +83,7 @@ impl Default for LoadOptions {
             script_stderr: true,
             playbook_directory: None,
             vault: Arc::default(),
+            merge_hashes: false,
         }
     }
 }

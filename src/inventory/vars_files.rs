@@ -16,16 +16,62 @@ pub struct VarsDirectory {
     pub path: PathBuf,
     groups: HashMap<String, Arc<Map>>,
     hosts: HashMap<String, Arc<Map>>,
+    /// Files that cannot be decrypted: whether of a host, the name, and why. They matter to whoever uses them.
+    locked: Vec<(bool, String, Diagnostic)>,
 }
 
 impl VarsDirectory {
     /// Reads everything below `group_vars` and `host_vars` in a directory.
-    pub fn read(path: &Path, vault: &Arc<Secrets>) -> Result<Self, Diagnostic> {
-        Ok(Self {
-            path: path.to_path_buf(),
-            groups: read_all(&path.join("group_vars"), vault)?,
-            hosts: read_all(&path.join("host_vars"), vault)?,
-        })
+    pub fn read(path: &Path, vault: &Arc<Secrets>, merge: bool) -> Result<Self, Diagnostic> {
+        let mut out = Self { path: path.to_path_buf(), ..Self::default() };
+        out.groups = out.read_all(false, &path.join("group_vars"), vault, merge)?;
+        out.hosts = out.read_all(true, &path.join("host_vars"), vault, merge)?;
+        Ok(out)
+    }
+
+    /// What each name's file, or files in a directory of that name, say.
+    fn read_all(
+        &mut self,
+        host: bool,
+        directory: &Path,
+        vault: &Arc<Secrets>,
+        merge: bool,
+    ) -> Result<HashMap<String, Arc<Map>>, Diagnostic> {
+        // Of `web/`, `web`, `web.yml`, `web.yaml` and `web.json` only the first counts.
+        let mut best: BTreeMap<String, (usize, PathBuf)> = BTreeMap::new();
+        for path in entries(directory)? {
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = if path.is_dir() { &file } else { stem(&file) };
+            let rank = ENDINGS.iter().position(|ending| file.strip_suffix(ending) == Some(name)).unwrap_or(0);
+            match best.get(name) {
+                Some((known, _)) if *known <= rank => {}
+                _ => drop(best.insert(name.to_owned(), (rank, path))),
+            }
+        }
+        let mut out = HashMap::new();
+        for (name, (_, path)) in best {
+            let mut files = Vec::new();
+            collect(&path, &mut files, 0)?;
+            let mut target = Map::new();
+            for file in files {
+                match read_into(&file, &mut target, vault, merge) {
+                    Err(why) if why.code == "vault::decrypt" => self.locked.push((host, name.clone(), why)),
+                    done => done?,
+                }
+            }
+            out.insert(name, Arc::new(target));
+        }
+        Ok(out)
+    }
+
+    /// Whether everything could be decrypted.
+    pub(super) fn is_readable(&self) -> bool {
+        self.locked.is_empty()
+    }
+
+    /// Why variables of this group or host cannot be decrypted.
+    pub(super) fn locked(&self, host: bool, name: &str) -> Option<&Diagnostic> {
+        self.locked.iter().find(|(of_host, own, _)| *of_host == host && own == name).map(|(.., why)| why)
     }
 
     /// A group's variables.
@@ -43,32 +89,6 @@ impl VarsDirectory {
 
 /// Endings of files with variables, the first that is there counts.
 const ENDINGS: &[&str] = &["", ".yml", ".yaml", ".json"];
-
-/// What each name's file, or files in a directory of that name, say.
-fn read_all(directory: &Path, vault: &Arc<Secrets>) -> Result<HashMap<String, Arc<Map>>, Diagnostic> {
-    // Of `web/`, `web`, `web.yml`, `web.yaml` and `web.json` only the first counts.
-    let mut best: BTreeMap<String, (usize, PathBuf)> = BTreeMap::new();
-    for path in entries(directory)? {
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let name = if path.is_dir() { &file } else { stem(&file) };
-        let rank = ENDINGS.iter().position(|ending| file.strip_suffix(ending) == Some(name)).unwrap_or(0);
-        match best.get(name) {
-            Some((known, _)) if *known <= rank => {}
-            _ => drop(best.insert(name.to_owned(), (rank, path))),
-        }
-    }
-    let mut out = HashMap::new();
-    for (name, (_, path)) in best {
-        let mut files = Vec::new();
-        collect(&path, &mut files, 0)?;
-        let mut target = Map::new();
-        for file in files {
-            read_into(&file, &mut target, vault)?;
-        }
-        out.insert(name, Arc::new(target));
-    }
-    Ok(out)
-}
 
 fn stem(file: &str) -> &str {
     ENDINGS[1..].iter().find_map(|e| file.strip_suffix(e)).unwrap_or(file)
@@ -106,11 +126,11 @@ fn collect(path: &Path, out: &mut Vec<PathBuf>, depth: usize) -> Result<(), Diag
 }
 
 /// Adds a file's variables to those read before it.
-fn read_into(path: &Path, target: &mut Map, vault: &Arc<Secrets>) -> Result<(), Diagnostic> {
+fn read_into(path: &Path, target: &mut Map, vault: &Arc<Secrets>, merge: bool) -> Result<(), Diagnostic> {
     let Some(node) = load(path, vault)? else { return Ok(()) };
     match node.to_value() {
         Value::Map(map) => {
-            target.extend(map.iter().map(|(k, v)| (k.clone(), v.clone())));
+            super::Inventory::put(merge, target, map.iter().map(|(k, v)| (k.clone(), v.clone())));
             Ok(())
         }
         other => {

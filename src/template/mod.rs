@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use minijinja::Value as Jinja;
 
+use crate::config::Settings;
 use crate::source::Span;
 use crate::value::{Key, Map, Str, Value};
 use crate::vault::Secrets;
@@ -57,6 +58,10 @@ pub trait Variables: std::fmt::Debug + Send + Sync {
     fn names(&self) -> Vec<Arc<str>>;
     /// Directories in which lookups and templates look for a relative path, nearest first.
     fn search_path(&self) -> Vec<PathBuf>;
+    /// Every setting of the run.
+    fn settings(&self) -> Arc<Settings> {
+        Arc::default()
+    }
     /// The passwords of the run.
     fn vault(&self) -> Arc<Secrets> {
         Arc::default()
@@ -267,6 +272,18 @@ pub fn truthy(value: &Value) -> bool {
     }
 }
 
+/// A value as Python shows it.
+#[must_use]
+pub fn python_repr(value: &Value) -> String {
+    python::text(value)
+}
+
+/// A value as YAML, one entry on a line.
+#[must_use]
+pub fn yaml_text(value: &Value) -> String {
+    filters::yaml::nice(value)
+}
+
 /// What Python calls a value's type.
 #[must_use]
 pub fn python_type(value: &Value) -> &'static str {
@@ -322,6 +339,9 @@ impl Variables for Over {
     }
     fn vault(&self) -> Arc<Secrets> {
         self.under.vault()
+    }
+    fn settings(&self) -> Arc<Settings> {
+        self.under.settings()
     }
 }
 

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
+use super::cache::FactCache;
 use super::hostvars;
 use super::scope::Scope;
+use crate::config::Settings;
 use crate::template::Variable;
 use crate::value::{Map, Value};
 use crate::vault::Secrets;
 
 /// What the run was started with, as far as variables tell it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RunInfo {
     /// `ansible_check_mode`
     pub check: bool,
@@ -30,6 +32,34 @@ pub struct RunInfo {
     pub config_file: Option<PathBuf>,
     /// The passwords for what is encrypted.
     pub vault: Arc<Secrets>,
+    /// Every setting, for the `config` lookup.
+    pub settings: Arc<Settings>,
+    /// Whether dictionaries of several sources are put together (`hash_behaviour`).
+    pub merge_hashes: bool,
+    /// Whether facts are variables of their own too.
+    pub inject_facts: bool,
+    /// Where facts are kept between runs.
+    pub fact_cache: Option<FactCache>,
+}
+
+impl Default for RunInfo {
+    fn default() -> Self {
+        Self {
+            check: false,
+            diff: false,
+            forks: 0,
+            verbosity: 0,
+            limit: None,
+            tags: Vec::new(),
+            skip_tags: Vec::new(),
+            config_file: None,
+            vault: Arc::default(),
+            settings: Arc::default(),
+            merge_hashes: false,
+            inject_facts: true,
+            fact_cache: None,
+        }
+    }
 }
 
 /// The version of the reference whose behaviour this is.

@@ -4,11 +4,13 @@
 //! reference counts for every task and never copied. [`World`] holds what outlives a play: inventory, extra variables, and
 //! each host's facts and registered results.
 
+mod cache;
 mod hostvars;
 mod magic;
 mod scope;
 mod world;
 
+pub use cache::FactCache;
 pub use magic::{ANSIBLE_VERSION, RunInfo};
 pub use scope::{PlayVars, RoleLayer, Scope, TaskVars};
-pub use world::{HostStore, World};
+pub use world::{HostStore, World, merged};

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::magic;
-use super::world::{HostStore, World};
+use super::world::{HostStore, World, merged};
+use crate::config::Settings;
 use crate::template::{Variable, Variables};
 use crate::value::{Key, Map, Value};
 use crate::vault::Secrets;
@@ -136,6 +137,9 @@ impl Scope {
                 layers.push(Arc::new(Map::from_iter(own)));
             }
         }
+        if world.info.merge_hashes {
+            layers = vec![Arc::new(merge_layers(&layers))];
+        }
         Self { world: world.clone(), host: Arc::from(host), play, task, store, layers }
     }
 
@@ -168,6 +172,19 @@ impl Scope {
     }
 }
 
+/// All layers in one, dictionaries put together.
+fn merge_layers(layers: &[Arc<Map>]) -> Map {
+    let mut out = Map::new();
+    for (key, value) in layers.iter().rev().flat_map(|layer| layer.iter()) {
+        let value = match out.get(key) {
+            Some(weak) => merged(weak, value),
+            None => value.clone(),
+        };
+        out.insert(key.clone(), value);
+    }
+    out
+}
+
 impl Variables for Scope {
     fn get(&self, name: &str) -> Option<Variable> {
         if magic::NAMES.contains(&name)
@@ -191,5 +208,9 @@ impl Variables for Scope {
 
     fn vault(&self) -> Arc<Secrets> {
         self.world.info.vault.clone()
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        self.world.info.settings.clone()
     }
 }

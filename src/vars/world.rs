@@ -65,6 +65,14 @@ impl World {
     /// What a host has gathered so far; shared, not copied.
     #[must_use]
     pub fn store(&self, host: &str) -> HostStore {
+        if let Some(store) = self.stores().get(host) {
+            return store.clone();
+        }
+        let Some(facts) = self.info.fact_cache.as_ref().and_then(|cache| cache.load(host)) else {
+            return HostStore::default();
+        };
+        // Kept facts may only bring in what facts always could.
+        self.take_facts(host, &facts);
         self.stores().get(host).cloned().unwrap_or_default()
     }
 
@@ -75,11 +83,33 @@ impl World {
 
     /// Keeps what `include_vars` read.
     pub fn include(&self, host: &str, values: impl IntoIterator<Item = (Key, Value)>) {
-        Arc::make_mut(&mut self.stores().entry(host.to_owned()).or_default().included).extend(values);
+        let mut stores = self.stores();
+        let included = Arc::make_mut(&mut stores.entry(host.to_owned()).or_default().included);
+        for (key, value) in values {
+            let value = match included.get(&key) {
+                Some(before) if self.info.merge_hashes => merged(before, &value),
+                _ => value,
+            };
+            included.insert(key, value);
+        }
     }
 
     /// Keeps facts: each as `ansible_facts.name`, and as a variable of its own under the name it came with.
     pub fn add_facts(&self, host: &str, facts: &Map) {
+        // Those of an earlier run are below the new ones.
+        drop(self.store(host));
+        self.take_facts(host, facts);
+        if let Some(cache) = &self.info.fact_cache {
+            let store = self.store(host);
+            // Kept under the names they came with.
+            let named = |key: &Key| {
+                if store.injected.contains_key(key) { key.clone() } else { Key::from(format!("ansible_{key}")) }
+            };
+            cache.store(host, &store.facts.iter().map(|(key, value)| (named(key), value.clone())).collect());
+        }
+    }
+
+    fn take_facts(&self, host: &str, facts: &Map) {
         let mut stores = self.stores();
         let store = stores.entry(host.to_owned()).or_default();
         let (own, injected) = (Arc::make_mut(&mut store.facts), Arc::make_mut(&mut store.injected));
@@ -88,7 +118,7 @@ impl World {
             let short = name.strip_prefix("ansible_").unwrap_or(&name);
             own.insert(Key::from(short), value.clone());
             // A host must not decide how it is logged in to, or what the controller runs.
-            if !is_connection_variable(&name) {
+            if self.info.inject_facts && !is_connection_variable(&name) {
                 injected.insert(key.clone(), value.clone());
             }
         }
@@ -96,11 +126,29 @@ impl World {
 
     /// Forgets a host's facts.
     pub fn clear_facts(&self, host: &str) {
+        if let Some(cache) = &self.info.fact_cache {
+            cache.remove(host);
+        }
         if let Some(store) = self.stores().get_mut(host) {
             store.facts = Arc::default();
             store.injected = Arc::default();
         }
     }
+}
+
+/// A stronger value over a weaker one, dictionaries put together at every depth.
+#[must_use]
+pub fn merged(weak: &Value, strong: &Value) -> Value {
+    let (Value::Map(weak), Value::Map(strong)) = (weak, strong) else { return strong.clone() };
+    let mut out = weak.as_ref().clone();
+    for (key, value) in strong.iter() {
+        let value = match out.get(key) {
+            Some(before) => merged(before, value),
+            None => value.clone(),
+        };
+        out.insert(key.clone(), value);
+    }
+    Value::map(out)
 }
 
 /// Names that a host may not set by its facts: how it is connected to and what is run with which rights.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use rplay::action::BuiltIn;
 use rplay::diagnostic::Diagnostic;
 use rplay::engine::event::{Event, HostResult, Verdict};
-use rplay::engine::{Engine, Login, Outcome, RunOptions};
+use rplay::engine::{Engine, Gathering, Login, Outcome, RunOptions};
 use rplay::inventory::{self, LoadOptions};
 use rplay::playbook::{Loader, Options, TagFilter};
 use rplay::source;
@@ -135,7 +135,7 @@ pub fn run(root: &Path, words: &[String]) -> Ran {
         tags: args.tags,
         limit: args.limit,
         force_handlers: args.force_handlers,
-        gather_facts: false,
+        gathering: Gathering::Explicit,
         login: Login { become_: args.become_, ..Login::default() },
         become_password: None,
         roles_path: Vec::new(),

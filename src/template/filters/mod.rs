@@ -26,6 +26,7 @@ use super::time;
 
 /// Adds all of them.
 pub(super) fn add_to(env: &mut Environment<'static>) {
+    env.add_filter("forceescape", minijinja::filters::escape);
     for family in [
         basics::FILTERS,
         dicts::FILTERS,

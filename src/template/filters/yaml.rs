@@ -76,6 +76,11 @@ fn to_nice_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     Ok(Jinja::from(Emitter::dump(&value(call)?, settings)))
 }
 
+/// A value in blocks, indented by two.
+pub(in crate::template) fn nice(value: &Value) -> String {
+    Emitter::dump(value, Options { indent: 2, flow: Some(false), ..Options::default() })
+}
+
 /// A value from text that is YAML: data, and without places.
 pub(in crate::template) fn read(text: &str) -> Result<Value, Error> {
     let node = source::load_text("<unicode string>", None, text.to_owned())

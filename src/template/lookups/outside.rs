@@ -1,4 +1,4 @@
-//! Lookups of what is outside: `env`, `pipe`, `lines`; `url` and `config` are refused.
+//! Lookups of what is outside: `env`, `pipe`, `lines`, `config`; `url` is refused.
 
 use std::process::{Command, Stdio};
 
@@ -55,6 +55,38 @@ pub(super) fn url(_: &Lookup<'_>) -> Found {
     ))
 }
 
-pub(super) fn config(_: &Lookup<'_>) -> Found {
-    Err(fail("reading settings from a template is not supported; `rplay config` lists them"))
+/// The value of a setting, or a list of it and who says so.
+pub(super) fn config(lookup: &Lookup<'_>) -> Found {
+    let missing = lookup.text("on_missing").unwrap_or_else(|| "error".to_owned());
+    if !matches!(missing.as_str(), "error" | "warn" | "skip") {
+        let message = format!("Invalid value '{missing}' for `on_missing`. Valid values are: error, warn, skip");
+        return Err(fail(message));
+    }
+    match (lookup.option("plugin_type"), lookup.option("plugin_name")) {
+        (None, None) => {}
+        (Some(_), Some(_)) => return Err(fail("the `config` lookup: settings of plugins are not known here")),
+        _ => return Err(fail("Both plugin_type and plugin_name are required, cannot use one without the other.")),
+    }
+    let settings = lookup.templar.variables().settings();
+    let mut out = Vec::new();
+    for term in &lookup.terms {
+        let Value::Str(name) = term else {
+            let (text, kind) = (python::text(term), crate::template::python_type(term));
+            return Err(fail(format!("Invalid setting identifier {text}: expected a string, got <class '{kind}'>")));
+        };
+        match settings.get(name.as_str()) {
+            Some(setting) if lookup.flag("show_origin", false) => {
+                out.push(Value::list(vec![setting.value.clone(), setting.origin.to_string().into()]));
+            }
+            Some(setting) => out.push(setting.value.clone()),
+            None if missing == "error" => {
+                return Err(fail(format!("No config definition exists for '{}'.", name.as_str())));
+            }
+            None if missing == "warn" => {
+                tracing::warn!("the setting {} does not exist", name.as_str());
+            }
+            None => {}
+        }
+    }
+    Ok(out)
 }
