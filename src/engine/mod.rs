@@ -36,6 +36,7 @@ use crate::playbook::{Loader, Options as LoadOptions, Playbook, TagFilter};
 use crate::vars::World;
 
 pub use host::HostPlay;
+pub use play::role_layers;
 pub use target::{Login, target_of};
 
 /// How a run behaves.
@@ -125,7 +126,11 @@ impl Engine {
         prompter: Prompter,
         program: Option<PathBuf>,
     ) -> Arc<Self> {
-        let load = LoadOptions { roles_path: options.roles_path.clone(), variables: world.extra.as_ref().clone() };
+        let load = LoadOptions {
+            roles_path: options.roles_path.clone(),
+            variables: world.extra.as_ref().clone(),
+            ..LoadOptions::default()
+        };
         let pool = ssh::Pool::new(ssh::Environment::current());
         Arc::new(Self {
             workers: workers::Workers::new(pool, program),

@@ -81,6 +81,9 @@ fn moved(name: &str) -> Option<&'static str> {
     })
 }
 
+/// What a module is called that is not built in, where tasks are only listed.
+const ELSEWHERE: &str = "elsewhere";
+
 impl Loader<'_> {
     /// Finds the one key of a task that names a module, and reads its arguments.
     pub(super) fn action(&mut self, task: &Node, collections: &[String]) -> Option<(Action, bool)> {
@@ -119,6 +122,12 @@ impl Loader<'_> {
                             self.unknown_keyword(other);
                         }
                         self.action_entry(key, value, task, collections)
+                    }
+                    [] if self.options().listing && several.len() > 1 => {
+                        let names: Vec<&str> = several.iter().filter_map(|(key, _)| key.as_str()).collect();
+                        let message = format!("conflicting action statements: {}", names.join(", "));
+                        self.report(Diagnostic::error("playbook::two-actions", message).at(task.span));
+                        None
                     }
                     [] => {
                         for (other, _) in several {
@@ -191,6 +200,10 @@ impl Loader<'_> {
             _ => (key, Some(value), false),
         };
         let (written, mut args, rest) = self.module_and_args(name_node, args_node)?;
+        if self.options().listing && canonical_name(written.as_str(), collections, self.catalog()).is_none() {
+            let action = Action { module: ELSEWHERE, written, span: key.span, args, args_template: None };
+            return Some((action, local));
+        }
         let Some(info) = canonical_name(written.as_str(), collections, self.catalog()) else {
             self.unknown_in_task(&Node { kind: crate::source::NodeKind::Str(written), ..name_node.clone() });
             return None;

@@ -21,6 +21,8 @@ pub struct Options {
     pub roles_path: Vec<PathBuf>,
     /// Variables that imports may use in their file names: those of the command line.
     pub variables: Map,
+    /// Whether plays are only to be listed: then modules need not be known, and nothing is said of what they are given.
+    pub listing: bool,
 }
 
 /// A role that was included while a play runs.
@@ -88,6 +90,9 @@ impl<'a> Loader<'a> {
 
     /// Notes something wrong.
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
+        if self.options.listing && only_matters_to_a_run(diagnostic.code) {
+            return;
+        }
         // One mistake in a role that is used twice is one mistake.
         let same = |d: &Diagnostic| d.span == diagnostic.span && d.message == diagnostic.message;
         if diagnostic.span.is_none() || !self.diagnostics.iter().any(same) {
@@ -283,6 +288,27 @@ impl<'a> Loader<'a> {
             }
         }
     }
+}
+
+/// Whether a diagnostic is about what a run would do with a task, and not about which tasks there are.
+fn only_matters_to_a_run(code: &str) -> bool {
+    matches!(
+        code,
+        "playbook::arguments"
+            | "playbook::condition"
+            | "playbook::handler"
+            | "playbook::lookup"
+            | "playbook::loop"
+            | "playbook::loop-control"
+            | "playbook::meta"
+            | "playbook::missing-handler"
+            | "playbook::register"
+            | "playbook::unsupported"
+            | "playbook::variable-name"
+            | "playbook::vars"
+            | "playbook::vars-prompt"
+            | "template::syntax"
+    )
 }
 
 /// Whether text is a template and nothing else, so that it can come to something other than text.

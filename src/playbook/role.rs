@@ -30,6 +30,8 @@ pub struct Role {
     pub public: bool,
     /// The parameters it is used with.
     pub params: Vec<Arc<Map>>,
+    /// The tags of the place that uses it.
+    pub tags: Vec<Value>,
     /// What tells this use of the role from others: a second one with the same identity does not run again.
     pub identity: String,
     /// How it came into the play.
@@ -219,6 +221,7 @@ impl Loader<'_> {
             argument_spec: if options.validate { self.argument_spec(&path, options, meta.as_deref()) } else { None },
             public: options.public,
             params: outer.params.clone(),
+            tags: outer.tags.clone(),
             identity: options.identity(&path),
             used: options.used,
             path: path.clone(),

@@ -97,7 +97,7 @@ fn extra(text: &str, root: &Path) -> Map {
 pub fn run(root: &Path, words: &[String]) -> Ran {
     let args = Args::parse(words, root);
     let refused = |diagnostics: Vec<Diagnostic>| Ran { trace: "ERROR\n".into(), events: Vec::new(), diagnostics };
-    let load = Options { roles_path: Vec::new(), variables: args.extra.clone() };
+    let load = Options { roles_path: Vec::new(), variables: args.extra.clone(), ..Options::default() };
     let mut loader = Loader::new(&BuiltIn, load, root.to_path_buf());
     let playbook = match loader.playbook(&root.join("site.yml")) {
         Ok(playbook) => playbook,

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::{Args, Ended, Run, prepare, status};
+use super::{Args, Ended, Face, Run, prepare, status};
 use crate::cli::version;
 use crate::config::{Config, lookup};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -27,7 +27,7 @@ pub(super) fn main(args: &Args) -> ExitCode {
     let display = Arc::new(Display::new(settings));
     greet(&display);
     let warn = |diagnostics: &[Diagnostic]| diagnostics.iter().for_each(|d| display.diagnostic(d));
-    match prepare(args, &warn) {
+    match prepare(args, Face::Reference, &warn) {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(run)) => carry_out(run, &display),
         Err(diagnostics) => refused(&display, &diagnostics),
