@@ -85,6 +85,10 @@ pub enum Face {
 /// Runs the playbooks; the status says how it ended: 0, 1 (usage), 2 (a host failed), 4 (a host was unreachable).
 pub fn main(args: &Args, face: Face) -> ExitCode {
     match face {
+        Face::Own if args.step => complain(&[Diagnostic::error(
+            "cli::step",
+            "`--step` is not supported: rplay does not ask before each task",
+        )]),
         Face::Own => match prepare(args, face, &warn) {
             Ok(None) => ExitCode::SUCCESS,
             Ok(Some(run)) => run.carry_out(args),

@@ -57,7 +57,7 @@ impl Engine {
             other => other.to_text(),
         };
         let local = ["localhost", "127.0.0.1", "::1"];
-        if let Some(name) = local.iter().find(|name| **name == pattern.trim())
+        if let Some(name) = local.iter().find(|name| pattern.split(',').any(|part| part.trim() == **name))
             && self.world.inventory().host(name).is_none()
         {
             self.change_inventory(|inventory| inventory.implicit_localhost(name).name.clone());

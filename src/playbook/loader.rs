@@ -56,6 +56,8 @@ pub struct Loader<'a> {
     pub(super) templates: HashSet<(PathBuf, FileOptions)>,
     /// How many blocks with a `rescue` are around what is being loaded.
     pub(super) guarded: usize,
+    /// Variables of the play being loaded that are known before it runs.
+    pub(super) known: Map,
     /// Handlers that roles of the play being loaded bring along.
     pub(super) role_handlers: Vec<Item>,
 }
@@ -77,6 +79,7 @@ impl<'a> Loader<'a> {
             missing: Vec::new(),
             templates: HashSet::new(),
             guarded: 0,
+            known: Map::new(),
         }
     }
 
@@ -278,7 +281,11 @@ impl<'a> Loader<'a> {
         if !text.is_template() {
             return Some(text.as_str().to_owned());
         }
-        let fixed = crate::template::Fixed { map: self.options.variables.clone(), search: Vec::new() };
+        let directory = std::path::absolute(&self.directory).unwrap_or_else(|_| self.directory.clone());
+        let mut map = self.known.clone();
+        map.insert("playbook_dir".into(), directory.display().to_string().into());
+        map.extend(self.options.variables.iter().map(|(k, v)| (k.clone(), v.clone())));
+        let fixed = crate::template::Fixed { map, search: Vec::new() };
         match crate::template::Templar::new(Arc::new(fixed)).string(text) {
             Ok(value) => Some(value.to_text()),
             Err(error) => {

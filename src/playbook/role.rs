@@ -270,13 +270,14 @@ impl Loader<'_> {
             if path.is_dir() {
                 return Some(paths::clean(&path));
             }
-            tried.push(format!("`{}`", paths::clean(place).display()));
+            let place = std::path::absolute(paths::clean(place)).unwrap_or_else(|_| place.clone());
+            tried.push(place.display().to_string());
         }
-        let message = format!("the role '{name}' was not found");
         tried.dedup();
+        let message = format!("the role '{name}' was not found");
         let diagnostic = Diagnostic::error("playbook::missing-role", message)
             .or_at(span)
-            .help(format!("looked in {}", tried.join(", ")));
+            .help(format!("looked in {}", tried.join(":")));
         let near = self.nearest_role(name, &places);
         self.report(match near {
             Some(near) => diagnostic.label(format!("did you mean `{near}`?")),

@@ -43,6 +43,7 @@ pub fn list(
         let tags = plain(&play.context.tags);
         let name = match &play.name {
             Some(_) => name(play, templar)?,
+            None if play.hosts.as_list().is_none() => patterns.join(","),
             None => written_hosts(play),
         };
         let unique: BTreeSet<&String> = tags.iter().collect();
@@ -116,8 +117,8 @@ fn hosts(
     warn: &mut dyn FnMut(Diagnostic),
 ) -> Result<(), Diagnostic> {
     let wrong = |message: String| Diagnostic::error("run::hosts", message);
-    if let [one] = patterns
-        && ["localhost", "127.0.0.1", "::1"].contains(&one.as_str())
+    let local = |name: &&String| ["localhost", "127.0.0.1", "::1"].contains(&name.as_str());
+    if let Some(one) = patterns.iter().find(local)
         && world.inventory().host(one).is_none()
     {
         world.implicit_localhost(one);

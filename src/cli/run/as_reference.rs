@@ -26,6 +26,12 @@ pub(super) fn main(args: &Args) -> ExitCode {
     settings.check = args.run.check;
     let display = Arc::new(Display::new(settings));
     greet(&display);
+    if args.step {
+        return refused(
+            &display,
+            &[Diagnostic::error("cli::step", "`--step` is not supported: rplay does not ask before each task")],
+        );
+    }
     let warn = |diagnostics: &[Diagnostic]| diagnostics.iter().for_each(|d| display.diagnostic(d));
     match prepare(args, Face::Reference, &warn) {
         Ok(None) => ExitCode::SUCCESS,
@@ -46,7 +52,7 @@ fn greet(display: &Display) {
             Some(path) => format!("Using {} as config file", std::path::absolute(path).unwrap_or_default().display()),
             None => "No config file found; using defaults".to_owned(),
         };
-        display.show(&text, "verbose", false);
+        display.remark(1, &text);
     }
     if settings.verbosity > 1 && settings.style == Style::Default {
         for other in ["minimal", "oneline"] {

@@ -49,6 +49,10 @@ impl Report {
             self.display.error(&text, to_stderr);
             return;
         }
+        if result.result.get("reason").is_some() {
+            // What is included could not be read: the result says it all.
+            return;
+        }
         let message = self.reason(result);
         self.display.error(&format!("Task failed: {message}{place}"), to_stderr);
     }
