@@ -47,8 +47,9 @@ impl Display {
 
     /// Text on the screen only. A reader that went away ends the writing, not the run.
     pub fn screen(&self, text: &str, color: &str, to_stderr: bool) {
+        let text = text.strip_suffix('\n').unwrap_or(text);
         let text = if color.is_empty() { text.to_owned() } else { self.settings.paint(text, color) };
-        let text = if text.ends_with('\n') { text } else { text + "\n" };
+        let text = text + "\n";
         if to_stderr {
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
         } else {

@@ -80,15 +80,15 @@ impl Report {
             Event::TaskStarted { task, title, handler, .. } => {
                 state.titles.insert(identity(task), (title.clone(), *handler));
                 state.banner = None;
-                let at_once = self.settings().display_ok_hosts && self.settings().display_skipped_hosts;
-                let is_meta = task.action.module == "ansible.builtin.meta";
-                if at_once && !state.free && !is_meta {
+                if task.action.module != "ansible.builtin.meta" && self.at_once(&state) {
                     self.headline(&mut state, task);
                 }
             }
             Event::Meta { task, what } => {
                 state.banner = None;
-                self.headline(&mut state, task);
+                if self.at_once(&state) {
+                    self.headline(&mut state, task);
+                }
                 self.display.remark(2, &format!("META: {what}"));
             }
             Event::Retry { result, left } => {
@@ -115,6 +115,11 @@ impl Report {
             Event::Finished { stats, .. } => self.finished(stats),
             Event::Item { .. } => {}
         }
+    }
+
+    /// Whether headlines come before results; else they come with the first result that is shown.
+    fn at_once(&self, state: &State) -> bool {
+        self.settings().display_ok_hosts && self.settings().display_skipped_hosts && !state.free
     }
 
     fn playbook(&self, path: &Path, plays: usize) {
