@@ -30,6 +30,8 @@ pub(super) fn of_error(error: &RemoteError) -> Map {
     let mut out = failed(error.to_string());
     if error.is_unreachable() {
         out.shift_remove("failed");
+        let message = format!("Task failed: Failed to connect to the host via ssh: {error}");
+        out.insert("msg".into(), Value::from(message));
         out.insert("unreachable".into(), Value::Bool(true));
     }
     out
