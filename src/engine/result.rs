@@ -116,6 +116,10 @@ pub(super) fn judge(task: &Task, templar: &Templar, result: &mut Map) -> Result<
         })?;
         result.insert("failed_when_result".into(), Value::Bool(verdict));
         result.insert("failed".into(), Value::Bool(verdict));
+        if verdict {
+            // A module that ran well has nothing to say about it.
+            result.entry("msg".into()).or_insert_with(|| Value::from("Task failed: Action failed: Unknown error."));
+        }
     }
     Ok(())
 }

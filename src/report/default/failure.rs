@@ -69,7 +69,7 @@ impl Report {
             // What is kept secret is not said here either.
             _ if result.no_log => format!("{whose} failed."),
             "" => format!("{whose} failed."),
-            said => format!("{whose} failed: {said}"),
+            said => format!("{whose} failed: {}", said.trim_start_matches("Task failed: Action failed: ")),
         }
     }
 }
