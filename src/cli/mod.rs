@@ -138,7 +138,15 @@ fn reference_usage(name: &str, error: &clap::Error) -> ExitCode {
     let missing = error.kind() == clap::error::ErrorKind::MissingRequiredArgument;
     let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ").trim();
     let words: Vec<&str> = message.split_whitespace().collect();
-    let message = if missing { "the following arguments are required: playbook".to_owned() } else { words.join(" ") };
+    let unknown = error.get(clap::error::ContextKind::InvalidArg).map(ToString::to_string);
+    let unknown = unknown.filter(|_| error.kind() == clap::error::ErrorKind::UnknownArgument);
+    let message = if let Some(word) = unknown {
+        format!("unrecognized arguments: {word}")
+    } else if missing {
+        "the following arguments are required: playbook".to_owned()
+    } else {
+        words.join(" ")
+    };
     eprintln!("usage: {name} [-h] [--version] [-v] … playbook [playbook ...]\n{name}: error: {message}");
     ExitCode::from(2)
 }

@@ -17,9 +17,10 @@ use crate::connection::Secret;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::event::Sink;
 use crate::engine::{Engine, Gathering, Login, Outcome, Prompter, RunOptions};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Pattern};
 use crate::playbook::{Loader, Options, Playbook, TagFilter};
 use crate::remote::build_id;
+use crate::report::listing::{self, Listing};
 use crate::report::{self, Terminal};
 use crate::value::Map;
 use crate::vars::{FactCache, RunInfo, World};
@@ -72,6 +73,13 @@ pub struct Args {
     pub(super) late: bool,
 }
 
+impl Args {
+    /// Whether playbooks are only to be listed.
+    fn lists(&self) -> bool {
+        self.hosts.list_hosts || self.list_tasks || self.list_tags
+    }
+}
+
 /// Whose manners the run has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Face {
@@ -84,7 +92,11 @@ pub enum Face {
 /// Runs the playbooks; the status says how it ended: 0, 1 (usage), 2 (a host failed), 4 (a host was unreachable).
 pub fn main(args: &Args, face: Face) -> ExitCode {
     match face {
-        Face::Own => match prepare(args, &warn) {
+        Face::Own if args.step => complain(&[Diagnostic::error(
+            "cli::step",
+            "`--step` is not supported: rplay does not ask before each task",
+        )]),
+        Face::Own => match prepare(args, face, &warn) {
             Ok(None) => ExitCode::SUCCESS,
             Ok(Some(run)) => run.carry_out(args),
             Err(diagnostics) => complain(&diagnostics),
@@ -107,11 +119,12 @@ struct Run {
 }
 
 /// Reads and checks everything; nothing is contacted.
-fn prepare(args: &Args, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec<Diagnostic>> {
+fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec<Diagnostic>> {
     // Needed by the first login; ready by then. What goes wrong shows there.
     std::thread::spawn(|| drop(build_id()));
     let config = Config::load()?;
     warn(&config.warnings);
+    let listing = args.lists() || (args.syntax_check && face == Face::Reference);
     let vault = args.vault.secrets(&config, false, false);
     let vault = Arc::new(vault.map_err(|e| vec![Diagnostic::error("vault::password", e.to_string())])?);
     let extra = vars::extra_vars(&args.variables.extra_vars, &vault)?;
@@ -130,6 +143,7 @@ fn prepare(args: &Args, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec
             variables: extra.clone(),
             late: args.late,
             vault: vault.clone(),
+            listing,
         };
         let mut loader = Loader::new(&BuiltIn, options, directory.to_path_buf());
         match loader.playbook(path) {
@@ -150,15 +164,66 @@ fn prepare(args: &Args, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec
     if errors.iter().any(|d| d.severity == Severity::Error) {
         return Err(errors);
     }
+    let limit = (!args.hosts.limit.is_empty()).then(|| args.hosts.limit.join(","));
+    if let (Face::Reference, false, Some(limit)) = (face, args.syntax_check, &limit) {
+        check_limit(&inventory, limit, warn)?;
+    }
+    let world = World::new(inventory, extra.clone(), RunInfo::default());
+    if listing {
+        playbooks.iter().try_for_each(|playbook| listing::check(playbook, &world))?;
+    }
     if args.syntax_check {
         for path in &args.playbooks {
             println!("\nplaybook: {}", path.display());
         }
         return Ok(None);
     }
+    if args.lists() {
+        return list(args, &playbooks, &world, warn).map(|()| None);
+    }
     let fact_cache = FactCache::from_settings(&config.settings).map_err(|e| vec![e])?;
     let options = options(args, &config)?;
-    Ok(Some(Run { playbooks, inventory, extra, options, config, vault, fact_cache }))
+    Ok(Some(Run { playbooks, inventory: world.inventory().duplicate(), extra, options, config, vault, fact_cache }))
+}
+
+/// A limit that leaves no host is refused, where there are hosts.
+fn check_limit(inventory: &Inventory, limit: &str, warn: &dyn Fn(&[Diagnostic])) -> Result<(), Vec<Diagnostic>> {
+    let wrong = |message: String| vec![Diagnostic::error("run::hosts", message)];
+    if inventory.hosts().next().is_none() {
+        return Ok(());
+    }
+    let pattern = Pattern::parse(limit).map_err(|e| wrong(e.to_string()))?;
+    let (chosen, unmatched) = pattern.select(inventory).map_err(|e| wrong(e.to_string()))?;
+    for part in unmatched {
+        let message = format!("Could not match supplied host pattern, ignoring: {part}");
+        warn(&[Diagnostic::warning("run::hosts", message)]);
+    }
+    if chosen.is_empty() && limit != "localhost" {
+        let message = "Specified inventory, host pattern and/or --limit leaves us with no hosts to target.";
+        return Err(wrong(message.to_owned()));
+    }
+    Ok(())
+}
+
+/// `--list-hosts`, `--list-tasks`, `--list-tags`.
+fn list(
+    args: &Args,
+    playbooks: &[Playbook],
+    world: &Arc<World>,
+    warn: &dyn Fn(&[Diagnostic]),
+) -> Result<(), Vec<Diagnostic>> {
+    let wanted = Listing {
+        hosts: args.hosts.list_hosts,
+        tasks: args.list_tasks,
+        tags: args.list_tags,
+        filter: TagFilter { only: args.tags.clone(), skip: args.skip_tags.clone() },
+        limit: (!args.hosts.limit.is_empty()).then(|| args.hosts.limit.join(",")),
+    };
+    let mut say = |text: &str| print!("{text}");
+    for playbook in playbooks {
+        listing::list(playbook, world, &wanted, &mut say, &mut |d| warn(&[d]))?;
+    }
+    Ok(())
 }
 
 fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> {

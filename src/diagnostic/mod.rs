@@ -81,6 +81,16 @@ impl Diagnostic {
         }
     }
 
+    /// The message in the reference's words: of a role that is missing, with the places that were looked in.
+    #[must_use]
+    pub fn reference_message(&self) -> String {
+        let places = self.help.as_deref().and_then(|help| help.strip_prefix("looked in "));
+        match places.filter(|_| self.code == "playbook::missing-role") {
+            Some(places) => format!("{} in {places}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// The way out, when one was said.
     #[must_use]
     pub fn help_text(&self) -> Option<&str> {

@@ -101,10 +101,19 @@ impl Engine {
 
     /// What could not be read fails its hosts; that is never ignored.
     fn not_included(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], diagnostics: Vec<Diagnostic>, walk: &Walk) {
-        let message = diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();
-        diagnostics.into_iter().for_each(|d| self.emit(Event::Error(d.or_at(Some(run.task.action.span)))));
+        let message = diagnostics.first().map(Diagnostic::reference_message).unwrap_or_default();
+        let action = &run.task.action;
+        let named = ["name", "role", "_raw_params", "file"].iter().find_map(|key| action.args.get(*key));
+        let place = match named {
+            Some(Value::Str(name)) => name.origin(),
+            _ => None,
+        };
+        let place = place.unwrap_or(action.span);
+        diagnostics.into_iter().for_each(|d| self.emit(Event::Error(d.or_at(Some(place)))));
         for host in hosts {
-            let failure = result::failed(message.clone());
+            let mut failure = result::failed("");
+            failure.shift_remove("msg");
+            failure.insert("reason".into(), Value::from(message.as_str()));
             // A rescue may follow; it is counted as failed all the same.
             self.count(&host.name, |stats| stats.failed += 1);
             self.note_failure(run, host, Value::map(failure.clone()));

@@ -32,8 +32,13 @@ impl Engine {
                         _ => format!("not executed for {}", host.name),
                     };
                     let what = format!("{action} conditional evaluated to False, {goes_on}");
-                    self.did(run, what);
-                    self.own_result(run, host, Verdict::Skipped, Map::new());
+                    let short = match action {
+                        "end_host" => what.replace("False", "false"),
+                        _ => action.to_owned(),
+                    };
+                    self.did(run, what.clone());
+                    let fields = [("msg".into(), short.into()), ("skip_reason".into(), what.into())];
+                    self.own_result(run, host, Verdict::Skipped, Map::from_iter(fields));
                 }
                 Err(error) => {
                     self.emit(Event::Error(error.to_diagnostic().or_at(Some(run.task.span))));

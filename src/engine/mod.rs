@@ -36,6 +36,7 @@ use crate::playbook::{Loader, Options as LoadOptions, Playbook, TagFilter};
 use crate::vars::World;
 
 pub use host::HostPlay;
+pub use play::role_layers;
 pub use target::{Login, target_of};
 
 /// When facts are gathered (`gathering`).
@@ -148,6 +149,7 @@ impl Engine {
             variables: world.extra.as_ref().clone(),
             late: options.late,
             vault: world.info.vault.clone(),
+            ..LoadOptions::default()
         };
         let pool = ssh::Pool::new(ssh::Environment::current());
         Arc::new(Self {

@@ -357,6 +357,10 @@ impl<'e> OnHost<'e> {
             Err(error) => return self.action_failed(error),
         };
         let hands = RemoteHands { engine: self.engine, setting };
+        if let Plan::Remote { module, .. } = &plan {
+            let text = format!("<{}> EXEC {module}", self.host.name);
+            self.engine.emit(Event::Remark { verbosity: 3, text });
+        }
         let work = async {
             match plan {
                 Plan::Ready(result) => result,

@@ -296,6 +296,11 @@ impl Engine {
     }
 }
 
+/// A role and those that brought it in, as variables know them.
+pub fn role_layers(role: &Arc<crate::playbook::Role>) -> Vec<RoleLayer> {
+    std::iter::once(role).chain(&role.parents).map(|role| role_layer(role)).collect()
+}
+
 /// A role as variables know it.
 pub(super) fn role_layer(role: &crate::playbook::Role) -> RoleLayer {
     RoleLayer {

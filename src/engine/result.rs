@@ -35,6 +35,8 @@ pub(super) fn of_error(error: &RemoteError) -> Map {
     if error.is_unreachable() {
         out.shift_remove("failed");
         out.shift_remove("exception");
+        let message = format!("Task failed: Failed to connect to the host via ssh: {error}");
+        out.insert("msg".into(), Value::from(message));
         out.insert("unreachable".into(), Value::Bool(true));
     }
     out
@@ -173,7 +175,7 @@ pub(super) fn judge(task: &Task, templar: &Templar, result: &mut Map) -> Result<
 /// Makes a result one of a failure.
 fn fail(result: &mut Map) {
     result.insert("failed".into(), Value::Bool(true));
-    result.entry("msg".into()).or_insert("".into());
+    result.entry("msg".into()).or_insert_with(|| Value::from("Task failed: Action failed: Unknown error."));
     result.entry("exception".into()).or_insert(NO_TRACEBACK.into());
 }
 

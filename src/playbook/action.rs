@@ -130,7 +130,7 @@ fn is_elsewhere(name: &str) -> bool {
 impl Loader<'_> {
     /// Reports a task whose module is not built in: an error where it runs in any case, a warning where it may not.
     pub(super) fn check_available(&mut self, action: &Action, context: &super::Context) {
-        if action.module != UNAVAILABLE {
+        if action.module != UNAVAILABLE || self.options().listing {
             return;
         }
         let message = format!("the module `{}` is not built in", action.written);
@@ -181,6 +181,12 @@ impl Loader<'_> {
                             self.unknown_keyword(other);
                         }
                         self.action_entry(key, value, task, collections)
+                    }
+                    [] if self.options().listing && several.len() > 1 => {
+                        let names: Vec<&str> = several.iter().filter_map(|(key, _)| key.as_str()).collect();
+                        let message = format!("conflicting action statements: {}", names.join(", "));
+                        self.report(Diagnostic::error("playbook::two-actions", message).at(task.span));
+                        None
                     }
                     [] => {
                         for (other, _) in several {
@@ -257,6 +263,7 @@ impl Loader<'_> {
             Some(info) => info,
             None if crate::value::holds_jinja(&written) => ModuleInfo { name: TEMPLATED, free_form: true },
             None if is_elsewhere(&written) => ModuleInfo { name: UNAVAILABLE, free_form: true },
+            None if self.options().listing => ModuleInfo { name: UNAVAILABLE, free_form: true },
             None => {
                 self.unknown_in_task(&Node { kind: crate::source::NodeKind::Str(written), ..name_node.clone() });
                 return None;

@@ -109,7 +109,7 @@ impl Loader<'_> {
     /// Decides about the missing files of the plays just loaded.
     pub(super) fn settle_missing(&mut self, plays: &[std::sync::Arc<Play>]) {
         let missing = std::mem::take(&mut self.missing);
-        if missing.is_empty() {
+        if missing.is_empty() || self.options().listing {
             return;
         }
         let writes_here = plays.iter().any(|play| works_here(play));

@@ -33,6 +33,8 @@ pub struct Options {
     pub late: bool,
     /// The passwords for files and values that are encrypted.
     pub vault: Arc<Secrets>,
+    /// Whether plays are only to be listed: then modules need not be known, and nothing is said of what they are given.
+    pub listing: bool,
 }
 
 /// A role that was included while a play runs.
@@ -108,6 +110,9 @@ impl<'a> Loader<'a> {
 
     /// Notes something wrong.
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
+        if self.options.listing && only_matters_to_a_run(diagnostic.code) {
+            return;
+        }
         if self.options.late && (diagnostic.code == "template::syntax" || LATE.contains(&&*diagnostic.code)) {
             return;
         }
@@ -331,6 +336,27 @@ impl Loader<'_> {
         out.extend(self.options.variables.iter().map(|(k, v)| (k.clone(), v.clone())));
         out
     }
+}
+
+/// Whether a diagnostic is about what a run would do with a task, and not about which tasks there are.
+fn only_matters_to_a_run(code: &str) -> bool {
+    matches!(
+        code,
+        "playbook::arguments"
+            | "playbook::condition"
+            | "playbook::handler"
+            | "playbook::lookup"
+            | "playbook::loop"
+            | "playbook::loop-control"
+            | "playbook::meta"
+            | "playbook::missing-handler"
+            | "playbook::register"
+            | "playbook::unsupported"
+            | "playbook::variable-name"
+            | "playbook::vars"
+            | "playbook::vars-prompt"
+            | "template::syntax"
+    )
 }
 
 /// Whether text is a template and nothing else, so that it can come to something other than text.

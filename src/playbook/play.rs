@@ -127,6 +127,7 @@ impl Loader<'_> {
         let vars = node.get("vars").map(|vars| self.vars(vars)).unwrap_or_default();
         let vars = vars.iter().flat_map(|map| map.iter()).map(|(k, v)| (k.clone(), v.clone())).collect::<Map>();
         self.play_vars.clone_from(&vars);
+        self.know_files(node.get("vars_files"));
         let setting = |name: &str| node.get(name).map(Node::to_value);
         for name in
             ["gather_facts", "gather_subset", "serial", "strategy", "order", "max_fail_percentage", "vars_files"]
@@ -175,6 +176,26 @@ impl Loader<'_> {
         };
         self.check_notified(&play);
         Some(play)
+    }
+
+    /// Takes in what plainly named `vars_files` hold; what cannot be read is said when the play runs.
+    fn know_files(&mut self, node: Option<&Node>) {
+        for entry in node.map(list_of).unwrap_or_default() {
+            let choices = match &entry {
+                Value::List(items) => items.to_vec(),
+                other => vec![other.clone()],
+            };
+            let found = choices.iter().filter_map(Value::as_str).filter(|name| !crate::value::holds_jinja(name));
+            let found = found.map(|name| super::find_file(name, "vars", std::slice::from_ref(&self.directory)));
+            let Some(Ok(Some(file))) =
+                found.flatten().next().map(|path| crate::source::load(&path, &self.options().vault.clone()))
+            else {
+                continue;
+            };
+            if let Value::Map(map) = file.to_value() {
+                self.play_vars.extend(map.iter().map(|(k, v)| (k.clone(), v.clone())));
+            }
+        }
     }
 
     fn section(&mut self, play: &Node, name: &str, context: &Context, handlers: bool) -> Vec<Item> {

@@ -30,6 +30,8 @@ pub struct Role {
     pub public: bool,
     /// The parameters it is used with.
     pub params: Vec<Arc<Map>>,
+    /// The tags of the place that uses it.
+    pub tags: Vec<Value>,
     /// What tells this use of the role from others: a second one with the same identity does not run again.
     pub identity: String,
     /// How it came into the play.
@@ -233,6 +235,7 @@ impl Loader<'_> {
             argument_spec: if options.validate { self.argument_spec(&path, options, meta.as_deref()) } else { None },
             public: options.public,
             params: outer.params.clone(),
+            tags: outer.tags.clone(),
             identity: options.identity(&path),
             used: options.used,
             dependencies: std::sync::OnceLock::new(),
@@ -289,13 +292,14 @@ impl Loader<'_> {
             if path.is_dir() {
                 return Some(paths::clean(&path));
             }
-            tried.push(format!("`{}`", paths::clean(place).display()));
+            let place = std::path::absolute(paths::clean(place)).unwrap_or_else(|_| place.clone());
+            tried.push(place.display().to_string());
         }
-        let message = format!("the role '{name}' was not found");
         tried.dedup();
+        let message = format!("the role '{name}' was not found");
         let diagnostic = Diagnostic::error("playbook::missing-role", message)
             .or_at(span)
-            .help(format!("looked in {}", tried.join(", ")));
+            .help(format!("looked in {}", tried.join(":")));
         let near = self.nearest_role(name, &places);
         self.report(match near {
             Some(near) => diagnostic.label(format!("did you mean `{near}`?")),

@@ -2,6 +2,7 @@
 
 pub mod default;
 mod diff;
+pub mod listing;
 mod terminal;
 
 pub use diff::unified;

@@ -227,7 +227,7 @@ impl Terminal {
             return ": (censored: the task has `no_log`)".to_owned();
         }
         let text = |key: &str| result.result.get(key).map(Value::to_text).filter(|t| !t.trim().is_empty());
-        let said = text("msg").map(|msg| msg.trim_start_matches("Task failed: ").to_owned());
+        let said = text("msg").or_else(|| text("reason")).map(|msg| msg.trim_start_matches("Task failed: ").to_owned());
         let mut out = said.map(|msg| format!(": {}", indent(&msg))).unwrap_or_default();
         if let Some(rc) = text("rc") {
             out.push_str(&format!(" (rc {rc})"));

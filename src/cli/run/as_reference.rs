@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::{Args, Ended, Run, prepare, status};
+use super::{Args, Ended, Face, Run, prepare, status};
 use crate::cli::version;
 use crate::config::{Config, lookup};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -26,8 +26,14 @@ pub(super) fn main(args: &Args) -> ExitCode {
     settings.check = args.run.check;
     let display = Arc::new(Display::new(settings));
     greet(&display);
+    if args.step {
+        return refused(
+            &display,
+            &[Diagnostic::error("cli::step", "`--step` is not supported: rplay does not ask before each task")],
+        );
+    }
     let warn = |diagnostics: &[Diagnostic]| diagnostics.iter().for_each(|d| display.diagnostic(d));
-    match prepare(args, &warn) {
+    match prepare(args, Face::Reference, &warn) {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(run)) => carry_out(run, &display),
         Err(diagnostics) => refused(&display, &diagnostics),
@@ -46,7 +52,7 @@ fn greet(display: &Display) {
             Some(path) => format!("Using {} as config file", std::path::absolute(path).unwrap_or_default().display()),
             None => "No config file found; using defaults".to_owned(),
         };
-        display.show(&text, "verbose", false);
+        display.remark(1, &text);
     }
     if settings.verbosity > 1 && settings.style == Style::Default {
         for other in ["minimal", "oneline"] {

@@ -47,8 +47,9 @@ impl Display {
 
     /// Text on the screen only. A reader that went away ends the writing, not the run.
     pub fn screen(&self, text: &str, color: &str, to_stderr: bool) {
+        let text = text.strip_suffix('\n').unwrap_or(text);
         let text = if color.is_empty() { text.to_owned() } else { self.settings.paint(text, color) };
-        let text = if text.ends_with('\n') { text } else { text + "\n" };
+        let text = text + "\n";
         if to_stderr {
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
         } else {
@@ -69,6 +70,16 @@ impl Display {
             text.trim_start_matches('\n')
         );
         let _ = log.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
+    }
+
+    /// A remark, on the screen and in the log for those who ask for as much.
+    pub fn remark(&self, verbosity: u8, text: &str) {
+        if self.settings.verbosity >= verbosity {
+            self.screen(text, "verbose", false);
+        }
+        if self.settings.log_verbosity.unwrap_or(self.settings.verbosity) >= verbosity {
+            self.log(text, "INFO");
+        }
     }
 
     /// A headline.
@@ -100,10 +111,15 @@ impl Display {
 
     /// Something that will not be there for ever; each text once.
     pub fn deprecated(&self, text: &str) {
+        if !self.settings.deprecation_warnings {
+            return;
+        }
+        let off = "Deprecation warnings can be disabled by setting `deprecation_warnings=False` in ansible.cfg.";
+        self.warning(off);
         let text = format!("[DEPRECATION WARNING]: {text}");
         if self.is_new(&text) {
             self.screen(&text, "deprecate", true);
-            self.log(&text, "WARNING");
+            self.log(&text, "INFO");
         }
     }
 
@@ -111,7 +127,7 @@ impl Display {
     pub fn diagnostic(&self, diagnostic: &Diagnostic) {
         let about_hosts = diagnostic.code == "run::hosts" && diagnostic.severity == Severity::Warning;
         let place = diagnostic.span.filter(|_| !about_hosts).map(origin).unwrap_or_default();
-        let text = format!("{}{place}", diagnostic.message);
+        let text = format!("{}{place}", diagnostic.reference_message());
         match diagnostic.severity {
             Severity::Error => self.error(&text, true),
             // The reference does not look as closely.

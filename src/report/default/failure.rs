@@ -49,6 +49,10 @@ impl Report {
             self.display.error(&text, to_stderr);
             return;
         }
+        if result.result.get("reason").is_some() {
+            // What is included could not be read: the result says it all.
+            return;
+        }
         let message = self.reason(result);
         self.display.error(&format!("Task failed: {message}{place}"), to_stderr);
     }
@@ -65,7 +69,7 @@ impl Report {
             // What is kept secret is not said here either.
             _ if result.no_log => format!("{whose} failed."),
             "" => format!("{whose} failed."),
-            said => format!("{whose} failed: {said}"),
+            said => format!("{whose} failed: {}", said.trim_start_matches("Task failed: Action failed: ")),
         }
     }
 }

@@ -60,11 +60,7 @@ impl Report {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Warning(diagnostic) | Event::Error(diagnostic) => self.display.diagnostic(diagnostic),
-            Event::Remark { verbosity, text } => {
-                if self.settings().verbosity >= *verbosity {
-                    self.display.show(text, "verbose", false);
-                }
-            }
+            Event::Remark { verbosity, text } => self.display.remark(*verbosity, text),
             Event::Item { result, label } if self.is_default() => self.item(&mut state, result, label),
             Event::Result(result) => match self.settings().style {
                 Style::Default => self.result(&mut state, result),
@@ -84,18 +80,16 @@ impl Report {
             Event::TaskStarted { task, title, handler, .. } => {
                 state.titles.insert(identity(task), (title.clone(), *handler));
                 state.banner = None;
-                let at_once = self.settings().display_ok_hosts && self.settings().display_skipped_hosts;
-                let is_meta = task.action.module == "ansible.builtin.meta";
-                if at_once && !state.free && !is_meta {
+                if task.action.module != "ansible.builtin.meta" && self.at_once(&state) {
                     self.headline(&mut state, task);
                 }
             }
             Event::Meta { task, what } => {
                 state.banner = None;
-                self.headline(&mut state, task);
-                if self.settings().verbosity > 1 {
-                    self.display.show(&format!("META: {what}"), "verbose", false);
+                if self.at_once(&state) {
+                    self.headline(&mut state, task);
                 }
+                self.display.remark(2, &format!("META: {what}"));
             }
             Event::Retry { result, left } => {
                 let title = state.titles.get(&identity(&result.task)).map(|(title, _)| title.as_str());
@@ -121,6 +115,11 @@ impl Report {
             Event::Finished { stats, .. } => self.finished(stats),
             Event::Item { .. } => {}
         }
+    }
+
+    /// Whether headlines come before results; else they come with the first result that is shown.
+    fn at_once(&self, state: &State) -> bool {
+        self.settings().display_ok_hosts && self.settings().display_skipped_hosts && !state.free
     }
 
     fn playbook(&self, path: &Path, plays: usize) {
@@ -174,10 +173,28 @@ impl Report {
     }
 
     fn dumped(&self, result: &HostResult, fields: &Map) -> String {
-        dump::dump(self.settings(), fields, says_all(&result.task) && !is_idle(result))
+        // The sum of a loop is no result of the module.
+        let whole = result.task.looped.is_none() || result.result.get("ansible_loop_var").is_some();
+        dump::dump(self.settings(), fields, whole && says_all(&result.task) && !is_idle(result))
+    }
+
+    /// What the reference will not take for ever: conditions that are templates.
+    fn outdated(&self, task: &Task) {
+        let conditions = [&task.context.when, &task.changed_when, &task.failed_when, &task.until];
+        for condition in conditions.into_iter().flatten() {
+            let Value::Str(text) = condition else { continue };
+            if text.is_template() {
+                let place = text.origin().map(origin).unwrap_or_default();
+                self.display.deprecated(&format!(
+                    "Conditionals should not be surrounded by templating delimiters such as {{{{ }}}} or {{% %}}. \
+                     This feature will be removed from ansible-core version 2.23.{place}"
+                ));
+            }
+        }
     }
 
     fn item(&self, state: &mut State, result: &HostResult, label: &Value) {
+        self.outdated(&result.task);
         let settings = self.settings();
         let shown = fields(result);
         let host = host_label(result);
@@ -212,6 +229,7 @@ impl Report {
 
     fn result(&self, state: &mut State, result: &HostResult) {
         let settings = self.settings();
+        self.outdated(&result.task);
         let looped = result.task.looped.is_some() && (result.no_log || result.result.get("results").is_some());
         let shown = fields(result);
         let host = host_label(result);

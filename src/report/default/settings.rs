@@ -56,6 +56,10 @@ pub struct Settings {
     pub pretty: Option<bool>,
     /// A file that gets a copy of everything.
     pub log_path: Option<PathBuf>,
+    /// How much goes to that file, where it is not as much as to the screen.
+    pub log_verbosity: Option<u8>,
+    /// Whether to say what will not be there for ever.
+    pub deprecation_warnings: bool,
     /// The configuration file.
     pub config_file: Option<PathBuf>,
     colors: Vec<(&'static str, String)>,
@@ -125,6 +129,9 @@ impl Settings {
             format,
             pretty: pretty.and_then(|t| Value::from(t.as_str()).to_bool()),
             log_path: text("defaults", "log_path", "ANSIBLE_LOG_PATH").filter(|t| !t.is_empty()).map(Into::into),
+            log_verbosity: text("defaults", "log_verbosity", "ANSIBLE_LOG_VERBOSITY")
+                .and_then(|t| t.trim().parse().ok()),
+            deprecation_warnings: flag("deprecation_warnings", "ANSIBLE_DEPRECATION_WARNINGS", true),
             config_file: file.map(Path::to_path_buf),
             colors: COLORS.iter().map(color_of).collect(),
         })

@@ -1,6 +1,6 @@
 //! The end of a run, and the reports that are one line or paragraph for each result.
 
-use super::{Report, Style, dump, fields};
+use super::{Report, Style, dump, fields, is_idle, says_all};
 use crate::engine::event::{HostResult, Stats, Verdict};
 use crate::value::Value;
 
@@ -42,6 +42,16 @@ impl Report {
         }
     }
 
+    /// A result's JSON without its line breaks: laid out and run together, as the reference does it.
+    fn on_one_line(&self, result: &HostResult) -> String {
+        let whole = result.result.as_map().cloned().unwrap_or_default();
+        let text = dump::dump(self.settings(), &whole, true);
+        if says_all(&result.task) && result.task.looped.is_none() && !is_idle(result) {
+            return text.replace('\n', "");
+        }
+        text.lines().map(str::trim_start).collect()
+    }
+
     /// A result in the reports `minimal` and `oneline`.
     pub(super) fn short(&self, result: &HostResult) {
         let settings = self.settings();
@@ -59,7 +69,7 @@ impl Report {
         );
         let text = |key: &str| shown.get(key).map(Value::to_text).unwrap_or_default();
         let host = &result.host;
-        if self.settings().style == Style::Minimal && result.verdict == Verdict::Failed {
+        if self.settings().style == Style::Minimal && matches!(result.verdict, Verdict::Failed | Verdict::Unreachable) {
             self.failure(result);
         }
         let line = match settings.style {
@@ -75,7 +85,10 @@ impl Report {
                 format!("{host} | {word} => {out}")
             }
             _ if result.verdict == Verdict::Skipped => format!("{host} | SKIPPED"),
-            _ if plain && shown.contains_key("rc") && result.verdict != Verdict::Unreachable => {
+            _ if plain
+                && shown.contains_key("rc")
+                && !matches!(result.verdict, Verdict::Failed | Verdict::Unreachable) =>
+            {
                 let line = |key: &str| text(key).replace('\n', "\\n").replace('\r', "\\r");
                 let stderr =
                     if text("stderr").is_empty() { String::new() } else { format!(" (stderr) {}", line("stderr")) };
@@ -86,7 +99,8 @@ impl Report {
                     line("stdout")
                 )
             }
-            _ => format!("{host} | {word} => {}", dump::dump(settings, &shown, false).replace('\n', "")),
+            _ if result.verdict == Verdict::Unreachable => format!("{host} | {word}: {}", text("msg")),
+            _ => format!("{host} | {word} => {}", self.on_one_line(result)),
         };
         self.display.show(&line, color, false);
     }

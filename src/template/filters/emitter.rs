@@ -306,30 +306,22 @@ impl Emitter {
         self.decrease();
     }
 
-    /// A literal block; spaces at the ends of lines, which it could not hold, are left out.
+    /// A literal block; white space at the ends of lines and of the text, which nobody would see, is left out.
     fn literal(&mut self, text: &str) {
-        let clean: Vec<String> = text.split('\n').map(|line| line.trim_end().replace('\t', &" ".repeat(8))).collect();
-        let text = clean.join("\n");
-        let body = text.trim_end_matches('\n');
-        let breaks = text.len() - body.len();
         self.indicator("|", true, false, false);
         if text.starts_with([' ', '\n']) {
             self.out.push_str(&self.step.to_string());
         }
-        match breaks {
-            0 => self.out.push('-'),
-            1 => {}
-            _ => self.out.push('+'),
-        }
+        self.out.push('-');
         let pad = " ".repeat(usize::try_from(self.indent).unwrap_or(0));
-        for line in body.split('\n') {
+        for line in text.trim_end().split('\n') {
+            let line = line.trim_end().replace('\t', &" ".repeat(8));
             self.out.push('\n');
             if !line.is_empty() {
                 self.out.push_str(&pad);
-                self.out.push_str(line);
+                self.out.push_str(&line);
             }
         }
-        self.out.push_str(&"\n".repeat(breaks.saturating_sub(1)));
         self.column = 1;
         self.whitespace = false;
         self.indention = false;

@@ -1,0 +1,273 @@
+//! `--list-hosts`, `--list-tasks` and `--list-tags`: what is in playbooks, without running them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::diagnostic::Diagnostic;
+use crate::engine::role_layers;
+use crate::inventory::Pattern;
+use crate::playbook::{Block, Item, Play, Playbook, TagFilter, Task};
+use crate::source::Span;
+use crate::template::{Templar, TemplateError};
+use crate::value::{Str, Value};
+use crate::vars::{PlayVars, Scope, TaskVars, World};
+
+/// What is to be listed.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// Hosts of each play.
+    pub hosts: bool,
+    /// Tasks that would run.
+    pub tasks: bool,
+    /// Tags there are.
+    pub tags: bool,
+    /// `--tags` and `--skip-tags`.
+    pub filter: TagFilter,
+    /// `--limit`.
+    pub limit: Option<String>,
+}
+
+/// Lists a playbook, giving what was found to `out` as it comes; hosts that match no pattern are warned of.
+pub fn list(
+    playbook: &Playbook,
+    world: &Arc<World>,
+    wanted: &Listing,
+    out: &mut dyn FnMut(&str),
+    warn: &mut dyn FnMut(Diagnostic),
+) -> Result<(), Diagnostic> {
+    out(&format!("\nplaybook: {}\n", playbook.path.display()));
+    for (at, play) in playbook.plays.iter().enumerate() {
+        let templar = &templar(world, play, TaskVars::default());
+        let patterns = &patterns(play, templar)?;
+        // A play's own tags are shown as they are written.
+        let tags = plain(&play.context.tags);
+        let name = match &play.name {
+            Some(_) => name(play, templar)?,
+            None if play.hosts.as_list().is_none() => patterns.join(","),
+            None => written_hosts(play),
+        };
+        let unique: BTreeSet<&String> = tags.iter().collect();
+        let shown: Vec<&str> = unique.iter().map(|tag| tag.as_str()).collect();
+        out(&format!("\n  play #{} ({}): {name}\tTAGS: [{}]\n", at + 1, patterns.join(","), shown.join(",")));
+        if wanted.hosts {
+            hosts(world, patterns, wanted, out, warn)?;
+        }
+        if wanted.tasks || wanted.tags {
+            tasks(world, play, &tags, wanted, out)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks what has to be known of every play before any is looked at: its hosts and its name.
+pub fn check(playbook: &Playbook, world: &Arc<World>) -> Result<(), Diagnostic> {
+    for play in &playbook.plays {
+        let templar = templar(world, play, TaskVars::default());
+        patterns(play, &templar)?;
+        name(play, &templar)?;
+    }
+    Ok(())
+}
+
+/// The play's own name, evaluated.
+fn name(play: &Play, templar: &Templar) -> Result<String, Diagnostic> {
+    let Some(name) = &play.name else { return Ok(String::new()) };
+    match templar.string(name) {
+        Ok(name) => Ok(name.to_text()),
+        Err(error) => Err(keyword(&error, play, name.origin())),
+    }
+}
+
+/// A keyword of a play that could not be evaluated; what is wrong with `hosts` is told of the name that comes of it.
+fn keyword(error: &TemplateError, play: &Play, place: Option<Span>) -> Diagnostic {
+    let message = format!("Error processing keyword 'name': {}", error.message);
+    Diagnostic::error("playbook::keyword", message).or_at(place).or_at(error.span).or_at(Some(play.span))
+}
+
+fn templar(world: &Arc<World>, play: &Play, task: TaskVars) -> Templar {
+    let vars = PlayVars { directory: play.directory.clone(), vars: play.vars.clone(), ..PlayVars::default() };
+    Templar::new(Arc::new(Scope::new(world, "localhost", Some(Arc::new(vars)), task)))
+}
+
+/// The play's patterns, evaluated.
+fn patterns(play: &Play, templar: &Templar) -> Result<Vec<String>, Diagnostic> {
+    let place = match &play.hosts {
+        Value::Str(text) => text.origin(),
+        _ => None,
+    };
+    let hosts = templar.value(&play.hosts).map_err(|error| keyword(&error, play, place))?;
+    Ok(match &hosts {
+        Value::List(items) => items.iter().map(Value::to_text).collect(),
+        other => vec![other.to_text()],
+    })
+}
+
+fn written_hosts(play: &Play) -> String {
+    match &play.hosts {
+        Value::List(items) => items.iter().map(Value::to_text).collect::<Vec<_>>().join(","),
+        other => other.to_text(),
+    }
+}
+
+fn hosts(
+    world: &Arc<World>,
+    patterns: &[String],
+    wanted: &Listing,
+    out: &mut dyn FnMut(&str),
+    warn: &mut dyn FnMut(Diagnostic),
+) -> Result<(), Diagnostic> {
+    let wrong = |message: String| Diagnostic::error("run::hosts", message);
+    let local = |name: &&String| ["localhost", "127.0.0.1", "::1"].contains(&name.as_str());
+    if let Some(one) = patterns.iter().find(local)
+        && world.inventory().host(one).is_none()
+    {
+        world.implicit_localhost(one);
+    }
+    let inventory = world.inventory();
+    let parse = |text: &str| Pattern::parse(text).map_err(|e| wrong(e.to_string()));
+    let (mut chosen, unmatched) = parse(&patterns.join(","))?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
+    for part in unmatched {
+        warn(Diagnostic::warning("run::hosts", format!("Could not match supplied host pattern, ignoring: {part}")));
+    }
+    if let Some(limit) = &wanted.limit {
+        let (allowed, _) = parse(limit)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
+        chosen.retain(|host| allowed.contains(host));
+    }
+    let quoted: Vec<String> = patterns.iter().map(|pattern| python_quoted(pattern)).collect();
+    out(&format!("    pattern: [{}]\n    hosts ({}):\n", quoted.join(", "), chosen.len()));
+    chosen.iter().for_each(|host| out(&format!("      {host}\n")));
+    Ok(())
+}
+
+/// Text as Python shows it inside a list.
+fn python_quoted(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut out = String::from(quote);
+    for c in text.chars() {
+        if c == '\\' || c == quote {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push(quote);
+    out
+}
+
+/// The tasks of a play, flat: what runs where nothing fails.
+struct Tasks<'l> {
+    world: &'l Arc<World>,
+    play: &'l Play,
+    wanted: &'l Listing,
+    filter: TagFilter,
+    own: &'l [String],
+    text: String,
+    all: BTreeSet<String>,
+}
+
+fn tasks(
+    world: &Arc<World>,
+    play: &Play,
+    own: &[String],
+    wanted: &Listing,
+    out: &mut dyn FnMut(&str),
+) -> Result<(), Diagnostic> {
+    let mut filter = wanted.filter.clone();
+    if wanted.tags && filter.only.is_empty() && filter.skip.is_empty() {
+        // Every tag is wanted, `never` too.
+        filter.only = vec!["all".into(), "never".into()];
+    }
+    let mut found = Tasks { world, play, wanted, filter, text: String::new(), own, all: own.iter().cloned().collect() };
+    for section in [&play.pre_tasks, &play.role_tasks, &play.tasks, &play.post_tasks] {
+        found.items(section)?;
+    }
+    if wanted.tasks {
+        out(&format!("    tasks:\n{}", found.text));
+    }
+    if wanted.tags {
+        out(&format!("      TASK TAGS: [{}]\n", joined(&found.all)));
+    }
+    Ok(())
+}
+
+impl Tasks<'_> {
+    fn items(&mut self, items: &[Item]) -> Result<(), Diagnostic> {
+        for item in items {
+            match item {
+                Item::Task(task) => self.task(task)?,
+                Item::Block(block) => self.block(block)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, block: &Block) -> Result<(), Diagnostic> {
+        if let Some(role) = &block.role
+            && let Some(spec) = &role.argument_spec
+        {
+            let mut title = format!("{} : Validating arguments against arg spec '{}'", role.name, spec.entry);
+            if let Some(description) = spec.spec.get("short_description").and_then(Value::as_str) {
+                title.push_str(&format!(" - {description}"));
+            }
+            // Arguments are checked whatever tags are asked for.
+            let templar = templar(self.world, self.play, TaskVars::default());
+            let mut tags = evaluated(&templar, &role.tags, block.span)?;
+            tags.push("always".to_owned());
+            self.line(title, &tags);
+        }
+        self.items(&block.body)
+    }
+
+    fn task(&mut self, task: &Task) -> Result<(), Diagnostic> {
+        let context = &task.context;
+        let vars = TaskVars {
+            roles: context.role.iter().flat_map(role_layers).collect(),
+            vars: context.vars.clone(),
+            params: context.params.clone(),
+            ..TaskVars::default()
+        };
+        let tags = if context.tags.iter().any(Value::has_templates) {
+            evaluated(&templar(self.world, self.play, vars), &context.tags, task.span)?
+        } else {
+            plain(&context.tags)
+        };
+        let title = match &task.name {
+            Some(name) => task.title_with(Str::as_str(name).to_owned()),
+            None => task.action.written.clone(),
+        };
+        self.line(title, &tags);
+        Ok(())
+    }
+
+    fn line(&mut self, title: String, tags: &[String]) {
+        if !self.filter.allows(tags) {
+            return;
+        }
+        let unique: BTreeSet<String> = tags.iter().chain(self.own).cloned().collect();
+        if self.wanted.tasks {
+            self.text.push_str(&format!("      {title}\tTAGS: [{}]\n", joined(&unique)));
+        }
+        self.all.extend(unique);
+    }
+}
+
+fn joined(tags: &BTreeSet<String>) -> String {
+    tags.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn plain(tags: &[Value]) -> Vec<String> {
+    fn add(value: &Value, out: &mut Vec<String>) {
+        match value {
+            Value::List(items) => items.iter().for_each(|item| add(item, out)),
+            Value::Null | Value::Omit => {}
+            other => out.extend(other.to_text().split(',').map(|tag| tag.trim().to_owned())),
+        }
+    }
+    let mut out = Vec::new();
+    tags.iter().for_each(|tag| add(tag, &mut out));
+    out
+}
+
+fn evaluated(templar: &Templar, tags: &[Value], span: Span) -> Result<Vec<String>, Diagnostic> {
+    let values: Result<Vec<Value>, _> = tags.iter().map(|tag| templar.value(tag)).collect();
+    values.map(|values| plain(&values)).map_err(|error| error.to_diagnostic().or_at(Some(span)))
+}

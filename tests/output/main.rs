@@ -1,0 +1,84 @@
+//! What is printed under the name `ansible-playbook`, held against what the reference printed.
+//!
+//! A case file is a row of parts, each begun by a line `=== name`: `args: …` (as on the command line), `env: NAME=value`,
+//! `status: n`, `expect` (standard output), anything else a file of the project. `tests/output/observe` asks the
+//! reference for status and output.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[derive(Default)]
+struct Case {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    status: i32,
+    expect: String,
+    files: Vec<(String, String)>,
+}
+
+impl Case {
+    fn parse(text: &str) -> Self {
+        let mut case = Self::default();
+        for part in text.split("=== ").skip(1) {
+            let (header, body) = part.split_once('\n').unwrap();
+            let header = header.trim();
+            if let Some(args) = header.strip_prefix("args:") {
+                case.args = shell_words::split(args).unwrap();
+            } else if let Some(pair) = header.strip_prefix("env:") {
+                let (name, value) = pair.trim().split_once('=').unwrap();
+                case.env.push((name.to_owned(), value.to_owned()));
+            } else if let Some(status) = header.strip_prefix("status:") {
+                case.status = status.trim().parse().unwrap();
+            } else if header == "expect" {
+                case.expect = body.to_owned();
+            } else {
+                case.files.push((header.to_owned(), body.to_owned()));
+            }
+        }
+        case
+    }
+
+    fn run(&self, root: &Path) -> (i32, String) {
+        for (name, body) in &self.files {
+            let path = root.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, body).unwrap();
+        }
+        let applet = root.join("ansible-playbook");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rplay"), &applet).unwrap();
+        let ansible = std::env::vars().filter(|(name, _)| name.starts_with("ANSIBLE_") || name == "NO_COLOR");
+        let mut command = Command::new(&applet);
+        for (name, _) in ansible {
+            command.env_remove(name);
+        }
+        let envs = self.env.iter().map(|(name, value)| (name, value));
+        let out = command.args(&self.args).envs(envs).env("HOME", root).current_dir(root).output().unwrap();
+        let text = String::from_utf8(out.stdout).unwrap().replace(&root.display().to_string(), "ROOT");
+        (out.status.code().unwrap(), text)
+    }
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/output/cases")
+}
+
+#[test]
+fn prints_what_the_reference_prints() {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(directory()).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    let mut wrong = Vec::new();
+    for file in files {
+        let case = Case::parse(&std::fs::read_to_string(&file).unwrap());
+        let temp = tempfile::tempdir().unwrap();
+        let (status, text) = case.run(&temp.path().canonicalize().unwrap());
+        if status != case.status || text != case.expect {
+            let diff = similar::TextDiff::from_lines(&case.expect, &text);
+            let diff = diff.unified_diff().context_radius(3).to_string();
+            wrong.push(format!("{}: status {status}, not {}\n{diff}", file.display(), case.status));
+        }
+    }
+    assert!(wrong.is_empty(), "- the reference, + this\n{}", wrong.join("\n"));
+}
