@@ -1,11 +1,14 @@
 //! Tests of what is encrypted: `vault_encrypted`, `vaulted_file`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use minijinja::{Error, Value as Jinja};
 
 use crate::template::call::{Call, Spec, ansible, fail};
 use crate::template::filters::vault::ciphertext;
+use crate::template::{Variable, root_of};
+use crate::value::Value;
 use crate::vault::is_encrypted;
 
 pub(super) const TESTS: &[Spec] = &[
@@ -23,10 +26,30 @@ fn vaulted_file(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     Ok(Jinja::from(is_encrypted(start.get(..read).unwrap_or_default())))
 }
 
-/// What the reference's own tests ask; of its tags, there is one here.
+/// Whether a text is one of a variable's that may be a template: the very same, not one that reads alike.
+fn is_trusted(call: &Call<'_, '_, '_>) -> bool {
+    let (Some(root), Some(text)) = (root_of(call.state), call.arg(0).and_then(Jinja::to_str)) else { return false };
+    let variables = root.variables();
+    variables.names().iter().any(|name| match variables.get(name) {
+        Some(Variable::Value(value)) => holds_trusted(&value, &text),
+        _ => false,
+    })
+}
+
+fn holds_trusted(value: &Value, text: &Arc<str>) -> bool {
+    match value {
+        Value::Str(own) => own.is_trusted() && Arc::ptr_eq(&own.shared(), text),
+        Value::List(items) => items.iter().any(|item| holds_trusted(item, text)),
+        Value::Map(map) => map.values().any(|item| holds_trusted(item, text)),
+        _ => false,
+    }
+}
+
+/// What the reference's own tests ask; of its tags, there are two here.
 fn tagged_with(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     match call.text(1)?.as_str() {
         "VaultedValue" => Ok(Jinja::from(ciphertext(call, 0).is_some())),
+        "TrustedAsTemplate" => Ok(Jinja::from(is_trusted(call))),
         other => Err(fail(format!("the tag '{other}' is not known here"))),
     }
 }
