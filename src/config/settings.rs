@@ -316,7 +316,7 @@ mod tests {
             ("ANSIBLE_RUN_TAGS", "x, y"),
             ("ANSIBLE_DIFF_ALWAYS", "yes"),
             ("ANSIBLE_HOME", "/home"),
-            ("ANSIBLE_STRATEGY", "host_pinned"),
+            ("ANSIBLE_LOG_PATH", "/log"),
             ("ANSIBLE_LIBRARY", "/dev/null"),
         ])
         .unwrap();
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(value("DEFAULT_LOCAL_TMP"), serde_json::json!("/home/tmp"));
         let warnings = settings.warnings();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].message.contains("DEFAULT_STRATEGY (env: ANSIBLE_STRATEGY)"));
+        assert!(warnings[0].message.contains("DEFAULT_LOG_PATH (env: ANSIBLE_LOG_PATH)"));
         let wrong = read(&[("ANSIBLE_TIMEOUT", "lola")]).unwrap_err();
         let start = "Config 'DEFAULT_TIMEOUT' from 'env: ANSIBLE_TIMEOUT' has an invalid value";
         assert!(wrong[0].message.starts_with(start));

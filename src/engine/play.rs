@@ -124,7 +124,11 @@ impl Engine {
             gone: RwLock::new(self.lost().keys().cloned().collect()),
         };
         let setting = |value: &Option<Value>| value.as_ref().map(|v| templar.value(v)).transpose();
-        let strategy = setting(&play.strategy)?.map_or_else(|| "linear".to_owned(), |v| v.to_text());
+        let configured = || {
+            let settings = &self.world.info.settings;
+            settings.get("DEFAULT_STRATEGY").map_or_else(|| "linear".to_owned(), |s| s.value.to_text())
+        };
+        let strategy = setting(&play.strategy)?.map_or_else(configured, |v| v.to_text());
         let strategy = strategy.rsplit('.').next().unwrap_or_default().to_owned();
         if !matches!(strategy.as_str(), "linear" | "free" | "host_pinned") {
             let message =

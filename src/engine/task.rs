@@ -396,7 +396,9 @@ impl Engine {
     }
 
     fn is_fatal(&self, run: &TaskRun, host: &HostPlay) -> bool {
-        let Some(value) = &run.task.context.any_errors_fatal else { return false };
+        let Some(value) = &run.task.context.any_errors_fatal else {
+            return self.world.info.settings.get("ANY_ERRORS_FATAL").and_then(|s| s.value.as_bool()) == Some(true);
+        };
         run.templar(self, host).value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)
     }
 }
