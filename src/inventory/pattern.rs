@@ -161,7 +161,8 @@ impl Part {
 
     fn matches(&self, inventory: &Inventory) -> Result<Vec<String>, PatternError> {
         let hosts = self.all_matches(inventory)?;
-        let Some(subscript) = self.subscript else { return Ok(hosts) };
+        // Of nothing there is no first: the pattern matches nothing, and is warned of as such.
+        let Some(subscript) = self.subscript.filter(|_| !hosts.is_empty()) else { return Ok(hosts) };
         let len = i64::try_from(hosts.len()).unwrap_or(i64::MAX);
         let place = |n: i64| if n < 0 { n + len } else { n };
         let (from, to) = match subscript {
