@@ -12,6 +12,7 @@ use crate::action::BuiltIn;
 use crate::config::Config;
 use crate::connection::Secret;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::engine::event::Sink;
 use crate::engine::{Engine, Login, Outcome, Prompter, RunOptions};
 use crate::inventory::Inventory;
 use crate::playbook::{Loader, Options, Playbook, TagFilter};
@@ -125,46 +126,63 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
 }
 
 fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> {
+    let shared = shared_options(&args.hosts.limit, &args.connect, &args.become_, &args.run, config)?;
+    Ok(RunOptions {
+        tags: TagFilter { only: args.tags.clone(), skip: args.skip_tags.clone() },
+        force_handlers: args.force_handlers || config.force_handlers.value,
+        gather_facts: config.gathering.value != "explicit",
+        start_at_task: args.start_at_task.clone(),
+        ..shared
+    })
+}
+
+/// What all commands that run tasks have in common.
+pub(super) fn shared_options(
+    limit: &[String],
+    connect: &ConnectArgs,
+    become_: &BecomeArgs,
+    run: &RunArgs,
+    config: &Config,
+) -> Result<RunOptions, Vec<Diagnostic>> {
     let words = |name: &str, text: Option<&String>| -> Result<Vec<String>, Vec<Diagnostic>> {
         let Some(text) = text else { return Ok(Vec::new()) };
         shell_words::split(text)
             .map_err(|e| vec![Diagnostic::error("cli::ssh-args", format!("cannot split `{name}` into words: {e}"))])
     };
     let login = Login {
-        connection: args.connect.connection.clone(),
-        user: args.connect.user.clone().or_else(|| config.remote_user.value.clone()),
-        private_key: args.connect.private_key.clone().or_else(|| config.private_key_file.value.clone()),
-        timeout: args.connect.timeout.or(config.timeout.value).map(Duration::from_secs),
-        password: password("SSH password: ", args.connect.ask_pass, args.connect.connection_password_file.as_deref())?,
+        connection: connect.connection.clone(),
+        user: connect.user.clone().or_else(|| config.remote_user.value.clone()),
+        private_key: connect.private_key.clone().or_else(|| config.private_key_file.value.clone()),
+        timeout: connect.timeout.or(config.timeout.value).map(Duration::from_secs),
+        password: password("SSH password: ", connect.ask_pass, connect.connection_password_file.as_deref())?,
         ssh_args: words("ssh_args", config.ssh_args.value.as_ref())?,
         ssh_common_args: words(
             "ssh-common-args",
-            args.connect.ssh_common_args.as_ref().or(config.ssh_common_args.value.as_ref()),
+            connect.ssh_common_args.as_ref().or(config.ssh_common_args.value.as_ref()),
         )?,
         ssh_extra_args: words(
             "ssh-extra-args",
-            args.connect.ssh_extra_args.as_ref().or(config.ssh_extra_args.value.as_ref()),
+            connect.ssh_extra_args.as_ref().or(config.ssh_extra_args.value.as_ref()),
         )?,
         host_key_checking: config.host_key_checking.value,
         port: config.remote_port.value,
-        become_: args.become_.become_ || config.become_.value,
-        become_method: args.become_.become_method.clone().or_else(|| config.become_method.value.clone()),
-        become_user: args.become_.become_user.clone().or_else(|| config.become_user.value.clone()),
+        become_: become_.become_ || config.become_.value,
+        become_method: become_.become_method.clone().or_else(|| config.become_method.value.clone()),
+        become_user: become_.become_user.clone().or_else(|| config.become_user.value.clone()),
     };
-    let ask =
-        args.become_.ask_become_pass || (config.become_ask_pass.value && args.become_.become_password_file.is_none());
+    let ask = become_.ask_become_pass || (config.become_ask_pass.value && become_.become_password_file.is_none());
     Ok(RunOptions {
-        forks: args.run.forks.unwrap_or(config.forks.value),
-        check: args.run.check,
-        diff: args.run.diff || config.diff_always.value,
-        tags: TagFilter { only: args.tags.clone(), skip: args.skip_tags.clone() },
-        limit: (!args.hosts.limit.is_empty()).then(|| args.hosts.limit.join(",")),
-        force_handlers: args.force_handlers || config.force_handlers.value,
-        gather_facts: config.gathering.value != "explicit",
-        become_password: password("BECOME password: ", ask, args.become_.become_password_file.as_deref())?,
+        forks: run.forks.unwrap_or(config.forks.value),
+        check: run.check,
+        diff: run.diff || config.diff_always.value,
+        tags: TagFilter { only: Vec::new(), skip: Vec::new() },
+        limit: (!limit.is_empty()).then(|| limit.join(",")),
+        force_handlers: config.force_handlers.value,
+        gather_facts: false,
+        become_password: password("BECOME password: ", ask, become_.become_password_file.as_deref())?,
         login,
         roles_path: config.roles_path.value.clone(),
-        start_at_task: args.start_at_task.clone(),
+        start_at_task: None,
     })
 }
 
@@ -208,31 +226,35 @@ impl Run {
             config_file: self.config_file,
         };
         let world = World::new(self.inventory, self.extra, info);
-        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(e) => {
-                return complain(&[Diagnostic::error("cli::runtime", format!("cannot start threads: {e}"))]);
-            }
-        };
-        let sink = Arc::new(move |event| report.event(&event));
-        let engine = Engine::new(world, self.options, sink, prompter());
-        let outcome = runtime.block_on(async {
-            tokio::select! {
-                outcome = engine.run(&self.playbooks) => Some(outcome),
-                _ = tokio::signal::ctrl_c() => None,
-            }
-        });
-        // Connections that still wait for their hosts are not worth waiting for.
-        runtime.shutdown_timeout(Duration::from_millis(200));
-        match outcome {
-            Some(Outcome::Ok) => ExitCode::SUCCESS,
-            Some(Outcome::Error) => ExitCode::from(1),
-            Some(Outcome::Failed) => ExitCode::from(2),
-            Some(Outcome::Unreachable) => ExitCode::from(4),
-            None => {
-                eprintln!("interrupted: changes that were under way on hosts are finished there");
-                ExitCode::from(130)
-            }
+        start(world, self.options, Arc::new(move |event| report.event(&event)), &self.playbooks)
+    }
+}
+
+/// Runs playbooks to their end, or until somebody interrupts; the status says how it ended.
+pub(super) fn start(world: Arc<World>, options: RunOptions, sink: Sink, playbooks: &[Playbook]) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            return complain(&[Diagnostic::error("cli::runtime", format!("cannot start threads: {e}"))]);
+        }
+    };
+    let engine = Engine::new(world, options, sink, prompter());
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = engine.run(playbooks) => Some(outcome),
+            _ = tokio::signal::ctrl_c() => None,
+        }
+    });
+    // Connections that still wait for their hosts are not worth waiting for.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    match outcome {
+        Some(Outcome::Ok) => ExitCode::SUCCESS,
+        Some(Outcome::Error) => ExitCode::from(1),
+        Some(Outcome::Failed) => ExitCode::from(2),
+        Some(Outcome::Unreachable) => ExitCode::from(4),
+        None => {
+            eprintln!("interrupted: changes that were under way on hosts are finished there");
+            ExitCode::from(130)
         }
     }
 }

@@ -24,6 +24,13 @@ pub(super) fn load(
     Ok(inventory)
 }
 
+/// Tells how sources were read, to those who want to know.
+pub(super) fn tell(inventory: &Inventory, verbosity: u8) {
+    if verbosity >= 3 {
+        inventory.notes.iter().for_each(|note| eprintln!("{note}"));
+    }
+}
+
 /// Reads the inventory.
 pub(super) fn read(
     given: &[String],

@@ -95,6 +95,10 @@ pub struct Config {
     pub module_args: Setting<String>,
     /// `playbook_dir`, for commands without a playbook.
     pub playbook_dir: Setting<Option<PathBuf>>,
+    /// `bin_ansible_callbacks`: whether ad hoc commands heed `stdout_callback`.
+    pub adhoc_callbacks: Setting<bool>,
+    /// `stdout_callback`, as far as ad hoc commands heed it.
+    pub adhoc_stdout_callback: Setting<String>,
     /// `task_timeout`, in seconds.
     pub task_timeout: Setting<u64>,
 }
@@ -291,6 +295,16 @@ impl Config {
             playbook_dir: read.read(("defaults", "playbook_dir", &["ANSIBLE_PLAYBOOK_DIR"]), None, |t, o| {
                 Some((!t.is_empty()).then(|| path(t, o)))
             }),
+            adhoc_callbacks: read.read(
+                ("defaults", "bin_ansible_callbacks", &["ANSIBLE_LOAD_CALLBACK_PLUGINS"]),
+                false,
+                boolean,
+            ),
+            adhoc_stdout_callback: read.read(
+                ("defaults", "stdout_callback", &["ANSIBLE_STDOUT_CALLBACK"]),
+                "default".to_owned(),
+                |t, _| Some(t.to_owned()),
+            ),
             task_timeout: read.read(("defaults", "task_timeout", &["ANSIBLE_TASK_TIMEOUT"]), 0, |t, _| t.parse().ok()),
             file: file.map(|f| f.path.clone()),
         };

@@ -73,7 +73,7 @@ pub fn read(inventory: &mut Inventory, whole: Span) -> Result<(), Diagnostic> {
                 let Some((name, value)) = line.split_once('=') else {
                     return Err(wrong(format!("Expected key=value, got: {line}"), span));
                 };
-                let value = literal::parse(strip_comment(value.trim()), span);
+                let value = literal::parse(value.trim(), span);
                 inventory.set_group_variable(&group, Key::from(name.trim()), value);
             }
             Section::Children => {
@@ -131,22 +131,6 @@ fn header_of(line: &str, span: Span) -> Result<Option<(String, Section)>, Diagno
         }
     };
     Ok(Some((name.to_owned(), section)))
-}
-
-/// A variable's value without the comment behind it: one begins behind a blank, outside quotes.
-fn strip_comment(text: &str) -> &str {
-    let mut quote = None;
-    let mut before = '\0';
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(q), c) if c == q => quote = None,
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '#') if before == ' ' => return text[..at].trim_end(),
-            _ => {}
-        }
-        before = c;
-    }
-    text
 }
 
 fn host_line(inventory: &mut Inventory, group: &str, line: &str, span: Span) -> Result<(), Diagnostic> {

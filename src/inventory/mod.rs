@@ -385,6 +385,22 @@ impl Inventory {
         out
     }
 
+    /// A group's own variables, from inventory and `group_vars`.
+    #[must_use]
+    pub fn own_group_variables(&self, group: &str) -> Map {
+        let own = self.groups.get(group).map(|group| Arc::new(group.vars.clone()));
+        let files = self.beside_sources.iter().chain(&self.beside_playbook).filter_map(|d| d.group(group));
+        merged(own.into_iter().chain(files))
+    }
+
+    /// A host's own variables, from inventory and `host_vars`.
+    #[must_use]
+    pub fn own_host_variables(&self, host: &str) -> Map {
+        let own = self.hosts.get(host).map(|host| Arc::new(host.vars.clone()));
+        let files = self.beside_sources.iter().chain(&self.beside_playbook).filter_map(|d| d.host(host));
+        merged(own.into_iter().chain(files))
+    }
+
     fn gather_layers(&self, host: &str) -> Layers {
         let mut weakest_first: Layers = Vec::new();
         let mut push = |map: Option<Arc<Map>>| weakest_first.extend(map.filter(|m| !m.is_empty()));
@@ -432,6 +448,15 @@ impl Inventory {
         Ok(())
     }
 
+    /// Takes all hosts and groups out, those that are always there excepted.
+    fn empty(&mut self) {
+        self.hosts.clear();
+        self.groups.clear();
+        self.add_group(ALL);
+        self.add_group(UNGROUPED);
+        self.forget();
+    }
+
     /// Adds every group and host to what has neither parent nor group: `all`, `ungrouped`.
     fn settle(&mut self) {
         let tops: Vec<String> =
@@ -444,4 +469,13 @@ impl Inventory {
             self.warn("inventory::names", format!("Found both group and host with same name: {name}"));
         }
     }
+}
+
+/// Layers in one dictionary, the strongest last.
+fn merged(layers: impl Iterator<Item = Arc<Map>>) -> Map {
+    let mut out = Map::new();
+    for layer in layers {
+        out.extend(layer.iter().map(|(k, v)| (k.clone(), v.clone())));
+    }
+    out
 }

@@ -1,7 +1,9 @@
 //! What people see, made from the stream of events.
 
 mod diff;
+mod minimal;
 mod terminal;
 
 pub use diff::unified;
+pub use minimal::{Minimal, Shape};
 pub use terminal::{Options, Terminal};

@@ -18,6 +18,9 @@ pub(super) mod yaml;
 
 use minijinja::Environment;
 
+pub use json::dumps;
+pub use yaml::dump as dump_yaml;
+
 use super::call::add_filters;
 use super::time;
 
