@@ -121,6 +121,7 @@ fn prepare(args: &Args) -> Result<Option<Run>, Vec<Diagnostic>> {
         }
         return Ok(None);
     }
+    sources::check_limit(&inventory, &args.hosts.limit)?;
     let options = options(args, &config)?;
     Ok(Some(Run { playbooks, inventory, extra, options, config_file: config.file }))
 }

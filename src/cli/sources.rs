@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::warn;
 use crate::config::Config;
 use crate::diagnostic::Diagnostic;
-use crate::inventory::{self, GroupNames, HostMismatch, Inventory, LoadOptions};
+use crate::inventory::{self, GroupNames, HostMismatch, Inventory, LoadOptions, Pattern};
 use crate::value::Map;
 
 /// Where inventory is when nobody says.
@@ -22,6 +22,21 @@ pub(super) fn load(
     let mut inventory = read(given, config, extra, playbook_directory)?;
     warn(&std::mem::take(&mut inventory.warnings));
     Ok(inventory)
+}
+
+/// Whether a `--limit` leaves anything of the inventory; an inventory of nothing may still be run on this machine.
+pub(super) fn check_limit(inventory: &Inventory, limit: &[String]) -> Result<(), Vec<Diagnostic>> {
+    let wrong = |message: String| vec![Diagnostic::error("cli::limit", message)];
+    if limit.is_empty() {
+        return Ok(());
+    }
+    let pattern = Pattern::parse(&limit.join(",")).map_err(|error| wrong(error.to_string()))?;
+    let (chosen, _) = pattern.select(inventory).map_err(|error| wrong(error.to_string()))?;
+    if chosen.is_empty() && pattern.local_names().is_empty() && inventory.hosts().any(|host| !host.implicit) {
+        let message = "Specified inventory, host pattern and/or --limit leaves us with no hosts to target.";
+        return Err(wrong(message.to_owned()));
+    }
+    Ok(())
 }
 
 /// Tells how sources were read, to those who want to know.

@@ -366,10 +366,7 @@ impl<'e> OnHost<'e> {
                 Ok(result) => result,
                 Err(_) => {
                     let seconds = limit.as_secs();
-                    let mut out = result::failed(format!(
-                        "The {} action failed to execute in the expected time frame ({seconds}) and was terminated",
-                        self.task().action.written
-                    ));
+                    let mut out = result::failed(format!("Task failed: Timed out after {seconds} second(s)."));
                     out.insert(
                         "timedout".into(),
                         Value::map(Map::from_iter([("period".into(), Value::Int(seconds as i64))])),
