@@ -149,9 +149,9 @@ impl Listing<'_> {
                 entry.insert("vars".into(), Value::map(vars));
             }
         }
+        seen.groups.insert(&group.name);
         let mut out = Map::new();
         if !entry.is_empty() {
-            seen.groups.insert(&group.name);
             out.insert(group.name.as_str().into(), Value::map(entry));
         }
         Value::map(out)

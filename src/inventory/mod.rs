@@ -64,8 +64,8 @@ pub struct Group {
     pub children: IndexSet<String>,
     /// The groups it is a direct child of.
     pub parents: IndexSet<String>,
-    /// `ansible_group_priority`: which of the groups of one depth counts more.
-    pub priority: i64,
+    /// `ansible_group_priority`: which of the groups of one depth counts more; 1 when nobody says.
+    pub priority: Option<i64>,
 }
 
 /// Hosts and groups from all sources.
@@ -153,7 +153,7 @@ impl Inventory {
     /// Adds a group, when it is not there yet.
     pub fn add_group(&mut self, name: &str) -> &mut Group {
         let name = self.safe_name(name);
-        self.groups.entry(name).or_insert_with_key(|name| Group { name: name.clone(), priority: 1, ..Group::default() })
+        self.groups.entry(name).or_insert_with_key(|name| Group { name: name.clone(), ..Group::default() })
     }
 
     /// Adds a host, when it is not there yet.
@@ -174,13 +174,13 @@ impl Inventory {
         self.forget();
     }
 
-    /// Sets a variable of a group; its priority is not one.
+    /// Sets a variable of a group; its priority is none that hosts see.
     pub fn set_group_variable(&mut self, group: &str, name: Key, value: Value) {
         let group = self.add_group(group);
         if name.as_str() == Some("ansible_group_priority")
             && let Some(priority) = value.as_int().or_else(|| value.to_text().trim().parse().ok())
         {
-            group.priority = priority;
+            group.priority = Some(priority);
         } else {
             group.vars.insert(name, value);
         }
@@ -294,7 +294,8 @@ impl Inventory {
             // Hosts that are in no group yet.
             out.extend(self.hosts.values().filter(|h| h.groups.is_empty()).map(|h| h.name.as_str()));
         }
-        let listed = |name: &&str| self.hosts.get(*name).is_some_and(|h| !h.implicit);
+        // A task may put the implicit localhost into a group; it is not among `all` even then.
+        let listed = |name: &&str| group != ALL || self.hosts.get(*name).is_some_and(|h| !h.implicit);
         out.into_iter().filter(listed).map(ToOwned::to_owned).collect()
     }
 
@@ -338,7 +339,7 @@ impl Inventory {
         }
         let mut groups: Vec<&Group> = names.iter().filter_map(|name| self.groups.get(name)).collect();
         let mut known = HashMap::new();
-        groups.sort_by_cached_key(|g| (self.depth(&g.name, &mut known), g.priority, g.name.clone()));
+        groups.sort_by_cached_key(|g| (self.depth(&g.name, &mut known), g.priority.unwrap_or(1), g.name.clone()));
         groups
     }
 
@@ -390,7 +391,11 @@ impl Inventory {
     pub fn own_group_variables(&self, group: &str) -> Map {
         let own = self.groups.get(group).map(|group| Arc::new(group.vars.clone()));
         let files = self.beside_sources.iter().chain(&self.beside_playbook).filter_map(|d| d.group(group));
-        merged(own.into_iter().chain(files))
+        let mut out = merged(own.into_iter().chain(files));
+        if let Some(priority) = self.groups.get(group).and_then(|group| group.priority) {
+            out.insert("ansible_group_priority".into(), priority.into());
+        }
+        out
     }
 
     /// A host's own variables, from inventory and `host_vars`.
