@@ -286,3 +286,56 @@ fn to_toml(value: &Value, name: &str) -> Result<toml::Value, String> {
         }
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+    use crate::inventory::{LoadOptions, load};
+    use serde_json::json;
+
+    fn inventory() -> (tempfile::TempDir, Inventory) {
+        let text = "all:\n  vars: {g: 1}\n  hosts: {lone: }\n  children:\n    web:\n      hosts: {w: {u: !unsafe '{{ x }}'}}\n      \
+                    children: {sub: {hosts: {s: , w: }, vars: {v: [1]}}, empty: }\n    db: {children: {sub: }}\n";
+        let stage = tempfile::tempdir().unwrap();
+        let path = stage.path().join("hosts.yml");
+        std::fs::write(&path, text).unwrap();
+        let inventory = load(&[path.display().to_string()], &LoadOptions::default()).unwrap();
+        (stage, inventory)
+    }
+
+    #[test]
+    fn a_listing_is_what_a_script_would_print() {
+        let (_stage, inventory) = inventory();
+        let extra = Map::new();
+        let listing = |export, only: Option<Vec<String>>| Listing { export, only, extra: &extra };
+        let json = marked(&listing(false, None).json(&inventory)).to_json();
+        let unsafe_text = json!({"__ansible_unsafe": "{{ x }}"});
+        let hostvars = json!({"lone": {"g": 1}, "s": {"g": 1, "v": [1]}, "w": {"g": 1, "u": unsafe_text, "v": [1]}});
+        assert_eq!(json["_meta"]["hostvars"], hostvars);
+        assert_eq!(json["all"], json!({"children": ["ungrouped", "web", "db"]}));
+        assert_eq!(json["web"], json!({"children": ["sub", "empty"], "hosts": ["w"]}));
+        assert!(json.get("empty").is_none());
+        let json = marked(&listing(true, Some(vec!["s".into()])).json(&inventory)).to_json();
+        assert_eq!(json["_meta"]["hostvars"], json!({}));
+        assert_eq!(json["sub"], json!({"hosts": ["s"], "vars": {"v": [1]}}));
+        assert!(json.get("ungrouped").is_none());
+    }
+
+    #[test]
+    fn groups_are_nested_once_and_drawn_as_often_as_they_occur() {
+        let (_stage, inventory) = inventory();
+        let extra = Map::new();
+        let listing = Listing { export: true, only: None, extra: &extra };
+        let children = &listing.yaml(&inventory).to_json()["all"]["children"];
+        assert_eq!(children["db"], json!({"children": {"sub": {}}}));
+        assert_eq!(children["web"]["children"]["sub"]["hosts"], json!({"s": {}, "w": {"u": "{{ x }}"}}));
+        let want = "@web:\n  |--@sub:\n  |  |--s\n  |  |--w\n  |--@empty:\n  |--w\n";
+        assert_eq!(graph(&inventory, "web", false, &extra).unwrap(), want);
+        let drawn = graph(&inventory, "db", true, &extra).unwrap();
+        assert!(drawn.contains("  |  |--s\n  |  |  |--{g = 1}\n  |  |  |--{v = [1]}\n"), "{drawn}");
+        assert!(graph(&inventory, "w", false, &extra).is_none());
+        let toml = toml_text(&listing.toml(&inventory)).unwrap();
+        assert!(toml.contains("[web.hosts.w]\nu = \"{{ x }}\"\n"), "{toml}");
+    }
+}

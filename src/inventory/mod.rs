@@ -13,6 +13,9 @@ mod options;
 mod pattern;
 mod range;
 mod script;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::disallowed_methods)]
+mod tests;
 mod toml;
 mod vars_files;
 mod words;
