@@ -101,7 +101,7 @@ impl Plan {
             let templar = templar(vars.clone());
             match evaluate(&templar, expression) {
                 Ok(value) => {
-                    inventory.add_host(host).vars.insert(name.clone(), value.clone());
+                    inventory.set_host_variables(host, [(name.clone(), value.clone())]);
                     // What was composed counts for what is composed behind it, unless somebody says otherwise at the start.
                     if !self.extra.contains_key(name) {
                         vars.insert(name.clone(), value);

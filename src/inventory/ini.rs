@@ -162,11 +162,8 @@ fn host_line(inventory: &mut Inventory, group: &str, line: &str, span: Span) -> 
     }
     for name in names {
         inventory.add_member(group, &name);
-        let host = inventory.add_host(&name);
-        if let Some(port) = port {
-            host.vars.insert("ansible_port".into(), port.into());
-        }
-        host.vars.extend(vars.iter().cloned());
+        let port = port.map(|port| ("ansible_port".into(), port.into()));
+        inventory.set_host_variables(&name, port.into_iter().chain(vars.iter().cloned()));
     }
     Ok(())
 }

@@ -177,6 +177,11 @@ impl Inventory {
         self.forget();
     }
 
+    /// Sets variables of a host, which is added when it is not there yet.
+    fn set_host_variables(&mut self, host: &str, vars: impl IntoIterator<Item = (Key, Value)>) {
+        self.add_host(host).vars.extend(vars);
+    }
+
     /// Sets a variable of a group; its priority is none that hosts see.
     pub fn set_group_variable(&mut self, group: &str, name: Key, value: Value) {
         let group = self.add_group(group);
@@ -219,7 +224,7 @@ impl Inventory {
         match &added {
             Added::Host { name, vars, groups } => {
                 self.add_member(UNGROUPED, name);
-                self.add_host(name).vars.extend(vars.clone());
+                self.set_host_variables(name, vars.clone());
                 for group in groups {
                     self.add_member(group, name);
                     let _ = self.add_child(ALL, group);
