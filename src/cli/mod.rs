@@ -1,7 +1,10 @@
 //! The command line: picks the command and turns arguments into calls.
 
+mod adhoc;
 mod arguments;
 mod config;
+mod inventory;
+mod inventory_views;
 mod run;
 mod sources;
 mod vars;
@@ -11,10 +14,11 @@ mod version;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
-use crate::diagnostic::{Diagnostic, render_all};
+use crate::diagnostic::{Diagnostic, Severity, render_all};
 
 /// Runs Ansible playbooks over SSH, with nothing on the managed host but sshd and a shell.
 #[derive(Debug, Parser)]
@@ -32,6 +36,10 @@ enum Command {
     Config(Box<config::Args>),
     /// Encrypt and decrypt files and values with Ansible Vault.
     Vault(Box<vault::Args>),
+    /// Run one module on hosts.
+    Adhoc(Box<adhoc::Args>),
+    /// Show the inventory.
+    Inventory(Box<inventory::Args>),
     /// Serve a controller on standard input and output (rplay starts this on managed hosts itself).
     #[command(hide = true)]
     Worker,
@@ -59,6 +67,37 @@ struct ConfigCli {
 struct Vault {
     #[command(flatten)]
     args: vault::Args,
+}
+
+/// The line of arguments under the name `ansible`.
+#[derive(Debug, Parser)]
+#[command(name = "ansible", version)]
+struct Adhoc {
+    #[command(flatten)]
+    args: adhoc::Args,
+}
+
+/// The line of arguments under the name `ansible-inventory`.
+#[derive(Debug, Parser)]
+#[command(name = "ansible-inventory", version)]
+struct ShowInventory {
+    #[command(flatten)]
+    args: inventory::Args,
+}
+
+/// Whether messages are to look as the reference's do: scripts that call it by its names read them.
+static PLAIN: AtomicBool = AtomicBool::new(false);
+
+/// Runs a command under a name of the reference's.
+fn applet<T: Parser>(run: impl FnOnce(&T) -> ExitCode) -> ExitCode {
+    PLAIN.store(true, Ordering::Relaxed);
+    match T::try_parse() {
+        Ok(cli) => run(&cli),
+        Err(error) => {
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+        }
+    }
 }
 
 /// Runs the command that the program's name and arguments ask for.
@@ -95,9 +134,16 @@ pub fn main() -> ExitCode {
             Err(error) => usage_2(&error),
         };
     }
+    match applet.as_deref() {
+        Some("ansible") => return self::applet(|cli: &Adhoc| adhoc::main(&cli.args)),
+        Some("ansible-inventory") => return self::applet(|cli: &ShowInventory| inventory::main(&cli.args)),
+        _ => {}
+    }
     match Cli::try_parse() {
         Ok(Cli { command: Command::Run(args) }) => run::main(&args, run::Face::Own),
         Ok(Cli { command: Command::Config(args) }) => config::main(&args),
+        Ok(Cli { command: Command::Adhoc(args) }) => adhoc::main(&args),
+        Ok(Cli { command: Command::Inventory(args) }) => inventory::main(&args),
         Ok(Cli { command: Command::Vault(args) }) => vault::main(&args),
         Ok(Cli { command: Command::Worker }) => worker(),
         Err(error) => usage(&error),
@@ -175,7 +221,21 @@ fn color(is_terminal: bool) -> bool {
 
 /// Shows what is worth a look.
 fn warn(diagnostics: &[Diagnostic]) {
+    if PLAIN.load(Ordering::Relaxed) {
+        diagnostics.iter().for_each(|diagnostic| eprintln!("{}", plain(diagnostic)));
+        return;
+    }
     eprint!("{}", render_all(diagnostics, color(std::io::stderr().is_terminal())));
+}
+
+/// A message with its place, as the reference writes them.
+fn plain(diagnostic: &Diagnostic) -> String {
+    let word = match diagnostic.severity {
+        Severity::Error => "ERROR",
+        Severity::Warning => "WARNING",
+    };
+    let place = diagnostic.span.map(|span| format!("\nOrigin: {}\n", span.location())).unwrap_or_default();
+    format!("[{word}]: {}{place}", diagnostic.message)
 }
 
 /// Shows what is wrong and gives the status for it.

@@ -125,8 +125,7 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
     let config = Config::load()?;
     warn(&config.warnings);
     let listing = args.lists() || (args.syntax_check && face == Face::Reference);
-    let vault = args.vault.secrets(&config, false, false);
-    let vault = Arc::new(vault.map_err(|e| vec![Diagnostic::error("vault::password", e.to_string())])?);
+    let vault = args.vault.shared(&config)?;
     let extra = vars::extra_vars(&args.variables.extra_vars, &vault)?;
     let mut errors = Vec::new();
     let mut playbooks = Vec::new();
@@ -189,16 +188,13 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
 /// A limit that leaves no host is refused, where there are hosts.
 fn check_limit(inventory: &Inventory, limit: &str, warn: &dyn Fn(&[Diagnostic])) -> Result<(), Vec<Diagnostic>> {
     let wrong = |message: String| vec![Diagnostic::error("run::hosts", message)];
-    if inventory.hosts().next().is_none() {
-        return Ok(());
-    }
     let pattern = Pattern::parse(limit).map_err(|e| wrong(e.to_string()))?;
     let (chosen, unmatched) = pattern.select(inventory).map_err(|e| wrong(e.to_string()))?;
     for part in unmatched {
         let message = format!("Could not match supplied host pattern, ignoring: {part}");
         warn(&[Diagnostic::warning("run::hosts", message)]);
     }
-    if chosen.is_empty() && limit != "localhost" {
+    if chosen.is_empty() && pattern.local_names().is_empty() && inventory.hosts().any(|host| !host.implicit) {
         let message = "Specified inventory, host pattern and/or --limit leaves us with no hosts to target.";
         return Err(wrong(message.to_owned()));
     }
@@ -227,59 +223,78 @@ fn list(
 }
 
 fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> {
-    let words = |name: &str, text: Option<&String>| -> Result<Vec<String>, Vec<Diagnostic>> {
-        let Some(text) = text else { return Ok(Vec::new()) };
-        shell_words::split(text)
-            .map_err(|e| vec![Diagnostic::error("cli::ssh-args", format!("cannot split `{name}` into words: {e}"))])
-    };
-    let login = Login {
-        connection: args.connect.connection.clone().or_else(|| config.connection.value.clone()),
-        user: args.connect.user.clone().or_else(|| config.remote_user.value.clone()),
-        private_key: args.connect.private_key.clone().or_else(|| config.private_key_file.value.clone()),
-        timeout: args.connect.timeout.or(config.timeout.value).map(Duration::from_secs),
-        password: password(
-            "SSH password: ",
-            args.connect.ask_pass || config.ask_pass.value,
-            args.connect.connection_password_file.as_deref().or(config.connection_password_file.value.as_deref()),
-        )?,
-        ssh_args: words("ssh_args", config.ssh_args.value.as_ref())?,
-        ssh_common_args: words(
-            "ssh-common-args",
-            args.connect.ssh_common_args.as_ref().or(config.ssh_common_args.value.as_ref()),
-        )?,
-        ssh_extra_args: words(
-            "ssh-extra-args",
-            args.connect.ssh_extra_args.as_ref().or(config.ssh_extra_args.value.as_ref()),
-        )?,
-        host_key_checking: config.host_key_checking.value,
-        port: config.remote_port.value,
-        become_: args.become_.become_ || config.become_.value,
-        become_method: args.become_.become_method.clone().or_else(|| config.become_method.value.clone()),
-        become_user: args.become_.become_user.clone().or_else(|| config.become_user.value.clone()),
-    };
-    let become_file = args.become_.become_password_file.as_deref().or(config.become_password_file.value.as_deref());
-    let ask = args.become_.ask_become_pass || (config.become_ask_pass.value && become_file.is_none());
+    let shared = shared_options(&args.hosts.limit, &args.connect, &args.become_, &args.run, config)?;
     Ok(RunOptions {
-        forks: args.run.forks.unwrap_or(config.forks.value),
-        check: args.run.check,
-        diff: args.run.diff || config.diff_always.value,
         tags: TagFilter {
             only: if args.tags.is_empty() { config.tags.value.clone() } else { args.tags.clone() },
             skip: if args.skip_tags.is_empty() { config.skip_tags.value.clone() } else { args.skip_tags.clone() },
         },
-        limit: (!args.hosts.limit.is_empty()).then(|| args.hosts.limit.join(",")),
         force_handlers: args.force_handlers || config.force_handlers.value,
         gathering: match config.gathering.value.as_str() {
             "explicit" => Gathering::Explicit,
             "smart" => Gathering::Smart,
             _ => Gathering::Implicit,
         },
+        late: args.late,
+        start_at_task: args.start_at_task.clone(),
+        ..shared
+    })
+}
+
+/// What all commands that run tasks have in common.
+pub(super) fn shared_options(
+    limit: &[String],
+    connect: &ConnectArgs,
+    become_: &BecomeArgs,
+    run: &RunArgs,
+    config: &Config,
+) -> Result<RunOptions, Vec<Diagnostic>> {
+    let words = |name: &str, text: Option<&String>| -> Result<Vec<String>, Vec<Diagnostic>> {
+        let Some(text) = text else { return Ok(Vec::new()) };
+        shell_words::split(text)
+            .map_err(|e| vec![Diagnostic::error("cli::ssh-args", format!("cannot split `{name}` into words: {e}"))])
+    };
+    let login = Login {
+        connection: connect.connection.clone().or_else(|| config.connection.value.clone()),
+        user: connect.user.clone().or_else(|| config.remote_user.value.clone()),
+        private_key: connect.private_key.clone().or_else(|| config.private_key_file.value.clone()),
+        timeout: connect.timeout.or(config.timeout.value).map(Duration::from_secs),
+        password: password(
+            "SSH password: ",
+            connect.ask_pass || config.ask_pass.value,
+            connect.connection_password_file.as_deref().or(config.connection_password_file.value.as_deref()),
+        )?,
+        ssh_args: words("ssh_args", config.ssh_args.value.as_ref())?,
+        ssh_common_args: words(
+            "ssh-common-args",
+            connect.ssh_common_args.as_ref().or(config.ssh_common_args.value.as_ref()),
+        )?,
+        ssh_extra_args: words(
+            "ssh-extra-args",
+            connect.ssh_extra_args.as_ref().or(config.ssh_extra_args.value.as_ref()),
+        )?,
+        host_key_checking: config.host_key_checking.value,
+        port: config.remote_port.value,
+        become_: become_.become_ || config.become_.value,
+        become_method: become_.become_method.clone().or_else(|| config.become_method.value.clone()),
+        become_user: become_.become_user.clone().or_else(|| config.become_user.value.clone()),
+    };
+    let become_file = become_.become_password_file.as_deref().or(config.become_password_file.value.as_deref());
+    let ask = become_.ask_become_pass || (config.become_ask_pass.value && become_file.is_none());
+    Ok(RunOptions {
+        forks: run.forks.unwrap_or(config.forks.value),
+        check: run.check,
+        diff: run.diff || config.diff_always.value,
+        tags: TagFilter { only: Vec::new(), skip: Vec::new() },
+        limit: (!limit.is_empty()).then(|| limit.join(",")),
+        force_handlers: config.force_handlers.value,
+        gathering: Gathering::Explicit,
         become_password: password("BECOME password: ", ask, become_file)?,
         login,
         collections_path: config.collections_path.value.clone(),
         roles_path: config.roles_path.value.clone(),
-        late: args.late,
-        start_at_task: args.start_at_task.clone(),
+        late: false,
+        start_at_task: None,
     })
 }
 
@@ -312,14 +327,8 @@ impl Run {
             verbosity: args.run.verbose,
             diff: self.options.diff,
         });
-        match self.run(args.run.verbose, Arc::new(move |event| report.event(&event))) {
-            Ended::Outcome(outcome) => status(outcome),
-            Ended::NoThreads(error) => complain(&[error]),
-            Ended::Interrupted => {
-                eprintln!("interrupted: changes that were under way on hosts are finished there");
-                ExitCode::from(130)
-            }
-        }
+        let sink: Sink = Arc::new(move |event| report.event(&event));
+        finish(self.run(args.run.verbose, sink))
     }
 
     /// Runs the playbooks, telling `sink` what happens.
@@ -340,23 +349,44 @@ impl Run {
             vault: self.vault,
         };
         let world = World::new(self.inventory, self.extra, info);
-        let runtime = match tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(e) => {
-                return Ended::NoThreads(Diagnostic::error("cli::runtime", format!("cannot start threads: {e}")));
-            }
-        };
-        let engine = Engine::new(world, self.options, sink, prompter());
-        let outcome = runtime.block_on(async {
-            tokio::select! {
-                outcome = engine.run(&self.playbooks) => Some(outcome),
-                _ = tokio::signal::ctrl_c() => None,
-            }
-        });
-        // Connections that still wait for their hosts are not worth waiting for.
-        runtime.shutdown_timeout(Duration::from_millis(200));
-        outcome.map_or(Ended::Interrupted, Ended::Outcome)
+        drive(world, self.options, sink, &self.playbooks)
     }
+}
+
+/// Runs playbooks to their end, or until somebody interrupts; the status says how it ended.
+pub(super) fn start(world: Arc<World>, options: RunOptions, sink: Sink, playbooks: &[Playbook]) -> ExitCode {
+    finish(drive(world, options, sink, playbooks))
+}
+
+/// The status for an end, with a word where there is no other.
+fn finish(ended: Ended) -> ExitCode {
+    match ended {
+        Ended::Outcome(outcome) => status(outcome),
+        Ended::NoThreads(error) => complain(&[error]),
+        Ended::Interrupted => {
+            eprintln!("interrupted: changes that were under way on hosts are finished there");
+            ExitCode::from(130)
+        }
+    }
+}
+
+fn drive(world: Arc<World>, options: RunOptions, sink: Sink, playbooks: &[Playbook]) -> Ended {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            return Ended::NoThreads(Diagnostic::error("cli::runtime", format!("cannot start threads: {e}")));
+        }
+    };
+    let engine = Engine::new(world, options, sink, prompter());
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = engine.run(playbooks) => Some(outcome),
+            _ = tokio::signal::ctrl_c() => None,
+        }
+    });
+    // Connections that still wait for their hosts are not worth waiting for.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    outcome.map_or(Ended::Interrupted, Ended::Outcome)
 }
 
 /// How a run came to its end.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::warn;
 use crate::config::Config;
 use crate::diagnostic::Diagnostic;
-use crate::inventory::{self, GroupNames, HostMismatch, Inventory, LoadOptions};
+use crate::inventory::{self, GroupNames, HostMismatch, Inventory, LoadOptions, Pattern};
 use crate::value::Map;
 use crate::vault::Secrets;
 
@@ -24,6 +24,13 @@ pub(super) fn load(
     let mut inventory = read(given, config, extra, playbook_directory, vault)?;
     warn(&std::mem::take(&mut inventory.warnings));
     Ok(inventory)
+}
+
+/// Tells how sources were read, to those who want to know.
+pub(super) fn tell(inventory: &Inventory, verbosity: u8) {
+    if verbosity >= 3 {
+        inventory.notes.iter().for_each(|note| eprintln!("{note}"));
+    }
 }
 
 /// Reads the inventory.

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::ArgAction;
 use zeroize::Zeroizing;
@@ -10,6 +11,7 @@ use zeroize::Zeroizing;
 use super::vault_files::{self as files, Failure};
 use crate::config::Config;
 use crate::connection::Secret;
+use crate::diagnostic::Diagnostic;
 use crate::vault::{self, Envelope, Request, Secrets, VaultError};
 
 /// Where passwords for Ansible Vault come from.
@@ -37,6 +39,12 @@ impl VaultArgs {
         let ids = config.vault.identity_list.value.iter().chain(&self.ids).cloned().collect();
         let ask = self.ask || (config.vault.ask.value && self.files.is_empty());
         gather(config, ids, self.files.clone(), ask, create, auto_prompt)
+    }
+
+    /// The passwords that a command reads its files with.
+    pub(super) fn shared(&self, config: &Config) -> Result<Arc<Secrets>, Vec<Diagnostic>> {
+        let secrets = self.secrets(config, false, false);
+        secrets.map(Arc::new).map_err(|e| vec![Diagnostic::error("vault::password", e.to_string())])
     }
 }
 

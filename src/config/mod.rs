@@ -106,6 +106,10 @@ pub struct Config {
     pub module_args: Setting<String>,
     /// `playbook_dir`, for commands without a playbook.
     pub playbook_dir: Setting<Option<PathBuf>>,
+    /// `bin_ansible_callbacks`: whether ad hoc commands heed `stdout_callback`.
+    pub adhoc_callbacks: Setting<bool>,
+    /// `stdout_callback`, as far as ad hoc commands heed it.
+    pub adhoc_stdout_callback: Setting<String>,
     /// `task_timeout`, in seconds.
     pub task_timeout: Setting<u64>,
     /// `become_password_file`.
@@ -350,6 +354,8 @@ impl Config {
             host_pattern_mismatch: read.value("HOST_PATTERN_MISMATCH", word, "warning".to_owned()),
             module_name: read.value("DEFAULT_MODULE_NAME", word, "command".to_owned()),
             module_args: read.value("DEFAULT_MODULE_ARGS", word, String::new()),
+            adhoc_callbacks: read.value("DEFAULT_LOAD_CALLBACK_PLUGINS", Value::as_bool, false),
+            adhoc_stdout_callback: read.value("DEFAULT_STDOUT_CALLBACK", word, "default".to_owned()),
             playbook_dir: read.given("PLAYBOOK_DIR", a_path),
             task_timeout: read.value("TASK_TIMEOUT", number, 0),
             become_password_file: read.given("BECOME_PASSWORD_FILE", a_path),

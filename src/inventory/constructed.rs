@@ -1,32 +1,13 @@
 //! The `constructed` source: variables and groups made of what sources before it said.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::names::forced;
 use super::{Inventory, options::LoadOptions};
 use crate::diagnostic::Diagnostic;
 use crate::source::Node;
-use crate::template::{Templar, TemplateError, Variable, Variables};
+use crate::template::{Fixed, Templar, TemplateError};
 use crate::value::{Key, Map, Str, Value};
-
-/// A dictionary, as templates see it.
-#[derive(Debug)]
-pub(super) struct Sees(pub Map);
-
-impl Variables for Sees {
-    fn get(&self, name: &str) -> Option<Variable> {
-        self.0.get(name).cloned().map(Variable::Value)
-    }
-
-    fn names(&self) -> Vec<Arc<str>> {
-        self.0.keys().filter_map(Key::as_str).map(Arc::from).collect()
-    }
-
-    fn search_path(&self) -> Vec<PathBuf> {
-        vec![PathBuf::from(".")]
-    }
-}
 
 /// What the source's file says.
 struct Plan {
@@ -103,21 +84,24 @@ impl Plan {
         })
     }
 
-    fn templar(&self, inventory: &Inventory, host: &str) -> Templar {
+    fn variables(&self, inventory: &Inventory, host: &str) -> Map {
         let mut vars = inventory.variables(host, self.use_vars_files);
         vars.extend(self.extra.iter().map(|(k, v)| (k.clone(), v.clone())));
-        Templar::new(Arc::new(Sees(vars)))
+        vars
+    }
+
+    fn templar(&self, inventory: &Inventory, host: &str) -> Templar {
+        templar(self.variables(inventory, host))
     }
 
     /// Does everything for one host.
     fn host(&self, inventory: &mut Inventory, host: &str) -> Result<(), String> {
-        let mut vars = inventory.variables(host, self.use_vars_files);
-        vars.extend(self.extra.iter().map(|(k, v)| (k.clone(), v.clone())));
+        let mut vars = self.variables(inventory, host);
         for (name, expression) in &self.compose {
-            let templar = Templar::new(Arc::new(Sees(vars.clone())));
+            let templar = templar(vars.clone());
             match evaluate(&templar, expression) {
                 Ok(value) => {
-                    inventory.add_host(host).vars.insert(name.clone(), value.clone());
+                    inventory.set_host_variables(host, [(name.clone(), value.clone())]);
                     // What was composed counts for what is composed behind it, unless somebody says otherwise at the start.
                     if !self.extra.contains_key(name) {
                         vars.insert(name.clone(), value);
@@ -199,6 +183,11 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// A templar that sees these variables and nothing else.
+pub(super) fn templar(map: Map) -> Templar {
+    Templar::new(Arc::new(Fixed { map, search: Vec::new() }))
 }
 
 fn evaluate(templar: &Templar, expression: &Value) -> Result<Value, TemplateError> {

@@ -1,9 +1,6 @@
 //! The `generator` source: a host for every combination of layers.
 
-use std::sync::Arc;
-
-use super::Inventory;
-use super::constructed::Sees;
+use super::{Inventory, constructed};
 use crate::diagnostic::Diagnostic;
 use crate::source::Node;
 use crate::template::Templar;
@@ -28,7 +25,7 @@ pub(super) fn read(inventory: &mut Inventory, root: &Node) -> Result<(), Diagnos
     };
     let Some(name) = host.get("name") else { return Err(wrong("`hosts` must have a `name`", hosts)) };
     for vars in combinations(layers)? {
-        let templar = Templar::new(Arc::new(Sees(vars)));
+        let templar = constructed::templar(vars);
         let at = |message: String| wrong(message, hosts);
         let name = evaluate(&templar, name).map_err(at)?;
         inventory.add_host(&name);

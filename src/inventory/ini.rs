@@ -73,7 +73,7 @@ pub fn read(inventory: &mut Inventory, whole: Span) -> Result<(), Diagnostic> {
                 let Some((name, value)) = line.split_once('=') else {
                     return Err(wrong(format!("Expected key=value, got: {line}"), span));
                 };
-                let value = literal::parse(strip_comment(value.trim()), span);
+                let value = literal::parse(value.trim(), span);
                 inventory.set_group_variable(&group, Key::from(name.trim()), value);
             }
             Section::Children => {
@@ -133,22 +133,6 @@ fn header_of(line: &str, span: Span) -> Result<Option<(String, Section)>, Diagno
     Ok(Some((name.to_owned(), section)))
 }
 
-/// A variable's value without the comment behind it: one begins behind a blank, outside quotes.
-fn strip_comment(text: &str) -> &str {
-    let mut quote = None;
-    let mut before = '\0';
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(q), c) if c == q => quote = None,
-            (None, '"' | '\'') => quote = Some(c),
-            (None, '#') if before == ' ' => return text[..at].trim_end(),
-            _ => {}
-        }
-        before = c;
-    }
-    text
-}
-
 fn host_line(inventory: &mut Inventory, group: &str, line: &str, span: Span) -> Result<(), Diagnostic> {
     let Some(words) = words::split(line) else {
         return Err(wrong(format!("Error parsing host definition '{line}': No closing quotation"), span));
@@ -178,11 +162,8 @@ fn host_line(inventory: &mut Inventory, group: &str, line: &str, span: Span) -> 
     }
     for name in names {
         inventory.add_member(group, &name);
-        let host = inventory.add_host(&name);
-        if let Some(port) = port {
-            host.vars.insert("ansible_port".into(), port.into());
-        }
-        host.vars.extend(vars.iter().cloned());
+        let port = port.map(|port| ("ansible_port".into(), port.into()));
+        inventory.set_host_variables(&name, port.into_iter().chain(vars.iter().cloned()));
     }
     Ok(())
 }

@@ -59,8 +59,11 @@ pub fn load(sources: &[String], options: &LoadOptions) -> Result<Inventory, Vec<
     }
     let mut inventory = reader.inventory;
     inventory.current = None;
-    inventory.settle();
-    if !parsed {
+    if parsed {
+        inventory.settle();
+    } else {
+        // What a source said before it went wrong is nothing to run on.
+        inventory.empty();
         if options.unparsed_is_failed {
             let message = "No inventory was parsed, please check your configuration and options.";
             let mut errors = inventory.warnings;

@@ -13,6 +13,9 @@ mod options;
 mod pattern;
 mod range;
 mod script;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::disallowed_methods)]
+mod tests;
 mod toml;
 mod vars_files;
 mod words;
@@ -64,8 +67,8 @@ pub struct Group {
     pub children: IndexSet<String>,
     /// The groups it is a direct child of.
     pub parents: IndexSet<String>,
-    /// `ansible_group_priority`: which of the groups of one depth counts more.
-    pub priority: i64,
+    /// `ansible_group_priority`: which of the groups of one depth counts more; 1 when nobody says.
+    pub priority: Option<i64>,
 }
 
 /// Hosts and groups from all sources.
@@ -159,7 +162,7 @@ impl Inventory {
     /// Adds a group, when it is not there yet.
     pub fn add_group(&mut self, name: &str) -> &mut Group {
         let name = self.safe_name(name);
-        self.groups.entry(name).or_insert_with_key(|name| Group { name: name.clone(), priority: 1, ..Group::default() })
+        self.groups.entry(name).or_insert_with_key(|name| Group { name: name.clone(), ..Group::default() })
     }
 
     /// Puts variables over those that are there.
@@ -191,15 +194,22 @@ impl Inventory {
         self.forget();
     }
 
-    /// Sets a variable of a group; its priority is not one.
+    /// Sets variables of a host, which is added when it is not there yet.
+    fn set_host_variables(&mut self, host: &str, vars: impl IntoIterator<Item = (Key, Value)>) {
+        let merge = self.merge_hashes;
+        Self::put(merge, &mut self.add_host(host).vars, vars);
+    }
+
+    /// Sets a variable of a group; its priority is none that hosts see.
     pub fn set_group_variable(&mut self, group: &str, name: Key, value: Value) {
+        let merge = self.merge_hashes;
         let group = self.add_group(group);
         if name.as_str() == Some("ansible_group_priority")
             && let Some(priority) = value.as_int().or_else(|| value.to_text().trim().parse().ok())
         {
-            group.priority = priority;
+            group.priority = Some(priority);
         } else {
-            group.vars.insert(name, value);
+            Self::put(merge, &mut group.vars, [(name, value)]);
         }
         self.forget();
     }
@@ -233,7 +243,7 @@ impl Inventory {
         match &added {
             Added::Host { name, vars, groups } => {
                 self.add_member(UNGROUPED, name);
-                self.add_host(name).vars.extend(vars.clone());
+                self.set_host_variables(name, vars.clone());
                 for group in groups {
                     self.add_member(group, name);
                     let _ = self.add_child(ALL, group);
@@ -311,7 +321,8 @@ impl Inventory {
             // Hosts that are in no group yet.
             out.extend(self.hosts.values().filter(|h| h.groups.is_empty()).map(|h| h.name.as_str()));
         }
-        let listed = |name: &&str| self.hosts.get(*name).is_some_and(|h| !h.implicit);
+        // A task may put the implicit localhost into a group; it is not among `all` even then.
+        let listed = |name: &&str| group != ALL || self.hosts.get(*name).is_some_and(|h| !h.implicit);
         out.into_iter().filter(listed).map(ToOwned::to_owned).collect()
     }
 
@@ -355,7 +366,7 @@ impl Inventory {
         }
         let mut groups: Vec<&Group> = names.iter().filter_map(|name| self.groups.get(name)).collect();
         let mut known = HashMap::new();
-        groups.sort_by_cached_key(|g| (self.depth(&g.name, &mut known), g.priority, g.name.clone()));
+        groups.sort_by_cached_key(|g| (self.depth(&g.name, &mut known), g.priority.unwrap_or(1), g.name.clone()));
         groups
     }
 
@@ -414,6 +425,26 @@ impl Inventory {
         of_group.or_else(|| directories().find_map(|d| d.locked(true, host)))
     }
 
+    /// A group's own variables, from inventory and `group_vars`.
+    #[must_use]
+    pub fn own_group_variables(&self, group: &str) -> Map {
+        let own = self.groups.get(group).map(|group| Arc::new(group.vars.clone()));
+        let files = self.beside_sources.iter().chain(&self.beside_playbook).filter_map(|d| d.group(group));
+        let mut out = merged(own.into_iter().chain(files));
+        if let Some(priority) = self.groups.get(group).and_then(|group| group.priority) {
+            out.insert("ansible_group_priority".into(), priority.into());
+        }
+        out
+    }
+
+    /// A host's own variables, from inventory and `host_vars`.
+    #[must_use]
+    pub fn own_host_variables(&self, host: &str) -> Map {
+        let own = self.hosts.get(host).map(|host| Arc::new(host.vars.clone()));
+        let files = self.beside_sources.iter().chain(&self.beside_playbook).filter_map(|d| d.host(host));
+        merged(own.into_iter().chain(files))
+    }
+
     fn gather_layers(&self, host: &str) -> Layers {
         let mut weakest_first: Layers = Vec::new();
         let mut push = |map: Option<Arc<Map>>| weakest_first.extend(map.filter(|m| !m.is_empty()));
@@ -461,6 +492,15 @@ impl Inventory {
         Ok(())
     }
 
+    /// Takes all hosts and groups out, those that are always there excepted.
+    fn empty(&mut self) {
+        self.hosts.clear();
+        self.groups.clear();
+        self.add_group(ALL);
+        self.add_group(UNGROUPED);
+        self.forget();
+    }
+
     /// Adds every group and host to what has neither parent nor group: `all`, `ungrouped`.
     fn settle(&mut self) {
         let tops: Vec<String> =
@@ -473,4 +513,13 @@ impl Inventory {
             self.warn("inventory::names", format!("Found both group and host with same name: {name}"));
         }
     }
+}
+
+/// Layers in one dictionary, the strongest last.
+fn merged(layers: impl Iterator<Item = Arc<Map>>) -> Map {
+    let mut out = Map::new();
+    for layer in layers {
+        out.extend(layer.iter().map(|(k, v)| (k.clone(), v.clone())));
+    }
+    out
 }

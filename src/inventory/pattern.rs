@@ -3,7 +3,7 @@
 use globset::GlobBuilder;
 use indexmap::IndexSet;
 
-use super::Inventory;
+use super::{Inventory, host_list};
 
 /// What this machine is called.
 pub const LOCAL: &[&str] = &["localhost", "127.0.0.1", "::1"];
@@ -37,15 +37,6 @@ enum Sign {
 enum Subscript {
     At(i64),
     Range(i64, Option<i64>),
-}
-
-impl Subscript {
-    fn text(self) -> String {
-        match self {
-            Self::At(n) => n.to_string(),
-            Self::Range(from, to) => format!("{from}:{}", to.map(|n| n.to_string()).unwrap_or_default()),
-        }
-    }
 }
 
 impl Pattern {
@@ -97,7 +88,7 @@ impl Pattern {
                 let matching: IndexSet<String> = part.matches(inventory)?.into_iter().collect();
                 if matching.is_empty()
                     && !matches!(part.text.as_str(), "all" | "*")
-                    && inventory.group(&part.text).is_none_or(|_| part.subscript.is_none())
+                    && inventory.group(&part.text).is_none()
                 {
                     unmatched.push(part.text.clone());
                 }
@@ -117,7 +108,7 @@ fn split(text: &str) -> Vec<String> {
     let text = text.trim();
     let pieces: Vec<String> = if text.contains(',') {
         text.split(',').map(|p| p.trim().to_owned()).collect()
-    } else if text.matches(':').count() > 1 && text.parse::<std::net::Ipv6Addr>().is_ok() {
+    } else if text.parse::<std::net::Ipv6Addr>().is_ok() || host_list::split_port(text).1.is_some() {
         vec![text.to_owned()]
     } else {
         split_colons(text)
@@ -169,10 +160,6 @@ impl Part {
             Subscript::At(n) => (place(n), place(n)),
             Subscript::Range(a, b) => (place(a), b.map_or(len - 1, place)),
         };
-        if matches!(subscript, Subscript::At(n) if place(n) < 0 || place(n) >= len) {
-            let message = format!("No hosts matched the subscripted pattern '{}[{}]'", self.text, subscript.text());
-            return Err(PatternError(message));
-        }
         let within = |i: &usize| i64::try_from(*i).is_ok_and(|i| i >= from && i <= to);
         Ok(hosts.into_iter().enumerate().filter(|(i, _)| within(i)).map(|(_, host)| host).collect())
     }
@@ -263,6 +250,14 @@ mod tests {
             ("web[1:]", "web2 web3"),
             ("web[0:1]", "web1 web2"),
             ("nobody", ""),
+            ("web[9]", ""),
+            ("web[-9]", ""),
+            ("web1:22", ""),
+            ("all[2]", "web2"),
+            ("web1,,web2", "web1 web2"),
+            (",,", "solo web1 web2 web3 db1"),
+            ("prod:!web:db1", "db1"),
+            ("~web:db1", "web1 web2 web3 db1"),
         ];
         for (text, want) in cases {
             assert_eq!(select(text), want, "{text}");

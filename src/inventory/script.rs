@@ -33,6 +33,9 @@ pub(super) fn read(inventory: &mut Inventory, path: &Path, origin: Span) -> Resu
             return Err(wrong(format!("{NOT_JSON} Value contains '_meta' which is '{kind}' instead of 'dict'")));
         }
     };
+    if groups.contains_key("__ansible_vault") {
+        return Err(wrong("Inventory script result could not be parsed as JSON: it is an encrypted string"));
+    }
     profile(meta.and_then(|meta| meta.get("profile")))?;
     for (name, body) in groups.iter().filter(|(name, _)| *name != "_meta") {
         group(inventory, name, body, origin)?;
@@ -149,18 +152,14 @@ fn group(inventory: &mut Inventory, name: &str, body: &Json, origin: Span) -> Re
             &rewritten
         }
         Json::Object(map) if !["hosts", "vars", "children"].iter().any(|key| map.contains_key(*key)) => {
-            if map.is_empty() {
-                map
-            } else {
-                let message = format!(
-                    "Treating malformed group '{name}' as the sole host of that group. Variables provided in this manner cannot be templated."
-                );
-                inventory.warn("inventory::script", message);
-                let hosts = Json::Array(vec![Json::String(name.clone())]);
-                let vars = Json::Object(map.clone());
-                rewritten = [("hosts".to_owned(), hosts), ("vars".to_owned(), vars)].into_iter().collect();
-                return members(inventory, &name, &rewritten, origin, false);
-            }
+            let message = format!(
+                "Treating malformed group '{name}' as the sole host of that group. Variables provided in this manner cannot be templated."
+            );
+            inventory.warn("inventory::script", message);
+            let hosts = Json::Array(vec![Json::String(name.clone())]);
+            let vars = Json::Object(map.clone());
+            rewritten = [("hosts".to_owned(), hosts), ("vars".to_owned(), vars)].into_iter().collect();
+            return members(inventory, &name, &rewritten, origin, false);
         }
         Json::Object(map) => map,
         other => {
@@ -220,7 +219,7 @@ fn host_vars(inventory: &mut Inventory, host: &str, vars: &Json, origin: Span) -
     // Variables of hosts that no group lists are of no use.
     if inventory.host(host).is_some() {
         let map: Map = vars.iter().map(|(k, v)| (Key::from(k.as_str()), value(v, origin, true))).collect();
-        inventory.add_host(host).vars.extend(map);
+        inventory.set_host_variables(host, map);
     }
     Ok(())
 }

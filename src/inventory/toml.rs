@@ -20,7 +20,20 @@ pub fn read(inventory: &mut Inventory, whole: Span) -> Result<(), Diagnostic> {
         let message = "Plugin configuration TOML file, not TOML inventory";
         return Err(Diagnostic::error("inventory::syntax", message).at(whole));
     }
-    yaml::read(inventory, &node(toml::Value::Table(table), whole))
+    let groups = table.into_iter().map(|(name, body)| (name, group(body)));
+    yaml::read(inventory, &node(toml::Value::Table(groups.collect()), whole))
+}
+
+/// A group's table, its children a table too where they are a list of names.
+fn group(mut body: toml::Value) -> toml::Value {
+    if let Some(children) = body.get_mut("children")
+        && let Some(names) = children.as_array()
+    {
+        let empty = || toml::Value::Table(toml::Table::new());
+        let table = names.iter().filter_map(|name| Some((name.as_str()?.to_owned(), empty())));
+        *children = toml::Value::Table(table.collect());
+    }
+    body
 }
 
 /// The value as YAML has it; dates and times are text.

@@ -133,12 +133,8 @@ fn hosts(inventory: &mut Inventory, group: &str, place: &Node, body: &Node) -> R
     let (pattern, port) = host_list::split_port(pattern);
     for name in range::expand(pattern).map_err(|error| wrong(error.to_string(), place))? {
         inventory.add_member(group, &name);
-        let merge = inventory.merge_hashes;
-        let host = inventory.add_host(&name);
-        if let Some(port) = port {
-            host.vars.insert("ansible_port".into(), port.into());
-        }
-        Inventory::put(merge, &mut host.vars, vars.iter().map(|(k, v)| (k.clone(), v.clone())));
+        let port = port.map(|port| ("ansible_port".into(), port.into()));
+        inventory.set_host_variables(&name, port.into_iter().chain(vars.iter().map(|(k, v)| (k.clone(), v.clone()))));
     }
     Ok(())
 }

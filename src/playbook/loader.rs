@@ -150,6 +150,12 @@ impl<'a> Loader<'a> {
         Ok(Playbook { warnings: self.take_diagnostics(), ..playbook })
     }
 
+    /// A playbook that stands in no file, as if it stood at `path`.
+    pub fn playbook_of(&mut self, path: &Path, content: Node) -> Result<Playbook, Vec<Diagnostic>> {
+        self.files.insert(path.to_path_buf(), Some(Arc::new(content)));
+        self.playbook(path)
+    }
+
     /// The tasks of a file that is included while a play runs.
     pub fn task_file(&mut self, path: &Path, context: &Context, handlers: bool) -> Result<Vec<Item>, Vec<Diagnostic>> {
         let items = self.tasks_of_file(path, context, handlers);

@@ -205,6 +205,26 @@ fn dump(value: &Value, style: &Style) -> Result<Jinja, Error> {
     Ok(Jinja::from(out))
 }
 
+/// A value as `json.dumps` writes it with sorted keys and without escapes for letters: with an indent, else on one line
+/// with `item` between entries.
+#[must_use]
+pub fn dumps(value: &Value, indent: Option<usize>, item: &str) -> String {
+    let style = Style {
+        indent: indent.map(|by| " ".repeat(by)),
+        sort: true,
+        ascii: false,
+        item: item.to_owned(),
+        key: ": ".to_owned(),
+    };
+    let mut out = String::new();
+    // Only keys that cannot be sorted are refused.
+    if style.write(&mut out, value, 0).is_err() {
+        out.clear();
+        drop(Style { sort: false, ..style }.write(&mut out, value, 0));
+    }
+    out
+}
+
 /// Jinja's own, which is safe to put into HTML.
 fn tojson(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let mut style = match call.option(1)? {

@@ -21,6 +21,9 @@ pub use yaml::to_report_yaml;
 
 use minijinja::Environment;
 
+pub use json::dumps;
+pub use yaml::dump as dump_yaml;
+
 use super::call::add_filters;
 use super::time;
 

@@ -64,6 +64,12 @@ fn encrypted(value: &Value, vault: &Arc<Secrets>) -> Value {
     }
 }
 
+/// A value as `yaml.dump` writes it in block style with sorted keys.
+#[must_use]
+pub fn dump(value: &Value) -> String {
+    Emitter::dump(value, Options { flow: Some(false), ..Options::default() })
+}
+
 fn to_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let mut settings = Options::default();
     options(call, &mut settings)?;
