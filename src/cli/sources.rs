@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::warn;
 use crate::config::Config;
 use crate::diagnostic::Diagnostic;
-use crate::inventory::{self, GroupNames, HostMismatch, Inventory, LoadOptions, Pattern};
+use crate::inventory::{self, GroupNames, HostMismatch, Inventory, LoadOptions};
 use crate::value::Map;
 use crate::vault::Secrets;
 

@@ -113,7 +113,7 @@ impl<'a> Loader<'a> {
         if self.options.listing && only_matters_to_a_run(diagnostic.code) {
             return;
         }
-        if self.options.late && (diagnostic.code == "template::syntax" || LATE.contains(&&*diagnostic.code)) {
+        if self.options.late && (diagnostic.code == "template::syntax" || LATE.contains(&diagnostic.code)) {
             return;
         }
         // One mistake in a role that is used twice is one mistake.

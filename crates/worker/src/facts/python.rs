@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn the_version_is_read_from_the_binary() {
-        assert_eq!(micro(b"x\03.11.\0\03.11.4rc\0 3.11.9\0\03.11.2\0", "3.11"), Some(2));
+        assert_eq!(micro(b"x\x003.11.\0\x003.11.4rc\0 3.11.9\0\x003.11.2\0", "3.11"), Some(2));
         assert_eq!(micro(b"3.11.2", "3.11"), None);
     }
 }
