@@ -82,10 +82,13 @@ pub(super) fn assert(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionE
         Ok(found.map(|value| ctx.templar.value(value)).transpose()?.filter(|v| !matches!(v, Value::Null | Value::Omit)))
     };
     let that = match args.get("that") {
-        Some(Value::Str(text)) if text.is_template() => match ctx.templar.string(text)? {
-            Value::List(items) => items.to_vec(),
-            other => vec![other],
-        },
+        // A template within a constant of an expression is part of the condition.
+        Some(Value::Str(text)) if text.is_template() && text.as_str().trim_start().starts_with('{') => {
+            match ctx.templar.string(text)? {
+                Value::List(items) => items.to_vec(),
+                other => vec![other],
+            }
+        }
         Some(Value::List(items)) => items.to_vec(),
         Some(other) => vec![other.clone()],
         None => return Err(ActionError::failed("conditional required in \"that\" string")),

@@ -124,6 +124,7 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
     std::thread::spawn(|| drop(build_id()));
     let config = Config::load()?;
     warn(&config.warnings);
+    config.apply();
     let listing = args.lists() || (args.syntax_check && face == Face::Reference);
     let vault = args.vault.shared(&config)?;
     let extra = vars::extra_vars(&args.variables.extra_vars, &vault)?;
@@ -160,6 +161,7 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
             Inventory::new()
         }
     };
+    warn(&crate::source::take_warnings());
     if errors.iter().any(|d| d.severity == Severity::Error) {
         return Err(errors);
     }

@@ -291,6 +291,16 @@ impl Config {
         Ok(config)
     }
 
+    /// Puts the settings into effect that hold for the whole program.
+    pub fn apply(&self) {
+        let rule = self.settings.get("DUPLICATE_YAML_DICT_KEY").and_then(|setting| setting.value.as_str());
+        crate::source::set_duplicates(match rule {
+            Some("ignore") => crate::source::Duplicates::Ignore,
+            Some("error") => crate::source::Duplicates::Error,
+            _ => crate::source::Duplicates::Warn,
+        });
+    }
+
     fn from_parts(file: Option<&file::Ini>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Diagnostic>> {
         let sources = Sources { file, env };
         let settings = Settings::read(&sources)?;

@@ -108,7 +108,18 @@ fn time_limit(templar: &Templar, value: &Value) -> Result<Option<Duration>, Temp
 impl OnHost<'_> {
     /// Where a pass runs, and how.
     pub(super) fn setting(&self, pass: &Pass) -> Result<Setting, TemplateError> {
-        let context = &self.run.task.context;
+        let task = &self.run.task;
+        let omitted = |value: &Value| {
+            value.as_str().is_some_and(|text| text.contains("omit"))
+                && pass.templar.value(value).is_ok_and(|value| matches!(value, Value::Omit))
+        };
+        let effective;
+        let context = if task.context.may_omit() {
+            effective = task.context.with_omitted(&task.outer, &omitted);
+            &effective
+        } else {
+            &task.context
+        };
         let options = &self.engine.options;
         let flag = |keyword: &str, setting: &Option<Value>, default: bool| match setting {
             Some(value) => truth(&pass.templar, keyword, value, default),

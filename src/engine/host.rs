@@ -47,11 +47,15 @@ struct State {
     /// Names that were notified since handlers ran last.
     notes: IndexSet<String>,
     /// Roles that ran to their end.
+    /// Roles of which a task ran.
+    begun: HashSet<String>,
     roles: HashSet<String>,
     /// What `vars_files` hold for this host.
     vars_files: Vec<Arc<Map>>,
     /// The last failure: the task's name and its result.
     failure: Option<(Value, Value)>,
+    /// Whether `clear_host_errors` forgave what failed before the section under way.
+    forgiven: bool,
 }
 
 /// A play under way.
@@ -99,8 +103,10 @@ impl HostPlay {
                 notified: IndexSet::new(),
                 notes: IndexSet::new(),
                 roles: HashSet::new(),
+                begun: HashSet::new(),
                 vars_files: Vec::new(),
                 failure: None,
+                forgiven: false,
             }),
         })
     }
@@ -115,6 +121,16 @@ impl HostPlay {
 
     pub(super) fn stand(&self, standing: Standing) {
         self.state().standing = standing;
+    }
+
+    /// `clear_host_errors`: what failed before counts no more, in the sections around this one either.
+    pub(super) fn forgive(&self) {
+        self.state().forgiven = true;
+    }
+
+    /// Whether failures were forgiven since this was asked last.
+    pub(super) fn take_forgiven(&self) -> bool {
+        std::mem::take(&mut self.state().forgiven)
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -151,6 +167,19 @@ impl HostPlay {
     /// Notes that a role ran; false when it had run before.
     pub(super) fn ran_role(&self, key: &str) -> bool {
         self.state().roles.insert(key.to_owned())
+    }
+
+    /// Notes that a task of a role ran: a role all of whose tasks were skipped has not run.
+    pub(super) fn ran_task_of(&self, key: &str) {
+        let mut state = self.state();
+        if !state.begun.contains(key) {
+            state.begun.insert(key.to_owned());
+        }
+    }
+
+    /// Whether a task of a role ran.
+    pub(super) fn has_begun_role(&self, key: &str) -> bool {
+        self.state().begun.contains(key)
     }
 
     pub(super) fn has_run_role(&self, key: &str) -> bool {

@@ -65,9 +65,11 @@ impl Engine {
             }
             "clear_host_errors" => {
                 self.did(run, "cleared host errors");
-                run.run.vars.all_hosts.iter().for_each(|host| {
+                for host in &run.run.vars.all_hosts {
                     self.lost().remove(host);
-                });
+                }
+                // Who is in an `always` goes on behind it; who is out of the play stays out until the next.
+                hosts.iter().for_each(|host| host.forgive());
             }
             "end_play" => {
                 self.did(run, "ending play");
@@ -148,6 +150,11 @@ impl Engine {
             no_log: false,
             error: None,
         }));
+    }
+
+    /// Whether something was wrong with the playbook itself, which ends the run where it is.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::SeqCst)
     }
 
     /// Whether the run has to stop.

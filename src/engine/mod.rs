@@ -200,6 +200,9 @@ impl Engine {
     }
 
     pub(crate) fn emit(&self, event: Event) {
+        if matches!(event, Event::TaskStarted { .. } | Event::Finished { .. }) {
+            crate::source::take_warnings().into_iter().for_each(|warning| (self.sink)(Event::Warning(warning)));
+        }
         (self.sink)(event);
     }
 

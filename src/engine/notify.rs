@@ -61,6 +61,12 @@ impl Engine {
                     let message = format!(
                         "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list"
                     );
+                    let settings = &self.world.info.settings;
+                    if settings.get("ERROR_ON_MISSING_HANDLER").is_some_and(|s| s.value.as_bool() == Some(false)) {
+                        let warning = Diagnostic::warning("run::missing-handler", message).at(run.task.span);
+                        self.emit(Event::Warning(warning));
+                        continue;
+                    }
                     let diagnostic = Diagnostic::error("run::missing-handler", message).at(run.task.span);
                     return self.broken(vec![diagnostic]);
                 }
@@ -84,6 +90,15 @@ impl Engine {
         }
     }
 
+    /// Says that a handler's name cannot be evaluated, so that nothing can notify it.
+    fn unusable(&self, name: &str, why: &str) {
+        let message = format!(
+            "Handler '{name}' is unusable because it has no listen topics and the name could not be templated \
+             (host-specific variables are not supported in handler names). The error: {why}"
+        );
+        self.emit(Event::Warning(Diagnostic::warning("run::handler-name", message)));
+    }
+
     /// The places of the handlers that are called `name` (one) or listen to it (one of each name).
     fn find_handlers(&self, run: &Arc<PlayRun>, host: &HostPlay, name: &str) -> Vec<usize> {
         let handlers = run.handlers.read().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +110,12 @@ impl Engine {
             match &task.name {
                 Some(text) if text.is_template() => {
                     let own = TaskRun::new(task, run).templar(self, host).string(text);
-                    own.map(|v| v.to_text()).unwrap_or_default()
+                    own.map(|v| v.to_text()).unwrap_or_else(|error| {
+                        if task.listen.is_empty() {
+                            self.unusable(text.as_str(), &error.message);
+                        }
+                        String::new()
+                    })
                 }
                 Some(text) => text.as_str().to_owned(),
                 None => String::new(),
@@ -115,11 +135,8 @@ impl Engine {
         let mut seen: Vec<String> = Vec::new();
         for at in order {
             let task = &handlers[at].task;
-            let templar = || TaskRun::new(task, run).templar(self, host);
-            let listens = task.listen.iter().any(|topic| match topic {
-                Value::Str(text) if !text.is_template() => is(at, text.as_str()),
-                other => templar().value(other).is_ok_and(|v| is(at, &v.to_text())),
-            });
+            // Topics are words, not templates.
+            let listens = task.listen.iter().any(|topic| topic.as_str().is_some_and(|topic| is(at, topic)));
             if !listens {
                 continue;
             }

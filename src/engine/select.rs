@@ -126,7 +126,7 @@ pub(super) fn batches(play: &Play, templar: &Templar, hosts: &[String]) -> Resul
             Value::List(items) => items.to_vec(),
             other => vec![other.clone()],
         };
-        for entry in entries {
+        for entry in entries.iter().filter(|entry| !matches!(entry, Value::Omit | Value::Null)) {
             let text = entry.to_text();
             let size = match text.trim().strip_suffix('%') {
                 Some(percent) => {

@@ -14,6 +14,7 @@ use super::on_host::{Finished, OnHost};
 use super::play::role_layer;
 use super::walk::Walk;
 use crate::action::BuiltIn;
+use crate::diagnostic::Diagnostic;
 use crate::playbook::{TEMPLATED, Task, UNAVAILABLE, canonical_name};
 use crate::template::Templar;
 use crate::value::{Key, Map, Str, Value};
@@ -277,6 +278,11 @@ impl Engine {
             Verdict::Failed => stats.failed += 1,
             Verdict::Unreachable => stats.unreachable += 1,
         });
+        if let Some(role) = &run.task.context.role
+            && matches!(finished.verdict, Verdict::Ok | Verdict::Changed | Verdict::Failed)
+        {
+            host.ran_task_of(&role.identity);
+        }
         if failed {
             self.note_failure(run, host, Value::map(finished.result.clone()));
         } else if finished.verdict == Verdict::Unreachable && !finished.ignored {
@@ -323,6 +329,11 @@ impl Engine {
                     }
                 }
                 "ansible.builtin.include_vars" => {
+                    for name in facts.keys().filter_map(Key::as_str).filter(|name| crate::playbook::is_reserved(name)) {
+                        let message = format!("Found variable using reserved name '{name}'.");
+                        let warning = Diagnostic::warning("run::reserved-name", message).at(run.task.span);
+                        self.emit(Event::Warning(warning));
+                    }
                     self.world.include(target, facts.iter().map(|(k, v)| (k.clone(), v.clone())));
                 }
                 _ => self.world.add_facts(target, facts),
@@ -390,7 +401,6 @@ impl Engine {
         } else if failed && !walk.rescuable && (once || self.is_fatal(run, &hosts[0])) {
             alive(&run.run.members()).iter().for_each(|host| host.stand(Standing::Failed));
             self.settle(&run.run, &run.run.members(), false);
-            self.aborted.store(true, Ordering::SeqCst);
         }
         self.settle(&run.run, hosts, walk.rescuable);
     }

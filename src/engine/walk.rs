@@ -30,7 +30,7 @@ impl Engine {
         Box::pin(async move {
             for item in items {
                 let going = alive(hosts);
-                if going.is_empty() {
+                if going.is_empty() || self.is_broken() {
                     return;
                 }
                 match item {
@@ -71,10 +71,14 @@ impl Engine {
             .map(|h| (h.clone(), h.standing()))
             .collect();
         let present: Vec<_> = before.iter().map(|(host, _)| host.clone()).collect();
-        present.iter().for_each(|host| host.stand(Standing::Alive));
+        present.iter().for_each(|host| {
+            host.take_forgiven();
+            host.stand(Standing::Alive);
+        });
         self.items(&block.always, &present, walk).await;
         for (host, standing) in before {
-            if matches!(standing, Standing::Failed | Standing::Dropped) && host.is_alive() {
+            let forgiven = host.take_forgiven();
+            if matches!(standing, Standing::Failed | Standing::Dropped) && host.is_alive() && !forgiven {
                 host.stand(standing);
             }
         }
@@ -95,7 +99,9 @@ impl Engine {
             if host.standing() == Standing::EndedRole {
                 host.stand(Standing::Alive);
             }
-            host.ran_role(&role.identity);
+            if host.has_begun_role(&role.identity) {
+                host.ran_role(&role.identity);
+            }
         }
     }
 

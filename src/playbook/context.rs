@@ -72,6 +72,21 @@ pub struct Context {
     pub notify: Vec<Value>,
 }
 
+/// Keywords that a task has from around it when it omits its own.
+const INHERITED: &[&str] = &[
+    "become",
+    "become_exe",
+    "become_flags",
+    "become_method",
+    "become_user",
+    "check_mode",
+    "connection",
+    "diff",
+    "port",
+    "remote_user",
+    "timeout",
+];
+
 impl Context {
     /// This context with what `node` says on top.
     ///
@@ -97,7 +112,10 @@ impl Context {
             "when" => self.when.extend(loader.conditions(node)),
             "tags" => self.tags.extend(tags_of(node)),
             "notify" => self.notify.extend(list_of(node)),
-            "vars" if own_vars => self.vars.extend(loader.vars(node)),
+            "vars" if own_vars => {
+                loader.warn_reserved(node);
+                self.vars.extend(loader.vars(node));
+            }
             "collections" => {
                 self.collections = list_of(node).iter().filter_map(|v| v.as_str().map(ToOwned::to_owned)).collect();
             }
@@ -108,6 +126,40 @@ impl Context {
             ),
             _ => {}
         }
+    }
+
+    /// Whether a keyword may turn out to be omitted.
+    #[must_use]
+    pub fn may_omit(&self) -> bool {
+        let settings = [
+            &self.become_,
+            &self.become_exe,
+            &self.become_flags,
+            &self.become_method,
+            &self.become_user,
+            &self.check_mode,
+            &self.connection,
+            &self.diff,
+            &self.port,
+            &self.remote_user,
+            &self.timeout,
+        ];
+        settings.iter().any(|setting| setting.as_ref().is_some_and(Value::has_templates))
+    }
+
+    /// This context with each keyword that `is_omitted` as `outer` has it: an omitted keyword is inherited.
+    #[must_use]
+    pub fn with_omitted(&self, outer: &Self, is_omitted: &dyn Fn(&Value) -> bool) -> Self {
+        let mut out = self.clone();
+        for name in INHERITED {
+            if self.clone().setting(name).is_some_and(|own| own.as_ref().is_some_and(is_omitted)) {
+                let around = outer.clone().setting(name).and_then(|around| around.clone());
+                if let Some(own) = out.setting(name) {
+                    *own = around;
+                }
+            }
+        }
+        out
     }
 
     fn setting(&mut self, name: &str) -> Option<&mut Setting> {

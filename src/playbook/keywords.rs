@@ -84,3 +84,19 @@ pub const LOOP_CONTROL: &[&str] =
 /// Keywords of an entry of `vars_prompt`.
 pub const VARS_PROMPT: &[&str] =
     &["confirm", "default", "encrypt", "name", "private", "prompt", "salt", "salt_size", "unsafe"];
+
+/// What templates have of their own.
+const GLOBALS: &[&str] =
+    &["cycler", "dict", "joiner", "lipsum", "lookup", "namespace", "now", "omit", "q", "query", "range", "undef"];
+
+/// Keywords that make no bad variables: the reference says nothing of them.
+const HARMLESS: &[&str] = &["gather_subset", "listen", "user", "vars"];
+
+/// Whether a variable of this name stands in the way of a keyword, or of what templates have of their own.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    let keyword = [SHARED, CONDITIONAL, TASK, PLAY, BLOCK].iter().any(|set| set.contains(&name));
+    (keyword && !HARMLESS.contains(&name))
+        || matches!(name, "async_val" | "loop_with" | "with_")
+        || GLOBALS.contains(&name)
+}

@@ -225,6 +225,8 @@ impl<'a> Loader<'a> {
         let mut out = Vec::new();
         for item in nodes {
             match &item.kind {
+                // Whoever marks a condition as unsafe is told so when it is asked.
+                NodeKind::Str(_) if item.tag.as_deref() == Some("!unsafe") => out.push(item.to_value()),
                 NodeKind::Str(text) => {
                     let text = Str::trusted(text.as_str(), Some(item.span));
                     if let Err(error) = check_syntax(&text, true) {
@@ -284,6 +286,24 @@ impl<'a> Loader<'a> {
             }
         }
         out
+    }
+
+    /// Warns of variables with the names of keywords, or of what templates have of their own.
+    pub(super) fn warn_reserved(&mut self, node: &Node) {
+        let parts: &[Node] = match &node.kind {
+            NodeKind::List(items) => items,
+            _ => std::slice::from_ref(node),
+        };
+        for (key, _) in parts.iter().filter_map(Node::as_map).flatten() {
+            self.warn_reserved_name(key.as_str().unwrap_or_default(), key.span);
+        }
+    }
+
+    pub(super) fn warn_reserved_name(&mut self, name: &str, span: crate::source::Span) {
+        if super::is_reserved(name) {
+            let message = format!("Found variable using reserved name '{name}'.");
+            self.report(Diagnostic::warning("run::reserved-name", message).at(span));
+        }
     }
 
     /// A keyword that holds a list of templates (or one).

@@ -124,6 +124,7 @@ impl Loader<'_> {
         self.check_templates(hosts);
         // An imported playbook's vars, when and tags reach every task of its plays.
         let context = outer.with(node, false, self);
+        node.get("vars").into_iter().for_each(|vars| self.warn_reserved(vars));
         let vars = node.get("vars").map(|vars| self.vars(vars)).unwrap_or_default();
         let vars = vars.iter().flat_map(|map| map.iter()).map(|(k, v)| (k.clone(), v.clone())).collect::<Map>();
         self.play_vars.clone_from(&vars);

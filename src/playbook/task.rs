@@ -43,6 +43,11 @@ impl Loader<'_> {
             "ansible.builtin.import_role" => return self.import_role(node, &action, &context),
             _ => {}
         }
+        if action.module == "ansible.builtin.set_fact" {
+            for key in action.args.keys().filter_map(|key| key.as_str()) {
+                self.warn_reserved_name(key, action.span);
+            }
+        }
         self.check_available(&action, &context);
         self.check_file(&action, &context, node);
         self.check_steering(&action, &context, node);
@@ -75,6 +80,9 @@ impl Loader<'_> {
                 None
             }
         });
+        if let (Some(name), Some(span)) = (&register, node.get("register").map(|n| n.span)) {
+            self.warn_reserved_name(name.as_str(), span);
+        }
         if let Some(name) = &register
             && !name.is_template()
             && !super::loader::is_identifier(name.as_str())

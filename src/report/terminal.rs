@@ -1,5 +1,6 @@
 //! The report on a terminal: results as they come, progress below them where there is a screen.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::unified;
-use crate::diagnostic::render;
+use crate::diagnostic::{Diagnostic, render};
 use crate::engine::event::{Event, HostResult, Stats, Verdict};
 use crate::source::Span;
 use crate::value::{Map, Value};
@@ -30,6 +31,8 @@ pub struct Terminal {
     options: Options,
     bar: ProgressBar,
     state: Mutex<State>,
+    /// Warnings that were shown.
+    shown: Mutex<HashSet<String>>,
 }
 
 /// The task under way.
@@ -57,7 +60,7 @@ impl Terminal {
         } else {
             ProgressBar::hidden()
         };
-        Self { options, bar, state: Mutex::default() }
+        Self { options, bar, state: Mutex::default(), shown: Mutex::default() }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -107,6 +110,7 @@ impl Terminal {
                 self.flush();
                 self.print(&format!("  included  {what} for {}\n", names(hosts)));
             }
+            Event::Warning(diagnostic) if !self.is_news(diagnostic) => {}
             Event::Warning(diagnostic) | Event::Error(diagnostic) => {
                 self.print(&render(diagnostic, self.options.color));
             }
@@ -122,6 +126,12 @@ impl Terminal {
             }
             Event::Finished { stats, elapsed, .. } => self.finished(stats, *elapsed),
         }
+    }
+
+    /// Whether a warning was not shown before.
+    fn is_news(&self, diagnostic: &Diagnostic) -> bool {
+        let text = render(diagnostic, false);
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(text)
     }
 
     fn task_started(&self, title: &str, hosts: u64, handler: bool) {

@@ -3,6 +3,7 @@
 //! Every file that is read for what it says is registered here once, so that any value, error or result can name the exact
 //! place it comes from with a [`Span`] of twelve bytes.
 
+mod duplicates;
 mod node;
 mod padding;
 mod resolve;
@@ -11,6 +12,7 @@ mod yaml;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, RwLock};
 
+pub use duplicates::{Duplicates, set_duplicates, take_warnings};
 pub use node::{Node, NodeKind};
 pub use resolve::resolve_plain;
 pub use yaml::{YamlError, load, load_text, load_text_with};

@@ -264,7 +264,11 @@ impl<'a> Loader<'a> {
             }
             match places.get(&key_text(&key)) {
                 // As in the reference, the last one counts.
-                Some(at) => entries[*at] = (key, value),
+                Some(at) => {
+                    let name = key.to_value().to_text();
+                    super::duplicates::found(&name, key.span)?;
+                    entries[*at] = (key, value);
+                }
                 None => {
                     places.insert(key_text(&key), entries.len());
                     entries.push((key, value));

@@ -22,7 +22,8 @@ pub(super) const FUNCTIONS: &[Spec] = &[
         Ok(Jinja::from_object(Joiner { separator, used: AtomicUsize::new(0) }))
     }),
     ansible(&["undef"], &["hint"], |c| {
-        let hint = c.text_option(0)?.unwrap_or_else(|| "Mandatory variable has not been overridden".to_owned());
+        // Without a hint it is what any undefined variable is.
+        let Some(hint) = c.text_option(0)? else { return Ok(Jinja::UNDEFINED) };
         // An error only where it is used: as a default that is not needed it does no harm.
         Ok(Jinja::from(Error::new(ErrorKind::UndefinedError, hint)))
     }),

@@ -80,6 +80,35 @@ fn only_name(text: &str) -> Option<&str> {
     crate::value::is_variable_name(inner).then_some(inner)
 }
 
+/// An expression with templates in its constants, as in `name == '{{ other }}'`: the expression with variables in their
+/// place, and those.
+fn embedded(text: &Str) -> Option<(Str, Map)> {
+    let source = text.as_str();
+    let whole = source.trim();
+    if whole.starts_with("{{") || whole.starts_with("{%") {
+        return None;
+    }
+    let (mut out, mut constants) = (String::new(), Map::new());
+    let mut rest = source;
+    while let Some(at) = rest.find(['"', '\'']) {
+        let quote = char::from(rest.as_bytes()[at]);
+        let inside = &rest[at + 1..];
+        let end = inside.find(quote)?;
+        out.push_str(&rest[..at]);
+        if crate::value::holds_jinja(&inside[..end]) {
+            let name = format!("_constant_{}", constants.len());
+            out.push_str(&name);
+            constants.insert(name.into(), Value::Str(Str::trusted(&inside[..end], text.origin())));
+        } else {
+            out.push_str(&rest[at..=at + 1 + end]);
+        }
+        rest = &inside[end + 1..];
+    }
+    out.push_str(rest);
+    let left = crate::value::holds_jinja(&out);
+    (!constants.is_empty() && !left).then(|| (Str::trusted(out, text.origin()), constants))
+}
+
 /// What an expression that comes from a host, or from a template, is answered.
 pub const UNTRUSTED: &str = "Encountered untrusted template or expression.";
 
@@ -182,7 +211,10 @@ impl Templar {
     /// A condition: a truth value, or an expression that comes to one. Anything else is an error, as in ansible-core 2.19.
     pub fn condition(&self, condition: &Value) -> Result<bool, TemplateError> {
         let (result, origin) = match condition {
-            Value::Str(text) if text.is_template() => (self.string(text)?, text.origin()),
+            Value::Str(text) if text.is_template() => match embedded(text) {
+                Some((expression, constants)) => (self.with(constants).expression(&expression)?, text.origin()),
+                None => (self.string(text)?, text.origin()),
+            },
             Value::Str(text) if !text.is_trusted() => {
                 return Err(TemplateError::message(UNTRUSTED, text.origin()));
             }
@@ -191,6 +223,7 @@ impl Templar {
         };
         match result {
             Value::Bool(verdict) => Ok(verdict),
+            other if self.allows_broken_conditions() => Ok(truthy(&other)),
             other => {
                 let truth = if truthy(&other) { "True" } else { "False" };
                 let message = format!(
@@ -200,6 +233,17 @@ impl Templar {
                 Err(TemplateError::message(message, origin))
             }
         }
+    }
+
+    /// Whether `ALLOW_BROKEN_CONDITIONALS` is set: then conditions may be of any type.
+    fn allows_broken_conditions(&self) -> bool {
+        let settings = self.variables().settings();
+        settings.get("ALLOW_BROKEN_CONDITIONALS").is_some_and(|setting| setting.value.as_bool() == Some(true))
+    }
+
+    /// This templar with more variables on top.
+    fn with(&self, map: Map) -> Self {
+        Self::new(Arc::new(Over { map, under: self.root.variables().clone() }))
     }
 
     /// This templar with `ansible_managed` and the `template_*` variables that a template file sees.
