@@ -99,7 +99,6 @@ const BUILTIN: &[&str] = &[
     "dnf5",
     "dpkg_selections",
     "expect",
-    "find",
     "getent",
     "git",
     "known_hosts",

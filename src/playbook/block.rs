@@ -30,6 +30,14 @@ impl Loader<'_> {
         let outer = Arc::new(context.clone());
         for item in list {
             match &item.kind {
+                NodeKind::Map(_) if handlers && item.get("block").is_some() => {
+                    let message = "Using a block as a handler is not supported.";
+                    self.report(
+                        Diagnostic::error("playbook::handler", message)
+                            .at(item.span)
+                            .help("give its tasks one by one, each listening to the same topic"),
+                    );
+                }
                 NodeKind::Map(_) if item.get("block").is_some() => {
                     out.push(Item::Block(Arc::new(self.block(item, context, handlers))));
                 }

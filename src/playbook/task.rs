@@ -38,6 +38,14 @@ impl Loader<'_> {
             // What is imported inherits it, as from a block.
             context.notify.extend(node.get("notify").map(|n| self.values(n)).unwrap_or_default());
         }
+        if handlers
+            && action.module == "ansible.builtin.meta"
+            && action.args.get("_raw_params").and_then(Value::as_str) == Some("flush_handlers")
+        {
+            let message = "flush_handlers cannot be used as a handler";
+            self.report(Diagnostic::error("playbook::handler", message).at(action.span));
+            return Vec::new();
+        }
         match action.module {
             "ansible.builtin.import_tasks" => return self.import_tasks(node, &action, &context, handlers),
             "ansible.builtin.import_role" => return self.import_role(node, &action, &context),

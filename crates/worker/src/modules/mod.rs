@@ -9,6 +9,7 @@ mod cron;
 mod edit;
 mod file;
 mod files;
+mod find;
 mod get_url;
 mod group;
 mod hostname;
@@ -46,6 +47,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<iptables::Iptables>(),
     Entry::of::<systemd::Service>(),
     Entry::of::<stat::Stat>(),
+    Entry::of::<find::Find>(),
     Entry::of::<slurp::Slurp>(),
     Entry::of::<slurp::Fetch>(),
     Entry::of::<lineinfile::LineInFile>(),

@@ -40,7 +40,7 @@ pub struct Stat {
 /// A checksum algorithm.
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum Algorithm {
+pub(super) enum Algorithm {
     Md5,
     #[default]
     Sha1,
@@ -51,7 +51,7 @@ enum Algorithm {
 }
 
 impl Algorithm {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Md5 => "md5",
             Self::Sha1 => "sha1",
@@ -106,7 +106,7 @@ impl Module for Stat {
 }
 
 /// What the metadata alone tells.
-fn facts(path: &Path, meta: &Metadata) -> Object {
+pub(super) fn facts(path: &Path, meta: &Metadata) -> Object {
     let kind = meta.file_type();
     let mode = meta.mode() & 0o7777;
     let seconds = |whole: i64, nanos: i64| Value::from(whole as f64 + nanos as f64 / 1e9);
