@@ -198,11 +198,24 @@ impl Engine {
         let both: Vec<Item> = play.role_tasks.iter().chain(&play.tasks).cloned().collect();
         for section in [&play.pre_tasks, &both, &play.post_tasks] {
             self.items(section, hosts, &walk).await;
+            if !section.is_empty() {
+                self.tell_flush(play);
+            }
             if run.force_handlers {
                 self.flush_forced(run, hosts, &walk).await;
             } else {
                 self.flush_handlers(run, hosts, &walk).await;
             }
+        }
+    }
+
+    /// With `ANSIBLE_DEBUG`, the reference tells when handlers run at the end of a section.
+    fn tell_flush(&self, play: &Play) {
+        let debug = self.world.info.settings.get("DEFAULT_DEBUG").is_some_and(|s| s.value.as_bool() == Some(true));
+        let tags: Vec<String> = play.context.tags.iter().map(Value::to_text).collect();
+        let skipped = tags.iter().any(|tag| self.options.tags.skip.contains(tag));
+        if debug && !skipped {
+            self.emit(Event::Remark { verbosity: 0, text: "META: triggered running handlers".to_owned() });
         }
     }
 
