@@ -162,6 +162,10 @@ pub fn origin(span: Span) -> String {
         return format!("\nOrigin: {}\n\n", source.name);
     }
     let mut out = format!("\nOrigin: {}:{}\n\n", line_of(span), location.column);
+    // What is encrypted is shown to nobody; its place may be.
+    if source.encrypted {
+        return out;
+    }
     let lines: Vec<&str> = source.text.lines().collect();
     let Some(_) = lines.get(location.line - 1) else {
         out.push_str("(source not shown: file truncated)\n\n");
