@@ -168,7 +168,8 @@ impl OnHost<'_> {
         if verdict == Verdict::Failed {
             self.note_failed_item(ignored);
         }
-        self.engine.emit(Event::Item { result: self.shown(pass, &result, verdict, ignored), label: Arc::new(label) });
+        let event = Event::Item { result: self.shown(pass, &result, verdict, ignored), label: Arc::new(label) };
+        self.run.say(self.engine, &self.host.name, event);
         result
     }
 

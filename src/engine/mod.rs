@@ -19,6 +19,7 @@ mod result;
 mod select;
 mod target;
 mod task;
+mod turns;
 mod walk;
 mod workers;
 

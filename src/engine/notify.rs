@@ -64,14 +64,14 @@ impl Engine {
                     let settings = &self.world.info.settings;
                     if settings.get("ERROR_ON_MISSING_HANDLER").is_some_and(|s| s.value.as_bool() == Some(false)) {
                         let warning = Diagnostic::warning("run::missing-handler", message).at(run.task.span);
-                        self.emit(Event::Warning(warning));
+                        run.say(self, &host.name, Event::Warning(warning));
                         continue;
                     }
                     let diagnostic = Diagnostic::error("run::missing-handler", message).at(run.task.span);
                     return self.broken(vec![diagnostic]);
                 }
                 let text = format!("Notification for handler {name} has been saved.");
-                self.emit(Event::Remark { verbosity: 2, text });
+                run.say(self, &host.name, Event::Remark { verbosity: 2, text });
                 if now {
                     found.into_iter().for_each(|handler| host.notify(handler));
                 } else {

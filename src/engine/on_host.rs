@@ -334,7 +334,8 @@ impl<'e> OnHost<'e> {
                 return result;
             }
             let shown = self.shown(pass, &result, Verdict::Failed, false);
-            self.engine.emit(Event::Retry { result: shown, left: tries - attempt });
+            let event = Event::Retry { result: shown, left: tries - attempt };
+            self.run.say(self.engine, &self.host.name, event);
             tokio::time::sleep(delay).await;
             attempt += 1;
         }
@@ -359,7 +360,7 @@ impl<'e> OnHost<'e> {
         let hands = RemoteHands { engine: self.engine, setting };
         if let Plan::Remote { module, .. } = &plan {
             let text = format!("<{}> EXEC {module}", self.host.name);
-            self.engine.emit(Event::Remark { verbosity: 3, text });
+            self.run.say(self.engine, &self.host.name, Event::Remark { verbosity: 3, text });
         }
         let work = async {
             match plan {

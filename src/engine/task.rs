@@ -1,9 +1,9 @@
 //! One task on a set of hosts.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::Engine;
@@ -12,6 +12,7 @@ use super::host::{HostPlay, PlayRun, Standing, alive};
 use super::include::What;
 use super::on_host::{Finished, OnHost};
 use super::play::role_layer;
+use super::turns::Turns;
 use super::walk::Walk;
 use crate::action::BuiltIn;
 use crate::diagnostic::Diagnostic;
@@ -35,6 +36,8 @@ pub(super) struct TaskRun {
     pub task: Arc<Task>,
     pub run: Arc<PlayRun>,
     pub vars: TaskVars,
+    /// The order in which hosts are heard, where several are at it side by side.
+    turns: OnceLock<Turns>,
 }
 
 impl TaskRun {
@@ -63,7 +66,15 @@ impl TaskRun {
             connection: connection_vars(&run.connection, context),
             ..TaskVars::default()
         };
-        Self { task: task.clone(), run: run.clone(), vars }
+        Self { task: task.clone(), run: run.clone(), vars, turns: OnceLock::new() }
+    }
+
+    /// Says something about the task on a host, when it is the host's turn.
+    pub(super) fn say(&self, engine: &Engine, host: &str, event: Event) {
+        match self.turns.get() {
+            Some(turns) => turns.say(host, event, |event| engine.emit(event)),
+            None => engine.emit(event),
+        }
     }
 
     /// What a host sees of the task.
@@ -200,6 +211,10 @@ impl Engine {
     /// Runs the task on all hosts side by side; gives what they want included, in the order of the hosts.
     async fn task_everywhere(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk) -> Asked {
         let gate = self.throttle(run, &hosts[0]);
+        if !run.run.free && hosts.len() > 1 {
+            // A task runs once on a set of hosts: nobody has set it.
+            let _ = run.turns.set(Turns::new(hosts));
+        }
         let mut set = tokio::task::JoinSet::new();
         for (at, host) in hosts.iter().enumerate() {
             let (engine, run, host) = (self.clone(), run.clone(), host.clone());
@@ -216,6 +231,9 @@ impl Engine {
                 let mut finished = OnHost::new(&engine, &run, &host).run().await;
                 let wanted = std::mem::take(&mut finished.inclusions);
                 engine.take_in(&run, &host, finished, began.elapsed(), &walk);
+                if let Some(turns) = run.turns.get() {
+                    turns.done(&host.name, |event| engine.emit(event));
+                }
                 (at, (host, wanted))
             });
         }
@@ -298,18 +316,22 @@ impl Engine {
             [one] if run.task.looped.is_none() => one.clone().filter(|name| **name != *host.name),
             _ => None,
         };
-        self.emit(Event::Result(HostResult {
-            task: run.task.clone(),
-            host: host.name.clone(),
-            delegate: delegate.map(Into::into),
-            verdict: finished.verdict,
-            result: Arc::new(finished.shown()),
-            ignored: finished.ignored,
-            rescued,
-            elapsed,
-            no_log: finished.no_log,
-            error: finished.diagnostic,
-        }));
+        run.say(
+            self,
+            &host.name,
+            Event::Result(HostResult {
+                task: run.task.clone(),
+                host: host.name.clone(),
+                delegate: delegate.map(Into::into),
+                verdict: finished.verdict,
+                result: Arc::new(finished.shown()),
+                ignored: finished.ignored,
+                rescued,
+                elapsed,
+                no_log: finished.no_log,
+                error: finished.diagnostic,
+            }),
+        );
     }
 
     /// Keeps what the task found out: registered results, facts, variables.
@@ -332,7 +354,7 @@ impl Engine {
                     for name in facts.keys().filter_map(Key::as_str).filter(|name| crate::playbook::is_reserved(name)) {
                         let message = format!("Found variable using reserved name '{name}'.");
                         let warning = Diagnostic::warning("run::reserved-name", message).at(run.task.span);
-                        self.emit(Event::Warning(warning));
+                        run.say(self, &host.name, Event::Warning(warning));
                     }
                     self.world.include(target, facts.iter().map(|(k, v)| (k.clone(), v.clone())));
                 }

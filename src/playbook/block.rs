@@ -30,7 +30,7 @@ impl Loader<'_> {
         let outer = Arc::new(context.clone());
         for item in list {
             match &item.kind {
-                NodeKind::Map(_) if handlers && item.get("block").is_some() => {
+                NodeKind::Map(_) if handlers && self.handler_block && item.get("block").is_some() => {
                     let message = "Using a block as a handler is not supported.";
                     self.report(
                         Diagnostic::error("playbook::handler", message)
@@ -65,7 +65,10 @@ impl Loader<'_> {
         };
         let rescued = node.get("rescue").is_some_and(|rescue| rescue.as_list().is_some_and(|list| !list.is_empty()));
         self.guarded += usize::from(rescued);
+        // A block of handlers is only a way to write them; one in it would be a handler of its own.
+        let around = std::mem::replace(&mut self.handler_block, handlers);
         let body = section(self, "block");
+        self.handler_block = around;
         self.guarded -= usize::from(rescued);
         Block {
             name: node.get("name").and_then(Node::as_str).map(|name| Str::trusted(name, Some(node.span))),

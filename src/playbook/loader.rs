@@ -70,6 +70,8 @@ pub struct Loader<'a> {
     pub(super) guarded: usize,
     /// Variables of the play being loaded.
     pub(super) play_vars: Map,
+    /// Whether a block of handlers is being loaded.
+    pub(super) handler_block: bool,
     /// Handlers that roles of the play being loaded bring along.
     pub(super) role_handlers: Vec<Item>,
 }
@@ -92,6 +94,7 @@ impl<'a> Loader<'a> {
             missing: Vec::new(),
             templates: HashSet::new(),
             guarded: 0,
+            handler_block: false,
         }
     }
 
