@@ -478,6 +478,8 @@ impl Inventory {
         let host = self.add_host(name);
         host.implicit = true;
         host.vars.entry("ansible_connection".into()).or_insert_with(|| Value::Str(Str::trusted("local", None)));
+        let python = || Value::Str(Str::trusted("{{ ansible_playbook_python }}", None));
+        host.vars.entry("ansible_python_interpreter".into()).or_insert_with(python);
         self.forget();
         &self.hosts[name]
     }

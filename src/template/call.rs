@@ -122,10 +122,20 @@ pub(super) fn fail(message: impl Into<String>) -> Error {
 
 /// The engine's own error about something undefined, which names it.
 pub(super) fn undefined(state: &mut State<'_, '_>, value: &Jinja) -> Error {
+    if value.kind() == ValueKind::Invalid
+        && let Err(carried) = Value::from_jinja(value)
+    {
+        return carried;
+    }
     match state.format(value.clone()) {
         Err(error) => error,
         Ok(_) => Error::from(ErrorKind::UndefinedError),
     }
+}
+
+/// Whether a value is undefined, or what is an error only where it is used.
+pub(super) fn is_missing(value: &Jinja) -> bool {
+    matches!(value.kind(), ValueKind::Undefined | ValueKind::Invalid)
 }
 
 /// The first undefined value inside a container.

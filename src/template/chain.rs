@@ -7,13 +7,14 @@
 use std::sync::Arc;
 
 use minijinja::machinery::Token;
-use minijinja::value::Object;
-use minijinja::{Environment, State, Value as Jinja};
+use minijinja::value::{Object, Rest, ValueOrKwargs};
+use minijinja::{Environment, ErrorKind, State, Value as Jinja};
 
 use super::rewrite::{Edit, Tokens};
 
 const SOFT: &str = "__soft";
 const HARD: &str = "__hard";
+const THROUGH: &str = "__through";
 
 /// Something undefined whose attributes are undefined too.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ impl Object for Soft {
 /// Adds the two filters that a softened template uses.
 pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_filter(SOFT, |value: &Jinja| if value.is_undefined() { Jinja::from_object(Soft) } else { value.clone() });
+    env.add_filter(THROUGH, through);
     env.add_filter(
         HARD,
         |value: &Jinja| {
@@ -39,26 +41,110 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
     );
 }
 
+/// A filter inside an optional chain: what is undefined goes through it.
+fn through(state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>) -> Result<Jinja, minijinja::Error> {
+    let mut args = args.into_values();
+    if args.len() < 2 {
+        return Err(super::call::fail("a filter without a value"));
+    }
+    let name = args.remove(1);
+    let first = args.first().is_some_and(|v| v.is_undefined() || v.downcast_object_ref::<Soft>().is_some());
+    if first {
+        return Ok(Jinja::from_object(Soft));
+    }
+    match state.apply_filter(name.as_str().unwrap_or_default(), &args) {
+        Err(e) if e.kind() == ErrorKind::UndefinedError => Ok(Jinja::from_object(Soft)),
+        Ok(value) if super::call::is_missing(&value) => Ok(Jinja::from_object(Soft)),
+        result => result,
+    }
+}
+
 /// The edits that soften a template's optional chains.
 pub(super) fn soften(tokens: &Tokens<'_>) -> Vec<Edit> {
     let mut edits = Vec::new();
     for at in 1..tokens.len() {
-        if forgives(tokens, at)
-            && let Some((first, ends)) = chain_before(tokens, at)
-        {
-            // Without an attribute there is nothing to soften.
-            if ends.len() < 2 {
-                continue;
-            }
-            edits.push(Edit::insert(tokens[first].1.start_offset, "(".repeat(ends.len())));
-            let last = ends.len() - 1;
-            for (i, end) in ends.iter().enumerate() {
-                let filter = if i == last { HARD } else { SOFT };
-                edits.push(Edit::insert(tokens[*end].1.end_offset, format!("|{filter})")));
-            }
+        if forgives(tokens, at) {
+            soften_before(tokens, at, true, &mut edits);
         }
     }
     edits
+}
+
+/// Softens the chain that ends before `at`; its result is undefined again when `harden` says so. Gives where it begins.
+fn soften_before(tokens: &Tokens<'_>, at: usize, harden: bool, edits: &mut Vec<Edit>) -> Option<usize> {
+    let (first, ends, filters) = filtered_chain(tokens, at)?;
+    // Without an attribute or a filter there is nothing to soften, unless it is inside parentheses.
+    let plain = ends.len() < 2 && filters.is_empty();
+    if matches!(tokens[first].0, Token::ParenOpen)
+        && let Some(close) = ends.first().copied()
+        && matching_open(tokens, close) == Some(first)
+        && filtered_chain(tokens, close).is_some_and(|(inner, ..)| inner == first + 1)
+    {
+        soften_before(tokens, close, harden && plain, edits);
+    }
+    if plain && harden {
+        return Some(first);
+    }
+    let outer = usize::from(!filters.is_empty() && harden);
+    edits.push(Edit::insert(tokens[first].1.start_offset, "(".repeat(ends.len() + outer)));
+    let last = ends.len() - 1;
+    for (i, end) in ends.iter().enumerate() {
+        let filter = if i == last && filters.is_empty() && harden { HARD } else { SOFT };
+        edits.push(Edit::insert(tokens[*end].1.end_offset, format!("|{filter})")));
+    }
+    for filter in &filters {
+        through_edits(tokens, *filter, edits);
+    }
+    if outer == 1 {
+        edits.push(Edit::insert(tokens[at - 1].1.end_offset, format!("|{HARD})")));
+    }
+    Some(first)
+}
+
+/// `name(args)` becomes `__through('name', args)`.
+fn through_edits(tokens: &Tokens<'_>, at: usize, edits: &mut Vec<Edit>) {
+    // A full name has dots.
+    let mut last = at;
+    while matches!(tokens.get(last + 1), Some((Token::Dot, _)))
+        && matches!(tokens.get(last + 2), Some((Token::Ident(_), _)))
+    {
+        last += 2;
+    }
+    let name: String =
+        tokens[at..=last].iter().map(|(token, _)| if let Token::Ident(part) = token { *part } else { "." }).collect();
+    let called = matches!(tokens.get(last + 1), Some((Token::ParenOpen, _)));
+    let bare = matches!(tokens.get(last + 2), Some((Token::ParenClose, _)));
+    let text = if called { THROUGH.to_owned() } else { format!("{THROUGH}('{name}')") };
+    edits.push(Edit::replace_range(&tokens[at].1, &tokens[last].1, text));
+    if called {
+        let comma = if bare { "" } else { ", " };
+        edits.push(Edit::insert(tokens[last + 1].1.end_offset, format!("'{name}'{comma}")));
+    }
+}
+
+/// The chain that ends before `at`, and the names of the filters behind it. What `default` or `mandatory` gives is never
+/// undefined.
+fn filtered_chain(tokens: &Tokens<'_>, at: usize) -> Option<(usize, Vec<usize>, Vec<usize>)> {
+    let mut filters = Vec::new();
+    let mut end = at;
+    loop {
+        let literal =
+            |at: usize| matches!(tokens[at].0, Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Float(_));
+        let chain = match end.checked_sub(1) {
+            Some(only) if !filters.is_empty() && literal(only) => Some((only, vec![only])),
+            _ => chain_before(tokens, end),
+        };
+        let (first, ends) = chain?;
+        let Some(pipe) = first.checked_sub(1).filter(|before| matches!(tokens[*before].0, Token::Pipe)) else {
+            return Some((first, ends, filters));
+        };
+        match &tokens[first].0 {
+            Token::Ident("default" | "d" | "mandatory") => return None,
+            Token::Ident(_) => filters.push(first),
+            _ => return None,
+        }
+        end = pipe;
+    }
 }
 
 /// Whether the token at `at` begins `is defined`, `is not defined`, `is undefined`, `| default` or `| d`.
@@ -157,6 +243,18 @@ mod unit {
         );
         assert_eq!(soften("{{ [a.b, c] | default(1) }}"), "{{ [a.b, c] | default(1) }}");
         assert_eq!(soften("{{ a.get('b').c|d }}"), "{{ (((a|__soft).get('b')|__soft).c|__hard)|d }}");
+        assert_eq!(soften("{{ a | f | d }}"), "{{ ((a|__soft) | __through('f')|__hard) | d }}");
+        assert_eq!(
+            soften("{{ a.b | f(1) | g() is defined }}"),
+            "{{ (((a|__soft).b|__soft) | __through('f', 1) | __through('g')|__hard) is defined }}"
+        );
+        assert_eq!(soften("{{ a | x.y.f(1) | d }}"), "{{ ((a|__soft) | __through('x.y.f', 1)|__hard) | d }}");
+        assert_eq!(
+            soften("{{ ('k' | f(a)).b | d }}"),
+            "{{ (((('k'|__soft) | __through('f', a))|__soft).b|__hard) | d }}"
+        );
+        assert_eq!(soften("{{ (a | f) is defined }}"), "{{ (((a|__soft) | __through('f')|__hard)) is defined }}");
+        assert_eq!(soften("{{ a | d(1) | f | d }}"), "{{ a | d(1) | f | d }}");
         assert_eq!(soften("{{ f(x).y|d }}"), "{{ ((f(x)|__soft).y|__hard)|d }}");
     }
 }

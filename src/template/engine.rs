@@ -71,7 +71,8 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
         let text = match value.kind() {
             ValueKind::None => String::new(),
             ValueKind::String => value.to_str().map(|s| s.to_string()).unwrap_or_default(),
-            ValueKind::Undefined | ValueKind::Invalid => return minijinja::escape_formatter(out, state, value),
+            ValueKind::Invalid => return crate::value::Value::from_jinja(value).map(drop),
+            ValueKind::Undefined => return minijinja::escape_formatter(out, state, value),
             _ => deep_text(value)?,
         };
         out.write_str(&text).map_err(|_| minijinja::Error::from(minijinja::ErrorKind::WriteFailure))?;
@@ -82,6 +83,7 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
         });
         Ok(())
     });
+    env.add_filter(NATIVE, native_of);
     chain::add_to(&mut env);
     rewriting::add_to(&mut env);
     mutable::add_to(&mut env);
@@ -94,9 +96,23 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
     env
 }
 
+/// The filter around a macro's call.
+pub(super) const NATIVE: &str = "__native";
+
+/// What a macro printed last, when that is all that it came to.
+fn native_of(value: &Jinja) -> Jinja {
+    PRINTED.with_borrow(|stack| match (stack.last(), value.as_str()) {
+        (Some(Printed::Last(Some((last, text)))), Some(all)) if text == all => last.clone(),
+        _ => value.clone(),
+    })
+}
+
 /// A container as text; what is wrong or undefined inside it is an error, not a word in the text.
 fn deep_text(value: &Jinja) -> Result<String, minijinja::Error> {
     match value.kind() {
+        // Larger than a variable can hold, but not than a text can.
+        ValueKind::Number if value.is_integer() => Ok(value.to_string()),
+        ValueKind::Seq if holds_groups(value) => python::repr_of(value),
         ValueKind::Seq | ValueKind::Iterable | ValueKind::Map | ValueKind::Number => {
             Ok(python::text(&crate::value::Value::from_jinja(value)?))
         }
@@ -106,6 +122,12 @@ fn deep_text(value: &Jinja) -> Result<String, minijinja::Error> {
             None => Ok(value.to_string()),
         },
     }
+}
+
+/// Whether a list is what `groupby` gives, whose pairs print as such.
+fn holds_groups(value: &Jinja) -> bool {
+    let first = value.get_item_by_index(0);
+    first.is_ok_and(|item| item.downcast_object_ref::<filters::Group>().is_some())
 }
 
 /// Filters and tests that take encrypted text.

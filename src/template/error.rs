@@ -90,6 +90,11 @@ impl TemplateError {
                 out.message = format!("'{name}' is undefined");
                 out.undefined = Some(name);
             }
+            // An operator says which of its operands is not there.
+            _ if let Some((_, name)) = detail.strip_suffix("` is undefined)").and_then(|d| d.rsplit_once("(`")) => {
+                out.is_undefined = true;
+                (out.message, out.undefined) = undefined(name, &detail);
+            }
             _ if detail.starts_with("unable to calculate") && detail.contains(" // 0") => {
                 out.message = "Error rendering template: integer division or modulo by zero".to_owned();
             }

@@ -9,6 +9,9 @@ use minijinja::{Error, ErrorKind, State, Value as Jinja};
 use super::call::{Call, Spec, ansible, fail};
 use crate::value::{Key, Map, Value};
 
+/// What `undef()` says.
+pub(super) const NO_HINT: &str = "Mandatory variable has not been overridden";
+
 pub(super) const FUNCTIONS: &[Spec] = &[
     ansible(&["dict"], &["*pairs", "**more"], dict),
     ansible(&["cycler"], &["*items"], |c| {
@@ -22,8 +25,7 @@ pub(super) const FUNCTIONS: &[Spec] = &[
         Ok(Jinja::from_object(Joiner { separator, used: AtomicUsize::new(0) }))
     }),
     ansible(&["undef"], &["hint"], |c| {
-        // Without a hint it is what any undefined variable is.
-        let Some(hint) = c.text_option(0)? else { return Ok(Jinja::UNDEFINED) };
+        let hint = c.text_option(0)?.unwrap_or_else(|| NO_HINT.to_owned());
         // An error only where it is used: as a default that is not needed it does no harm.
         Ok(Jinja::from(Error::new(ErrorKind::UndefinedError, hint)))
     }),

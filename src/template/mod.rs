@@ -198,7 +198,7 @@ impl Templar {
             let plain = text.revealed().map_err(|e| TemplateError::message(e.undecryptable(), text.origin()))?;
             return Ok(Value::Str(plain));
         }
-        let value = engine::render_inline(&self.root, text).map_err(|e| self.explain(e))?;
+        let value = engine::render_inline(&self.root, text).map_err(|e| self.explain_inside(e, text))?;
         lazy::to_value(&value).map_err(|e| self.explain_result(&e, text))
     }
 
@@ -274,7 +274,10 @@ impl Templar {
     /// Adds to an error about something undefined the nearest name that is defined.
     /// An error about a result of `text`: of something undefined deep inside it, the name is looked for in the text.
     fn explain_result(&self, error: &minijinja::Error, text: &Str) -> TemplateError {
-        let mut out = TemplateError::new(error, Some(text));
+        self.explain_inside(TemplateError::new(error, Some(text)), text)
+    }
+
+    fn explain_inside(&self, mut out: TemplateError, text: &Str) -> TemplateError {
         if out.message == crate::value::UNDEFINED_INSIDE {
             let known = |name: &str| self.root.variables().get(name).is_some();
             let found =

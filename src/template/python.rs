@@ -70,6 +70,25 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
+/// Python's `repr` of an engine's value, tuples as tuples.
+pub(super) fn repr_of(value: &minijinja::Value) -> Result<String, minijinja::Error> {
+    let tuple = value.is_tuple() || value.downcast_object_ref::<super::filters::Group>().is_some();
+    let inner = || -> Result<Vec<String>, minijinja::Error> {
+        value.try_iter()?.checked().map(|item| repr_of(&item?)).collect()
+    };
+    Ok(match value.kind() {
+        minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::Iterable => {
+            let items = inner()?;
+            match items.as_slice() {
+                [one] if tuple => format!("({one},)"),
+                _ if tuple => format!("({})", items.join(", ")),
+                _ => format!("[{}]", items.join(", ")),
+            }
+        }
+        _ => repr(&Value::from_jinja(value)?),
+    })
+}
+
 /// Python's `a < b` and `a > b`: numbers with numbers, text with text, lists item by item; anything else cannot be compared.
 pub(super) fn compare(a: &Value, b: &Value) -> Result<std::cmp::Ordering, minijinja::Error> {
     use std::cmp::Ordering;

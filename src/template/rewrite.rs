@@ -7,7 +7,7 @@ use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, Value as Jinja};
 
 use super::chain::{self, is_keyword, matching_open};
-use super::{mutable, printf, time};
+use super::{engine, mutable, printf, time};
 
 const MOD: &str = "__mod";
 
@@ -37,8 +37,13 @@ impl Edit {
         Self { start: at as usize, end: at as usize, text: text.into() }
     }
 
+    /// Puts text in the place of tokens.
+    pub fn replace_range(first: &Span, last: &Span, text: impl Into<String>) -> Self {
+        Self { start: first.start_offset as usize, end: last.end_offset as usize, text: text.into() }
+    }
+
     fn replace(span: &Span, text: impl Into<String>) -> Self {
-        Self { start: span.start_offset as usize, end: span.end_offset as usize, text: text.into() }
+        Self::replace_range(span, span, text)
     }
 }
 
@@ -54,7 +59,8 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     let modulo = has_modulo(source);
     let mutates = mutable::METHODS.iter().any(|method| source.contains(method));
     let dates = source.contains('-') && ["datetime", "now("].iter().any(|word| source.contains(word));
-    if !(chains || raw || modulo || mutates || dates) {
+    let macros = source.contains("macro ");
+    if !(macros || chains || raw || modulo || mutates || dates) {
         return source.to_owned();
     }
     let masked = if raw { mask(source) } else { source.to_owned() };
@@ -73,6 +79,9 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     }
     if dates {
         operators(&tokens, true, &mut edits);
+    }
+    if macros {
+        macro_calls(&tokens, &mut edits);
     }
     if mutates {
         owned(&tokens, &mut edits);
@@ -231,6 +240,45 @@ fn right_operand(tokens: &Tokens<'_>, at: usize, sum: bool) -> Option<usize> {
         i += 1;
     }
     end
+}
+
+/// A call of the template's own macro: what it prints keeps its type when it is one thing.
+fn macro_calls(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
+    let ident = |i: Option<usize>| match i.and_then(|i| tokens.get(i)) {
+        Some((Token::Ident(name), _)) => Some(*name),
+        _ => None,
+    };
+    let named = |i: usize| ident(i.checked_sub(1)) == Some("macro");
+    let names: Vec<&str> = (0..tokens.len()).filter(|i| named(*i)).filter_map(|i| ident(Some(i))).collect();
+    for (i, (token, span)) in tokens.iter().enumerate() {
+        let Token::Ident(name) = token else { continue };
+        let behind = i.checked_sub(1).map(|b| &tokens[b].0);
+        let other = matches!(behind, Some(Token::Dot | Token::Pipe | Token::Ident("macro" | "call" | "is")));
+        if other || !names.contains(name) || !matches!(tokens.get(i + 1), Some((Token::ParenOpen, _))) {
+            continue;
+        }
+        if let Some(close) = matching_close(tokens, i + 1) {
+            edits.push(Edit::insert(span.start_offset, "("));
+            edits.push(Edit::insert(tokens[close].1.end_offset, format!("|{})", engine::NATIVE)));
+        }
+    }
+}
+
+fn matching_close(tokens: &Tokens<'_>, open: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    for (i, (token, _)) in tokens.iter().enumerate().skip(open) {
+        match token {
+            Token::BracketOpen | Token::ParenOpen | Token::BraceOpen => depth += 1,
+            Token::BracketClose | Token::ParenClose | Token::BraceClose => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return Some(i);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// `{% set x = … %}` and `namespace(x=…)` in a template that changes lists or dictionaries: what is set is the template's own.

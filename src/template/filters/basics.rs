@@ -1,9 +1,9 @@
 //! Filters of one value: `bool`, `default`, `mandatory`, `ternary`, `type_debug`.
 
 use minijinja::value::ValueKind;
-use minijinja::{Error, Value as Jinja};
+use minijinja::{Error, ErrorKind, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail, type_name, undefined};
+use crate::template::call::{Call, Spec, ansible, fail, is_missing, type_name, undefined};
 use crate::template::error::Mandatory;
 use crate::value::Value;
 
@@ -13,6 +13,8 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["mandatory"], &["a", "msg"], mandatory).lenient(),
     ansible(&["ternary"], &["value", "true_val", "false_val", "none_val"], ternary),
     ansible(&["type_debug"], &["value"], type_debug),
+    // The reference's own targets have it: a value wholly evaluated.
+    ansible(&["ansible._protomatter.finalize"], &["value"], |c| Ok(c.value(0)?.to_jinja())),
 ];
 
 /// Words for yes make `true`, everything else `false`; `none` and truth values stay what they are.
@@ -32,8 +34,11 @@ fn to_bool(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 fn default(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let value = call.need(0)?;
     let boolean = call.flag(2, false);
-    if !value.is_undefined() && (!boolean || value.is_true()) {
-        return Ok(value.clone());
+    let value = value.clone();
+    let missing =
+        value.is_undefined() || is_missing(&value) && undefined(call.state, &value).kind() == ErrorKind::UndefinedError;
+    if !missing && (!boolean || value.is_true()) {
+        return Ok(value);
     }
     Ok(call.arg(1).cloned().unwrap_or_else(|| Jinja::from("")))
 }

@@ -53,24 +53,45 @@ fn set(found: impl Iterator<Item = Value>) -> Result<Jinja, Error> {
 }
 
 fn unique(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let case_sensitive = call.flag(1, false);
     let attribute = call.text_option(2)?;
+    let given = call.arg(1).filter(|v| !v.is_none()).cloned();
+    let all = call.items(0)?;
+    let mut keys = Vec::with_capacity(all.len());
+    for item in &all {
+        match unique_key(item, attribute.as_deref(), given.as_ref().is_some_and(Jinja::is_true)) {
+            Ok(key) => keys.push(key),
+            // As in the reference: with what Python cannot hash, items are compared as they are.
+            Err(_) if attribute.is_none() && given.as_ref().is_none_or(Jinja::is_true) => return set(all.into_iter()),
+            Err(reason) => {
+                return Err(fail(format!(
+                    "Jinja2's unique filter failed and we cannot fall back to Ansible's version as it does not support \
+                     the parameters supplied: {reason}"
+                )));
+            }
+        }
+    }
     let mut seen: Vec<Value> = Vec::new();
     let mut out = Vec::new();
-    for item in call.items(0)? {
-        let mut key = item.clone();
-        for part in attribute.iter().flat_map(|a| a.split('.')) {
-            key = subscript(&key, &Value::from(part))?;
-        }
-        if let (false, Some(text)) = (case_sensitive, key.as_str()) {
-            key = Value::from(text.to_lowercase());
-        }
+    for (item, key) in all.into_iter().zip(keys) {
         if !seen.contains(&key) {
             seen.push(key);
             out.push(item);
         }
     }
     Ok(Value::list(out).to_jinja())
+}
+
+/// What `unique` compares an item by, or why it has none.
+fn unique_key(item: &Value, attribute: Option<&str>, case_sensitive: bool) -> Result<Value, String> {
+    let mut key = item.clone();
+    for part in attribute.iter().flat_map(|a| a.split('.')) {
+        key = subscript(&key, &Value::from(part)).map_err(|e| e.detail().unwrap_or_default().to_owned())?;
+    }
+    match &key {
+        Value::Str(text) if !case_sensitive => Ok(Value::from(text.as_str().to_lowercase())),
+        Value::List(_) | Value::Map(_) => Err(format!("unhashable type: '{}'", python_type(&key))),
+        _ => Ok(key),
+    }
 }
 
 fn flatten(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {

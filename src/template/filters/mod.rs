@@ -3,6 +3,7 @@
 mod basics;
 mod dicts;
 mod emitter;
+mod groups;
 pub(super) mod hashes;
 pub(super) mod json;
 pub(super) mod lists;
@@ -21,6 +22,7 @@ pub use yaml::to_report_yaml;
 
 use minijinja::Environment;
 
+pub(super) use groups::Group;
 pub use json::dumps;
 pub use yaml::dump as dump_yaml;
 
@@ -33,6 +35,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
     for family in [
         basics::FILTERS,
         dicts::FILTERS,
+        groups::FILTERS,
         hashes::FILTERS,
         json::FILTERS,
         lists::FILTERS,

@@ -28,6 +28,9 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["sort"], &["value", "reverse", "case_sensitive", "attribute"], sort),
     ansible(&["min"], &["value", "case_sensitive", "attribute"], |c| extreme(c, false)),
     ansible(&["max"], &["value", "case_sensitive", "attribute"], |c| extreme(c, true)),
+    ansible(&["first"], &["seq"], |c| end(c, false)),
+    ansible(&["last"], &["seq"], |c| end(c, true)),
+    ansible(&["sum"], &["iterable", "attribute", "start"], sum),
     ansible(&["dictsort"], &["value", "case_sensitive", "by", "reverse"], dictsort),
     ansible(&["select"], &["value", "*test", "**more"], |c| select(c, false, false)).lenient(),
     ansible(&["reject"], &["value", "*test", "**more"], |c| select(c, false, true)).lenient(),
@@ -36,7 +39,7 @@ pub(super) const FILTERS: &[Spec] = &[
 ];
 
 /// The value behind `a.b.0`, or under a key that is no text.
-fn attribute(item: &Jinja, path: &Jinja) -> Result<Jinja, Error> {
+pub(super) fn attribute(item: &Jinja, path: &Jinja) -> Result<Jinja, Error> {
     let Some(text) = path.as_str() else { return item.get_item(path) };
     let mut here = item.clone();
     for part in text.split('.') {
@@ -52,13 +55,13 @@ fn attribute(item: &Jinja, path: &Jinja) -> Result<Jinja, Error> {
     Ok(here)
 }
 
-fn no_attribute(item: &Jinja, path: &Jinja) -> Error {
+pub(super) fn no_attribute(item: &Jinja, path: &Jinja) -> Error {
     let name = path.as_str().map_or_else(|| path.to_string(), python::quoted);
     Error::new(ErrorKind::UndefinedError, format!("object of type '{}' has no attribute {name}", type_name(item)))
 }
 
 /// What an item is compared by: itself or its attributes, in lower case unless case counts.
-fn key(item: &Jinja, path: Option<&Jinja>, case_sensitive: bool) -> Result<Value, Error> {
+pub(super) fn key(item: &Jinja, path: Option<&Jinja>, case_sensitive: bool) -> Result<Value, Error> {
     let fold = |value: Value| match &value {
         Value::Str(text) if !case_sensitive => Value::from(text.as_str().to_lowercase()),
         _ => value,
@@ -119,7 +122,77 @@ fn extreme(call: &mut Call<'_, '_, '_>, largest: bool) -> Result<Jinja, Error> {
             best = Some((key, item));
         }
     }
-    Ok(best.map_or(Jinja::UNDEFINED, |(_, item)| item))
+    Ok(best.map_or_else(|| empty("aggregated"), |(_, item)| item))
+}
+
+/// What an empty sequence has for its first item: an error only where it is used.
+fn empty(which: &str) -> Jinja {
+    let message = format!("No {which} item, sequence was empty.");
+    Jinja::from(Error::new(ErrorKind::UndefinedError, message))
+}
+
+fn end(call: &mut Call<'_, '_, '_>, last: bool) -> Result<Jinja, Error> {
+    let value = call.need(0)?;
+    if value.is_none() || matches!(value.kind(), ValueKind::Number | ValueKind::Bool) {
+        let lacks = if last { "reversible" } else { "iterable" };
+        return Err(fail(format!("'{}' object is not {lacks}", type_name(value))));
+    }
+    if let Some(text) = value.as_str() {
+        let found = if last { text.chars().next_back() } else { text.chars().next() };
+        return Ok(found.map_or_else(|| empty(if last { "last" } else { "first" }), Jinja::from));
+    }
+    let mut items = value.try_iter()?.checked();
+    let found = if last { items.last() } else { items.next() };
+    found.unwrap_or_else(|| Ok(empty(if last { "last" } else { "first" })))
+}
+
+/// The sum of items or of an attribute of theirs, each of which must be there.
+fn sum(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let path = call.arg(1).filter(|p| !p.is_none()).cloned();
+    let mut total = call.arg(2).cloned().unwrap_or_else(|| Jinja::from(0));
+    let value = call.need(0)?.clone();
+    if value.is_none() {
+        return Err(fail("'NoneType' object is not iterable"));
+    }
+    for item in value.try_iter()?.checked() {
+        let item = item?;
+        let part = match &path {
+            Some(path) => attribute(&item, path)?,
+            None => item.clone(),
+        };
+        if part.is_undefined() {
+            return Err(match &path {
+                Some(path) => no_attribute(&item, path),
+                None => undefined(call.state, &part),
+            });
+        }
+        total = add(&total, &part)?;
+    }
+    Ok(total)
+}
+
+/// Python's `a + b` for what can be summed up.
+fn add(a: &Jinja, b: &Jinja) -> Result<Jinja, Error> {
+    let number = |v: &Jinja| matches!(v.kind(), ValueKind::Number | ValueKind::Bool);
+    let whole = |v: &Jinja| {
+        if v.kind() == ValueKind::Bool { Some(i128::from(v.is_true())) } else { i128::try_from(v.clone()).ok() }
+    };
+    if number(a) && number(b) {
+        let integer = |v: &Jinja| v.kind() == ValueKind::Bool || v.is_integer();
+        if integer(a)
+            && integer(b)
+            && let (Some(a), Some(b)) = (whole(a), whole(b))
+            && let Some(sum) = a.checked_add(b)
+        {
+            return Ok(Jinja::from(sum));
+        }
+        let float = |v: &Jinja| crate::template::call::to_float(&Value::from_jinja(v)?);
+        return Ok(Jinja::from(float(a)? + float(b)?));
+    }
+    if a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq {
+        return Ok(a.try_iter()?.chain(b.try_iter()?).collect());
+    }
+    Err(fail(format!("unsupported operand type(s) for +: '{}' and '{}'", type_name(a), type_name(b))))
 }
 
 fn dictsort(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {

@@ -1,6 +1,6 @@
 //! Jinja's and Ansible's filters of text: `int`, `float`, `replace`, `indent`, `wordwrap`, `truncate`, `comment`, `format`, …
 
-use minijinja::value::Kwargs;
+use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, Value as Jinja};
 
 use crate::template::call::{Call, Spec, ansible, fail, to_float, to_int};
@@ -13,7 +13,13 @@ pub(super) const FILTERS: &[Spec] = &[
         Ok(f) => Ok(Jinja::from(f)),
         Err(_) => Ok(c.arg(1).cloned().unwrap_or_else(|| Jinja::from(0.0))),
     }),
-    ansible(&["string"], &["object"], |c| Ok(Jinja::from(python::text(&c.value(0)?)))),
+    ansible(&["string"], &["object"], |c| {
+        let value = c.need(0)?;
+        Ok(Jinja::from(match value.kind() {
+            ValueKind::Seq | ValueKind::Iterable => python::repr_of(value)?,
+            _ => python::text(&c.value(0)?),
+        }))
+    }),
     ansible(&["replace"], &["s", "old", "new", "count"], |c| {
         let (text, old, new) = (python::text(&c.value(0)?), c.text(1)?, c.text(2)?);
         Ok(Jinja::from(match usize::try_from(c.int(3, -1)?) {

@@ -61,10 +61,18 @@ fn find(lookup: &Lookup<'_>, name: &str, subdirectory: &str) -> Option<PathBuf> 
 }
 
 fn read(lookup: &Lookup<'_>, path: &Path) -> Result<String, Error> {
+    read_bytes(lookup, path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn read_bytes(lookup: &Lookup<'_>, path: &Path) -> Result<Vec<u8>, Error> {
     let bytes = std::fs::read(path).map_err(|e| fail(format!("cannot read the file '{}': {e}", path.display())))?;
     let vault = lookup.templar.variables().vault();
-    let bytes = vault.reveal(bytes).map_err(|e| fail(format!("cannot read the file '{}': {e}", path.display())))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    vault.reveal(bytes).map_err(|e| fail(format!("cannot read the file '{}': {e}", path.display())))
+}
+
+/// The content of a file that a lookup names, when there is such a file.
+pub(super) fn bytes(lookup: &Lookup<'_>, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    find(lookup, name, "files").map(|path| read_bytes(lookup, &path)).transpose()
 }
 
 /// The content of a file that a lookup names.
@@ -107,6 +115,7 @@ pub(super) fn fileglob(lookup: &Lookup<'_>) -> Found {
         let mut candidates = places.iter().flat_map(|place| [place.join("files"), place.clone()]);
         for place in candidates.by_ref() {
             let full = place.join(directory);
+            let full = std::path::absolute(&full).unwrap_or(full);
             let found = if full.is_dir() { glob(&format!("{}/{name}", full.display()))? } else { Vec::new() };
             if !found.is_empty() {
                 out.extend(found);
@@ -216,7 +225,8 @@ pub(super) fn template(lookup: &Lookup<'_>) -> Found {
         let path = find(lookup, &name, "templates").ok_or_else(missing)?;
         let templar = lookup.templar.with_template(&path, None);
         let templar = Templar::new(Arc::new(Over { map: more.clone(), under: templar.variables().clone() }));
-        out.push(Value::from(templar.file(&path, &options).map_err(TemplateError::into_engine)?));
+        let text = templar.file(&path, &options).map_err(TemplateError::into_engine)?;
+        out.push(if text.is_empty() { Value::Null } else { Value::from(text) });
     }
     Ok(out)
 }

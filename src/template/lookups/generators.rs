@@ -98,23 +98,32 @@ pub(super) fn random_choice(lookup: &Lookup<'_>) -> Found {
 }
 
 pub(super) fn subelements(lookup: &Lookup<'_>) -> Found {
+    let wrong = |what: &str| fail(format!("subelements lookup expects a list of two or three items, {what}"));
     let (objects, path, flags) = match lookup.terms.as_slice() {
         [objects, path] => (objects, path, None),
-        [objects, path, Value::Map(flags)] => (objects, path, Some(flags)),
-        _ => return Err(fail("subelements lookup expects a list of two or three items")),
+        [objects, path, flags] => (objects, path, Some(flags)),
+        _ => return Err(wrong("")),
     };
+    let (Value::List(_) | Value::Map(_), Some(path)) = (objects, path.as_str()) else {
+        return Err(wrong("first a dict or a list, second a string pointing to the subkey"));
+    };
+    let skipped = |object: &Value| object.get("skipped").is_some_and(crate::template::truthy);
     let objects: Vec<Value> = match objects {
         Value::List(items) => items.to_vec(),
-        Value::Map(map) => map.values().cloned().collect(),
-        _ => return Err(fail("first term should be a dict or a list")),
+        other if skipped(other) => Vec::new(),
+        other => other.as_map().map(|map| map.values().cloned().collect()).unwrap_or_default(),
     };
-    let Some(path) = path.as_str() else {
-        return Err(fail("second term should be a string"));
+    let skip = match flags {
+        None => false,
+        Some(Value::Map(flags)) => flags.get("skip_missing").is_some_and(|v| v.to_bool().unwrap_or(false)),
+        Some(_) => return Err(wrong("the optional third item must be a dict with flags skip_missing")),
     };
-    let skip = flags.and_then(|f| f.get("skip_missing")).is_some_and(|v| v.to_bool().unwrap_or(false));
     let path: Vec<String> = path.split('.').map(ToOwned::to_owned).collect();
-    let objects = objects.into_iter().filter(|o| !o.get("skipped").is_some_and(crate::template::truthy)).collect();
-    let pairs = lists::pairs(objects, &path, skip)?;
+    let mut pairs = Vec::new();
+    for object in objects.into_iter().filter(|object| !skipped(object)) {
+        let items = elements(&object, &path, skip)?;
+        pairs.extend(items.into_iter().map(|item| (object.clone(), item)));
+    }
     Ok(pairs.into_iter().map(|(object, item)| Value::list(vec![without(&object, &path), item])).collect())
 }
 
@@ -128,6 +137,37 @@ fn without(object: &Value, path: &[String]) -> Value {
         *inner = without(inner, rest);
     }
     Value::map(map)
+}
+
+/// The list that a path leads to; with `skip` none where it leads nowhere.
+fn elements(object: &Value, path: &[String], skip: bool) -> Result<Vec<Value>, Error> {
+    let mut here = object;
+    for (i, key) in path.iter().enumerate() {
+        let Value::Map(map) = here else {
+            let before = i.checked_sub(1).and_then(|i| path.get(i)).unwrap_or(key);
+            let got = python::text(here);
+            return if skip {
+                Ok(Vec::new())
+            } else {
+                Err(fail(format!("the key {before} should point to a dictionary, got '{got}'")))
+            };
+        };
+        match map.get(key.as_str()) {
+            Some(value) => here = value,
+            None if skip => return Ok(Vec::new()),
+            None => {
+                let got = python::text(here);
+                return Err(fail(format!("could not find '{key}' key in iterated item '{got}'")));
+            }
+        }
+    }
+    match here {
+        Value::List(items) => Ok(items.to_vec()),
+        other => {
+            let key = path.last().cloned().unwrap_or_default();
+            Err(fail(format!("the key {key} should point to a list, got '{}'", python::text(other))))
+        }
+    }
 }
 
 /// What a sequence is described by.
@@ -165,25 +205,22 @@ impl Sequence {
         Ok(())
     }
 
-    /// `[start-]end[/stride][:format]`.
-    fn shortcut(&mut self, text: &str) -> bool {
+    /// `[start-]end[/stride][:format]`; whether the text is one.
+    fn shortcut(&mut self, text: &str) -> Result<bool, Error> {
+        let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric());
         let (numbers, format) = text.split_once(':').map_or((text, None), |(n, f)| (n, Some(f)));
         let (range, stride) = numbers.split_once('/').map_or((numbers, None), |(r, s)| (r, Some(s)));
         let (start, end) = range.split_once('-').map_or((None, range), |(s, e)| (Some(s), e));
-        let number = |text: &str| -> Option<i64> {
-            let radix = |prefix, radix| text.strip_prefix(prefix).and_then(|d| i64::from_str_radix(d, radix).ok());
-            radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| text.parse().ok())
-        };
-        let Some(end) = number(end) else { return false };
-        let (start, stride) = (start.map(number), stride.map(number));
-        if matches!(start, Some(None)) || matches!(stride, Some(None)) {
-            return false;
+        let digits = start.is_none() && !end.chars().all(|c| c.is_ascii_digit());
+        if digits || !word(end) || start.is_some_and(|s| !word(s)) || stride.is_some_and(|s| !word(s)) {
+            return Ok(false);
         }
-        self.end = Some(end);
-        self.start = start.flatten().or(self.start);
-        self.stride = stride.flatten().or(self.stride);
-        self.format = format.map(ToOwned::to_owned).or(self.format.take());
-        true
+        for (name, part) in [("start", start), ("end", Some(end)), ("stride", stride), ("format", format)] {
+            if let Some(part) = part {
+                self.set(name, &Value::from(part))?;
+            }
+        }
+        Ok(true)
     }
 
     fn run(self, out: &mut Vec<Value>) -> Result<(), Error> {
@@ -194,7 +231,8 @@ impl Sequence {
             (None, Some(0)) => return Ok(()),
             (None, Some(count)) => {
                 let stride = self.stride.unwrap_or(1);
-                count.checked_mul(stride).and_then(|n| n.checked_add(start - stride)).ok_or_else(|| fail("too long"))?
+                // Not the last number when the stride is negative; so it is in the reference.
+                count.checked_mul(stride).and_then(|n| n.checked_add(start - 1)).ok_or_else(|| fail("too long"))?
             }
             (Some(end), None) => end,
         };
@@ -212,6 +250,9 @@ impl Sequence {
             return Err(fail("the sequence is too long"));
         }
         let format = self.format.unwrap_or_else(|| "%d".to_owned());
+        if !format.contains('%') {
+            return Err(fail(format!("bad formatting string: {format}")));
+        }
         let mut at = start;
         while if stride > 0 { at <= end } else { at >= end } {
             let text = printf::format(&format, vec![Jinja::from(at)])
@@ -233,20 +274,17 @@ pub(super) fn sequence(lookup: &Lookup<'_>) -> Found {
         }
         Ok(sequence)
     };
-    if lookup.terms.is_empty() {
+    if lookup.terms.is_empty() && !lookup.options.is_empty() {
         from_options()?.run(&mut out)?;
     }
     for term in &lookup.terms {
         let mut sequence = from_options()?;
         let text = python::text(term);
-        if !sequence.shortcut(text.trim()) {
+        if !sequence.shortcut(text.trim())? {
             let words = shell_words::split(&text).map_err(|e| fail(e.to_string()))?;
             for word in words {
                 let Some((name, value)) = word.split_once('=') else {
-                    return Err(fail(format!(
-                        "unknown error parsing with_sequence arguments: {}",
-                        python::quoted(&text)
-                    )));
+                    return Err(fail("unrecognized arguments to with_sequence: ['_raw_params']"));
                 };
                 sequence.set(name, &Value::from(value))?;
             }

@@ -6,86 +6,184 @@ use super::{Lookup, files};
 use crate::template::call::fail;
 use crate::template::python;
 use crate::template::regex::{Flags, Pattern};
-use crate::value::Value;
+use crate::value::{Map, Value};
 
 /// Sections in order, each with its keys in order.
-type Sections = Vec<(String, Vec<(String, String)>)>;
+type Sections = Vec<(String, Vec<Entry>)>;
+
+/// A key and its value, when it has one.
+type Entry = (String, Option<String>);
+
+/// The names of its options.
+const OPTIONS: &[&str] = &[
+    "type",
+    "file",
+    "section",
+    "re",
+    "encoding",
+    "default",
+    "case_sensitive",
+    "allow_no_value",
+    "allow_none",
+    "interpolation",
+];
 
 pub(super) fn run(lookup: &Lookup<'_>) -> Result<Vec<Value>, Error> {
     let mut out = Vec::new();
     for term in &lookup.terms {
-        let (key, options) = lookup.key_and_options(term);
-        let text = |name: &str, default: &str| options.get(name).map_or_else(|| default.to_owned(), python::text);
-        let flag = |name: &str| options.get(name).and_then(Value::to_bool).unwrap_or(false);
-        let properties = text("type", "ini") == "properties";
-        let case = flag("case_sensitive");
-        let content = files::content(lookup, &text("file", "ansible.ini"))?;
-        let sections = read(&content, properties, case);
-        let section = if properties { "java_properties".to_owned() } else { text("section", "global") };
-        let default = || options.get("default").cloned().unwrap_or_else(|| Value::from(""));
-        let wanted = if case { key.clone() } else { key.to_lowercase() };
-        if flag("re") {
-            let pattern = Pattern::new(&key, Flags { ignorecase: !case, multiline: false })?;
-            let entries = sections.iter().filter(|(name, _)| *name == section).flat_map(|(_, entries)| entries);
-            for (name, value) in entries {
-                if pattern.captures(name, 0)?.is_some_and(|m| m.get(0).is_some_and(|m| m.start() == 0)) {
-                    out.push(Value::from(value.as_str()));
-                }
-            }
-            continue;
-        }
-        let Some((_, entries)) = sections.iter().find(|(name, _)| *name == section) else {
-            if options.contains_key("default") {
-                out.push(default());
-                continue;
-            }
-            return Err(fail(format!("No section: {}", python::quoted(&section))));
-        };
-        let interpolate = options.get("interpolation").and_then(Value::to_bool).unwrap_or(true);
-        let found = entries.iter().rev().find(|(name, _)| *name == wanted);
-        out.push(match found {
-            Some((_, value)) if interpolate && !properties => Value::from(interpolated(value, entries, 0)?),
-            Some((_, value)) => Value::from(value.as_str()),
-            None => default(),
-        });
+        let (key, options) = key_and_options(lookup, term)?;
+        one(lookup, &key, &options, &mut out)?;
     }
     Ok(out)
 }
 
-fn read(text: &str, properties: bool, case: bool) -> Sections {
+/// The key and the options of a term such as `key section=x file=y`; the key comes first and nothing is an option unknown.
+fn key_and_options(lookup: &Lookup<'_>, term: &Value) -> Result<(String, Map), Error> {
+    let text = python::text(term);
+    if !text.contains('=') {
+        return Ok((text, lookup.options.clone()));
+    }
+    let (key, options) = lookup.key_and_options(term);
+    let known = |name: &str| OPTIONS.contains(&name);
+    if let Some((name, _)) = key.split_once('=') {
+        if known(name) {
+            let message = "No key to look up was provided as first term within string inline options";
+            return Err(fail(format!("{message}: {text}")));
+        }
+        return Err(fail(format!("'{name}' is not a valid option.")));
+    }
+    match options.keys().find(|name| !known(name.as_str().unwrap_or_default()) && !lookup.options.contains_key(*name)) {
+        Some(name) => Err(fail(format!("'{key} {name}' is not a valid option."))),
+        None => Ok((key, options)),
+    }
+}
+
+fn one(lookup: &Lookup<'_>, key: &str, options: &Map, out: &mut Vec<Value>) -> Result<(), Error> {
+    let text = |name: &str, default: &str| options.get(name).map_or_else(|| default.to_owned(), python::text);
+    let flag = |name: &str| options.get(name).and_then(Value::to_bool);
+    let properties = text("type", "ini") == "properties";
+    let reading = Reading {
+        properties,
+        case: flag("case_sensitive").unwrap_or(false),
+        bare: flag("allow_no_value").or(flag("allow_none")).unwrap_or(false),
+    };
+    let file = text("file", "ansible.ini");
+    let bytes = files::bytes(lookup, &file)?.ok_or_else(|| fail("Invalid filename None."))?;
+    let content = decode(&bytes, &text("encoding", "utf-8"))?;
+    let sections = read(&content, &file, &reading)?;
+    let section = if properties { "java_properties".to_owned() } else { text("section", "global") };
+    let Some((_, entries)) = sections.iter().find(|(name, _)| *name == section) else {
+        if let Some(default) = options.get("default") {
+            out.push(default.clone());
+            return Ok(());
+        }
+        return Err(fail(format!("No section {} in {}.", python::quoted(&section), python::quoted(&file))));
+    };
+    let interpolate = flag("interpolation").unwrap_or(true) && !properties;
+    let shown = |value: &str| -> Result<Value, Error> {
+        Ok(Value::from(if interpolate { interpolated(value, entries, 0)? } else { value.to_owned() }))
+    };
+    if flag("re").unwrap_or(false) {
+        let pattern = Pattern::new(key, Flags { ignorecase: !reading.case, multiline: false })?;
+        for (name, value) in entries {
+            if pattern.captures(name, 0)?.is_some_and(|m| m.get(0).is_some_and(|m| m.start() == 0)) {
+                out.push(value.as_deref().map_or(Ok(Value::Null), shown)?);
+            }
+        }
+        return Ok(());
+    }
+    let wanted = if reading.case { key.to_owned() } else { key.to_lowercase() };
+    match entries.iter().find(|(name, _)| *name == wanted) {
+        Some((_, Some(value))) => out.push(shown(value)?),
+        // A key without a value has none.
+        Some((_, None)) => {}
+        None => out.push(options.get("default").cloned().unwrap_or_else(|| Value::from(""))),
+    }
+    Ok(())
+}
+
+/// The text of a file in one of the encodings that files are still found in.
+fn decode(bytes: &[u8], encoding: &str) -> Result<String, Error> {
+    let name: String = encoding.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+    let latin = |c: u8| char::from(c);
+    Ok(match name.as_str() {
+        "utf8" | "u8" => String::from_utf8_lossy(bytes).into_owned(),
+        "utf8sig" => String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).into_owned(),
+        "ascii" | "usascii" => bytes.iter().map(|c| if c.is_ascii() { latin(*c) } else { '\u{fffd}' }).collect(),
+        "latin1" | "iso88591" | "l1" | "latin" => bytes.iter().map(|c| latin(*c)).collect(),
+        "iso885915" | "latin9" => bytes
+            .iter()
+            .map(|c| match c {
+                0xa4 => '€',
+                0xa6 => 'Š',
+                0xa8 => 'š',
+                0xb4 => 'Ž',
+                0xb8 => 'ž',
+                0xbc => 'Œ',
+                0xbd => 'œ',
+                0xbe => 'Ÿ',
+                other => latin(*other),
+            })
+            .collect(),
+        _ => return Err(fail(format!("unknown encoding: {encoding}"))),
+    })
+}
+
+/// How a file is read.
+struct Reading {
+    /// As Java writes them: one section, without a heading.
+    properties: bool,
+    /// Whether the case of keys counts.
+    case: bool,
+    /// Whether a key may stand there without a value.
+    bare: bool,
+}
+
+fn read(text: &str, file: &str, how: &Reading) -> Result<Sections, Error> {
     let mut sections: Sections = Vec::new();
-    if properties {
+    if how.properties {
         sections.push(("java_properties".to_owned(), Vec::new()));
     }
     for line in text.lines() {
         let trimmed = line.trim();
-        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) || properties && trimmed.starts_with('!') {
+        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) || how.properties && trimmed.starts_with('!') {
             continue;
         }
-        if !properties
+        if !how.properties
             && let Some(name) = trimmed.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(name, _)| name)
         {
             sections.push((name.to_owned(), Vec::new()));
             continue;
         }
-        let Some((_, entries)) = sections.last_mut() else { continue };
+        let Some((section, entries)) = sections.last_mut() else { continue };
         // A line that is indented goes on with the value before it.
         if line.starts_with([' ', '\t'])
-            && let Some((_, value)) = entries.last_mut()
+            && let Some((_, Some(value))) = entries.last_mut()
         {
             value.push('\n');
             value.push_str(trimmed);
             continue;
         }
-        let (key, value) = trimmed.split_once(['=', ':']).unwrap_or((trimmed, ""));
-        let key = if case { key.trim().to_owned() } else { key.trim().to_lowercase() };
-        entries.push((key, value.trim().to_owned()));
+        let (key, value) = match trimmed.split_once(['=', ':']) {
+            Some((key, value)) => (key.trim(), Some(value.trim().to_owned())),
+            None if how.bare => (trimmed, None),
+            None if how.properties => (trimmed, Some(String::new())),
+            None => {
+                return Err(fail(format!("'{file}' holds the line {}, which is no entry", python::quoted(trimmed))));
+            }
+        };
+        let key = if how.case { key.to_owned() } else { key.to_lowercase() };
+        if !how.properties && entries.iter().any(|(other, _)| *other == key) {
+            return Err(fail(format!("Duplicate option in '{file}': {section}")));
+        }
+        entries.retain(|(other, _)| *other != key);
+        entries.push((key, value));
     }
-    sections
+    Ok(sections)
 }
 
 /// `%(name)s` from the same section, and `%%`.
-fn interpolated(value: &str, entries: &[(String, String)], depth: usize) -> Result<String, Error> {
+fn interpolated(value: &str, entries: &[Entry], depth: usize) -> Result<String, Error> {
     if depth > 10 {
         return Err(fail("the values of the file use each other too deeply"));
     }
@@ -99,7 +197,7 @@ fn interpolated(value: &str, entries: &[(String, String)], depth: usize) -> Resu
             rest = tail;
         } else if let Some((name, tail)) = after.strip_prefix('(').and_then(|r| r.split_once(")s")) {
             let found = entries.iter().rev().find(|(key, _)| *key == name.to_lowercase());
-            let Some((_, inner)) = found else {
+            let Some((_, Some(inner))) = found else {
                 return Err(fail(format!("Bad value substitution: no key {}", python::quoted(name))));
             };
             out.push_str(&interpolated(inner, entries, depth + 1)?);

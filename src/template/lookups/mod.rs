@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use minijinja::{Environment, Error, ErrorKind, Value as Jinja};
 
-use super::call::{Call, Spec, add_functions, ansible, fail, undefined};
+use super::call::{Call, Spec, add_functions, ansible, fail, is_missing, undefined};
 use super::lazy::{Root, root_of};
 use super::{Templar, TemplateError, python};
 use crate::value::{Map, Value};
@@ -159,7 +159,13 @@ fn invoke(call: &mut Call<'_, '_, '_>, as_list: bool) -> Result<Jinja, Error> {
     };
     let (mut wantlist, mut errors) = (as_list, Errors::Strict);
     let mut options = Map::new();
+    let mut missing_default = None;
     for (key, value) in std::mem::take(&mut call.more) {
+        if *short == "env" && key == "default" && is_missing(&value) {
+            // An error only where the variable is not set.
+            missing_default = Some(undefined(call.state, &value));
+            continue;
+        }
         if value.is_undefined() {
             return Err(undefined(call.state, &value));
         }
@@ -188,6 +194,17 @@ fn invoke(call: &mut Call<'_, '_, '_>, as_list: bool) -> Result<Jinja, Error> {
     }
     let root = scope(call).ok_or_else(|| fail("a lookup works only where there are variables"))?;
     let templar = Templar { root };
+    if let Some(error) = missing_default {
+        let unset = terms.iter().map(python::text).find(|name| std::env::var_os(name).is_none());
+        match unset {
+            Some(name) if error.detail() == Some(super::functions::NO_HINT) => {
+                let message = format!("The environment variable '{name}' is not set.");
+                return Err(Error::new(ErrorKind::UndefinedError, message));
+            }
+            Some(_) => return Err(error),
+            None => {}
+        }
+    }
     let lookup = Lookup { name: short, terms, options, templar: &templar, subdirectory: "" };
     match run(&lookup) {
         Ok(found) => Ok(result(found, wantlist)),
@@ -215,6 +232,31 @@ fn result(found: Vec<Value>, wantlist: bool) -> Jinja {
         [one] if !wantlist => one.to_jinja(),
         _ => Value::list(found).to_jinja(),
     }
+}
+
+/// The words of a term, those in quotes whole and with their quotes: of what is looked up they are a part.
+fn words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let (mut start, mut quote) = (None, None);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (None, c)
+                if matches!(c, ' ' | '\n' | '\r')
+                    || c == '\t' && text.as_bytes().get(at.wrapping_sub(1)) != Some(&b'=') =>
+            {
+                if let Some(from) = start.take() {
+                    words.push(&text[from..at]);
+                }
+                continue;
+            }
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            _ => {}
+        }
+        start.get_or_insert(at);
+    }
+    words.extend(start.map(|from| &text[from..]));
+    words
 }
 
 impl Lookup<'_> {
@@ -245,13 +287,14 @@ impl Lookup<'_> {
     /// A term such as `key name=value …`: the key and the options, those of the call included.
     fn key_and_options(&self, term: &Value) -> (String, Map) {
         let text = python::text(term);
-        let words =
-            shell_words::split(&text).unwrap_or_else(|_| text.split_whitespace().map(ToOwned::to_owned).collect());
+        let words = words(&text);
         let mut options = self.options.clone();
         let mut key = Vec::new();
         for word in words {
             match word.split_once('=') {
                 Some((name, value)) if !key.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+                    let bare = |quote: char| value.strip_prefix(quote).and_then(|v| v.strip_suffix(quote));
+                    let value = bare('"').or_else(|| bare('\'')).unwrap_or(value);
                     options.insert(name.into(), value.into());
                 }
                 _ => key.push(word),

@@ -7,8 +7,8 @@ use minijinja::{Error, ErrorKind};
 
 use super::Lookup;
 use crate::template::call::fail;
-use crate::template::python;
 use crate::template::regex::{Flags, Pattern};
+use crate::template::{python, python_type};
 use crate::value::Value;
 
 type Found = Result<Vec<Value>, Error>;
@@ -17,7 +17,7 @@ pub(super) fn vars(lookup: &Lookup<'_>) -> Found {
     let mut out = Vec::new();
     for term in &lookup.terms {
         let Some(name) = term.as_str() else {
-            return Err(fail(format!("Invalid setting identifier, {} is not a string", python::repr(term))));
+            return Err(fail(format!("Variable name must be 'str' not '{}'.", python_type(term))));
         };
         let found = match lookup.templar.variable(name) {
             Ok(found) => found,

@@ -3,7 +3,7 @@
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail};
+use crate::template::call::{Call, Spec, ansible, fail, is_missing};
 use crate::template::filters::urls;
 use crate::template::regex::{Flags, Pattern};
 use crate::template::{python, python_type};
@@ -13,6 +13,8 @@ pub(super) const TESTS: &[Spec] = &[
     ansible(&["match"], &["value", "pattern", "ignorecase", "multiline"], |c| regex(c, Some("match"))),
     ansible(&["search"], &["value", "pattern", "ignorecase", "multiline"], |c| regex(c, Some("search"))),
     ansible(&["regex"], &["value", "pattern", "ignorecase", "multiline", "match_type"], |c| regex(c, None)),
+    ansible(&["defined"], &["value"], |c| Ok(Jinja::from(!is_missing(c.need(0)?)))).lenient(),
+    ansible(&["undefined"], &["value"], |c| Ok(Jinja::from(is_missing(c.need(0)?)))).lenient(),
     ansible(&["any"], &["value"], |c| Ok(Jinja::from(c.items(0)?.iter().any(crate::template::truthy)))),
     ansible(&["all"], &["value"], |c| Ok(Jinja::from(c.items(0)?.iter().all(crate::template::truthy)))),
     ansible(&["truthy"], &["value", "convert_bool"], |c| truth(c).map(Jinja::from)),
@@ -20,7 +22,7 @@ pub(super) const TESTS: &[Spec] = &[
     ansible(&["subset", "issubset"], &["a", "b"], |c| contains_all(&c.items(1)?, &c.items(0)?)),
     ansible(&["superset", "issuperset"], &["a", "b"], |c| contains_all(&c.items(0)?, &c.items(1)?)),
     ansible(&["contains"], &["a", "b"], contains),
-    ansible(&["nan", "isnan"], &["value"], nan),
+    ansible(&["nan", "isnan"], &["value"], |c| Ok(Jinja::from(matches!(c.value(0)?, Value::Float(f) if f.is_nan())))),
     ansible(&["uri"], &["value", "schemes"], |c| uri(c, false)),
     ansible(&["url"], &["value", "schemes"], |c| uri(c, true)),
     ansible(&["urn"], &["value"], |c| Ok(Jinja::from(part(&c.text(0)?, "scheme") == "urn"))),
@@ -104,29 +106,21 @@ fn contains(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     }))
 }
 
-fn nan(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    match call.value(0)? {
-        Value::Float(f) => Ok(Jinja::from(f.is_nan())),
-        Value::Int(_) | Value::Bool(_) => Ok(Jinja::from(false)),
-        other => {
-            let kind = python_type(&other);
-            Err(fail(format!("isnan() can only be used on numbers: must be real number, not {kind}")))
-        }
-    }
+/// Python's `urlparse` finds a scheme and a path in anything; with `schemes` the scheme must be one of them, and with `place`
+/// there must be a host (or it is a file).
+fn uri(call: &mut Call<'_, '_, '_>, place: bool) -> Result<Jinja, Error> {
+    let value = call.value(0)?;
+    let Some(text) = value.as_str() else { return Ok(Jinja::from(false)) };
+    let scheme = part(text, "scheme");
+    let allowed = match call.option(1)? {
+        None => true,
+        Some(Value::List(schemes)) => schemes.is_empty() || schemes.iter().any(|s| s.as_str() == Some(&scheme)),
+        Some(one) => one.as_str().is_some_and(|one| one.contains(scheme.as_str())),
+    };
+    let named = !place || !part(text, "netloc").is_empty() || scheme == "file";
+    Ok(Jinja::from(named && allowed))
 }
 
 fn part(url: &str, name: &str) -> String {
     urls::parts(url).get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-fn uri(call: &mut Call<'_, '_, '_>, place: bool) -> Result<Jinja, Error> {
-    let text = call.text(0)?;
-    let scheme = part(&text, "scheme");
-    let allowed = match call.option(1)? {
-        None => true,
-        Some(Value::List(schemes)) => schemes.iter().any(|s| s.as_str() == Some(&scheme)),
-        Some(one) => one.as_str() == Some(&scheme),
-    };
-    let named = !place || !part(&text, "hostname").is_empty() || scheme == "file";
-    Ok(Jinja::from(!scheme.is_empty() && named && allowed))
 }
