@@ -7,6 +7,7 @@
 mod catalog;
 mod connect;
 mod copy;
+mod debug;
 mod fetch;
 mod groups;
 mod include_vars;
@@ -140,7 +141,7 @@ pub fn rides_together(module: &'static str) -> bool {
 pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
     match ctx.module {
         // These evaluate some of their arguments themselves.
-        "ansible.builtin.debug" => return simple::debug(ctx, &args).map(Plan::Ready),
+        "ansible.builtin.debug" => return debug::debug(ctx, &args).map(Plan::Ready),
         "ansible.builtin.assert" => return simple::assert(ctx, &args).map(Plan::Ready),
         crate::playbook::UNAVAILABLE => {
             let message = format!(

@@ -1,75 +1,12 @@
-//! Actions that are answered here: `debug`, `assert`, `fail`, `set_fact`, `pause`.
+//! Actions that are answered here: `assert`, `fail`, `set_fact`, `pause`.
 
 use std::time::{Duration, Instant};
 
 use super::{ActionContext, ActionError, flag, list, text};
-use crate::template::{TemplateError, UNTRUSTED};
 use crate::value::{Key, Map, Value};
 
-/// `debug`: shows a message, or what an expression comes to.
-pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
-    ctx.check_args(ctx.module, &opaque_templates(args))?;
-    let mut out = Map::new();
-    if args.contains_key("msg") && args.contains_key("var") {
-        return Err(ActionError::failed("'msg' and 'var' are incompatible options"));
-    }
-    let verbosity = args.get("verbosity").map(|v| ctx.templar.value(v)).transpose()?;
-    let verbosity = verbosity.and_then(|v| v.to_text().trim().parse::<u8>().ok()).unwrap_or(0);
-    if verbosity > ctx.world.info.verbosity {
-        out.insert("skipped_reason".into(), Value::from("Verbosity threshold not met."));
-        out.insert("skipped".into(), Value::Bool(true));
-        return Ok(out);
-    }
-    match (args.get("var"), args.get("msg")) {
-        (Some(var), _) => {
-            let name = match var {
-                Value::Str(name) if name.is_template() => ctx.templar.string(name)?,
-                other => other.clone(),
-            };
-            match &name {
-                Value::Str(expression) => {
-                    let key = expression.as_str().to_owned();
-                    if !expression.is_trusted() {
-                        let message = format!("Error while resolving `var` expression: {UNTRUSTED}");
-                        return Err(TemplateError::message(message, expression.origin()).into());
-                    }
-                    let value = match ctx.templar.expression(expression) {
-                        Ok(value) => value,
-                        Err(error) if error.is_undefined => {
-                            let warning = format!("Encountered 1 template error.\nerror 1 - {}", error.message);
-                            out.insert("warnings".into(), Value::list(vec![warning.into()]));
-                            Value::from(format!("<< error 1 - {} >>", error.message))
-                        }
-                        Err(mut error) => {
-                            let message = error.message.replace("rendering template", "rendering expression");
-                            error.message = format!("Error while resolving `var` expression: {message}");
-                            return Err(error.into());
-                        }
-                    };
-                    out.insert(Key::from(key), value);
-                }
-                other @ (Value::Map(_) | Value::List(_)) => {
-                    return Err(ActionError::failed(format!(
-                        "Task failed: argument 'var' is of type {} and we were unable to convert to \
-                         _check_type_str_no_conversion: '{}' is not a string and conversion is not allowed",
-                        crate::template::python_type(other),
-                        other.to_text()
-                    )));
-                }
-                other => drop(out.insert(Key::from(other.to_text()), other.clone())),
-            }
-        }
-        (None, Some(msg)) => {
-            out.insert("msg".into(), Value::from("Hello world!"));
-            out.extend(ctx.evaluate(Map::from_iter([("msg".into(), msg.clone())]))?);
-        }
-        (None, None) => drop(out.insert("msg".into(), Value::from("Hello world!"))),
-    }
-    Ok(out)
-}
-
 /// Arguments as the check before evaluation wants them.
-fn opaque_templates(args: &Map) -> Map {
+pub(super) fn opaque_templates(args: &Map) -> Map {
     let unknown = || Value::from_json(&rplay_worker::args::opaque());
     args.iter().map(|(k, v)| (k.clone(), if v.has_templates() { unknown() } else { v.clone() })).collect()
 }

@@ -1,0 +1,90 @@
+//! `debug`: shows a message, or what an expression comes to.
+
+use super::simple::opaque_templates;
+use super::{ActionContext, ActionError};
+use crate::template::{TemplateError, UNTRUSTED, python_type};
+use crate::value::{Key, Map, Str, Value};
+
+const OMITTED: &str = "The result of the `var` expression could not be omitted; a placeholder was used instead.";
+
+pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
+    ctx.check_args(ctx.module, &opaque_templates(args))?;
+    let mut out = Map::new();
+    let (var, msg) = (given(ctx, args, "var")?, given(ctx, args, "msg")?);
+    if var.is_some() && msg.is_some() {
+        return Err(ActionError::failed("parameters are mutually exclusive: msg|var"));
+    }
+    let verbosity = args.get("verbosity").map(|v| ctx.templar.value(v)).transpose()?;
+    let verbosity = verbosity.and_then(|v| v.to_text().trim().parse::<u8>().ok()).unwrap_or(0);
+    if verbosity > ctx.world.info.verbosity {
+        out.insert("skipped_reason".into(), Value::from("Verbosity threshold not met."));
+        out.insert("skipped".into(), Value::Bool(true));
+        return Ok(out);
+    }
+    match (var, msg) {
+        (Some(var), _) => show(ctx, var, &mut out)?,
+        (None, Some(msg)) => {
+            out.insert("msg".into(), Value::from("Hello world!"));
+            out.extend(ctx.evaluate(Map::from_iter([("msg".into(), msg.clone())]))?);
+        }
+        (None, None) => drop(out.insert("msg".into(), Value::from("Hello world!"))),
+    }
+    Ok(out)
+}
+
+/// An argument, as it is written; a template that comes to `omit` is none.
+fn given<'a>(ctx: &ActionContext<'_>, args: &'a Map, name: &str) -> Result<Option<&'a Value>, ActionError> {
+    let Some(value) = args.get(name) else { return Ok(None) };
+    let maybe = value.as_str().is_some_and(|text| text.contains("omit"));
+    if maybe && matches!(ctx.templar.value(value)?, Value::Omit) {
+        return Ok(None);
+    }
+    Ok(Some(value))
+}
+
+/// `var`: an expression under its own text.
+fn show(ctx: &ActionContext<'_>, var: &Value, out: &mut Map) -> Result<(), ActionError> {
+    let name = match var {
+        Value::Str(name) if name.is_template() => ctx.templar.string(name)?,
+        other => other.clone(),
+    };
+    match &name {
+        Value::Str(expression) => {
+            let value = result(ctx, expression, out)?;
+            out.insert(Key::from(expression.as_str()), value);
+        }
+        other @ (Value::Map(_) | Value::List(_)) => {
+            return Err(ActionError::failed(format!(
+                "Task failed: argument 'var' is of type {} and we were unable to convert to \
+                 _check_type_str_no_conversion: '{}' is not a string and conversion is not allowed",
+                python_type(other),
+                other.to_text()
+            )));
+        }
+        other => drop(out.insert(Key::from(other.to_text()), other.clone())),
+    }
+    Ok(())
+}
+
+/// What an expression comes to; in the place of what is not there, a word and a warning.
+fn result(ctx: &ActionContext<'_>, expression: &Str, out: &mut Map) -> Result<Value, ActionError> {
+    if !expression.is_trusted() {
+        let message = format!("Error while resolving `var` expression: {UNTRUSTED}");
+        return Err(TemplateError::message(message, expression.origin()).into());
+    }
+    let (shown, warning) = match ctx.templar.expression(expression) {
+        Ok(Value::Omit) => ("<<Omit>>".to_owned(), OMITTED.to_owned()),
+        Ok(value) => return Ok(value),
+        Err(error) if error.is_undefined => {
+            let why = format!("error 1 - {}", error.message);
+            (format!("<< {why} >>"), format!("Encountered 1 template error.\n{why}"))
+        }
+        Err(mut error) => {
+            let message = error.message.replace("rendering template", "rendering expression");
+            error.message = format!("Error while resolving `var` expression: {message}");
+            return Err(error.into());
+        }
+    };
+    out.insert("warnings".into(), Value::list(vec![warning.into()]));
+    Ok(shown.into())
+}
