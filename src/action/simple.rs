@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{ActionContext, ActionError, flag, list, text};
-use crate::value::{Key, Map, Value};
+use crate::value::{Map, Value};
 
 /// Arguments as the check before evaluation wants them.
 pub(super) fn opaque_templates(args: &Map) -> Map {
