@@ -31,6 +31,23 @@ fn is_whole(value: &Jinja) -> bool {
     f64::try_from(value.clone()).is_ok_and(|f| f.fract() == 0.0)
 }
 
+/// A part of a date and time, as YAML and TOML write them: `2020-01-01T12:42:42-07:00`.
+fn of_date(text: &str, method: &str) -> Option<String> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let is_date =
+        date.bytes().enumerate().all(|(at, b)| if matches!(at, 4 | 7) { b == b'-' } else { b.is_ascii_digit() });
+    if !is_date {
+        return None;
+    }
+    let time = rest.strip_prefix(['T', 't', ' ']).filter(|time| time.as_bytes().get(2) == Some(&b':'));
+    match method {
+        "date" => Some(date.to_owned()),
+        "isoformat" => Some(time.map_or_else(|| date.to_owned(), |time| format!("{date}T{time}"))),
+        "time" => time.map(|time| time.split(['+', '-', 'Z']).next().unwrap_or(time).trim_end().to_owned()),
+        _ => None,
+    }
+}
+
 fn of_text(text: &str, method: &str, args: &[Jinja]) -> Result<Option<Jinja>, Error> {
     let pad = |args| -> Result<(usize, char), Error> {
         let (width, fill): (i64, Option<char>) = from_args(args)?;
@@ -38,6 +55,10 @@ fn of_text(text: &str, method: &str, args: &[Jinja]) -> Result<Option<Jinja>, Er
     };
     let len = text.chars().count();
     let fill = |c: char, n: usize| c.to_string().repeat(n);
+    // Dates are text here; where the reference has a date, its parts can be asked for.
+    if let Some(part) = of_date(text, method) {
+        return Ok(Some(Jinja::from(part)));
+    }
     Ok(Some(match method {
         "ljust" => {
             let (width, c) = pad(args)?;
@@ -265,4 +286,19 @@ fn of_dict(value: &Jinja, method: &str) -> Result<Option<Jinja>, Error> {
         }
         _ => return Ok(None),
     }))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_have_parts() {
+        let of = |text, method| of_date(text, method);
+        assert_eq!(of("2020-01-01T12:42:42-07:00", "time").as_deref(), Some("12:42:42"));
+        assert_eq!(of("2020-01-01 12:42:42", "isoformat").as_deref(), Some("2020-01-01T12:42:42"));
+        assert_eq!(of("2020-01-01", "date").as_deref(), Some("2020-01-01"));
+        assert_eq!((of("2020-01-01", "time"), of("some text, long", "date")), (None, None));
+    }
 }
