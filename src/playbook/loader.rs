@@ -258,6 +258,15 @@ impl<'a> Loader<'a> {
 
     /// A dictionary of variables (or a list of them); names are checked.
     pub(super) fn vars(&mut self, node: &Node) -> Vec<Arc<Map>> {
+        self.named_vars(node, true)
+    }
+
+    /// The same of a role's own files, in which the reference takes any name: what cannot be named is in `vars`.
+    pub(super) fn role_file_vars(&mut self, node: &Node) -> Vec<Arc<Map>> {
+        self.named_vars(node, false)
+    }
+
+    fn named_vars(&mut self, node: &Node, check: bool) -> Vec<Arc<Map>> {
         self.check_templates(node);
         let parts: Vec<&Node> = match &node.kind {
             NodeKind::Null => return Vec::new(),
@@ -273,10 +282,10 @@ impl<'a> Loader<'a> {
                 );
                 continue;
             };
-            for (key, _) in entries {
+            for (key, _) in entries.iter().filter(|_| check) {
                 let name = key.as_str().unwrap_or_default();
                 if !is_identifier(name) {
-                    let message = format!("`{name}` is not a valid variable name");
+                    let message = format!("Invalid variable name '{}'.", key.to_value().to_text());
                     self.report(
                         Diagnostic::error("playbook::variable-name", message)
                             .at(key.span)

@@ -380,7 +380,7 @@ impl Loader<'_> {
         }
         let mut out = Map::new();
         for node in nodes {
-            for map in self.vars(&node) {
+            for map in self.role_file_vars(&node) {
                 out.extend(map.iter().map(|(k, v)| (k.clone(), v.clone())));
             }
         }

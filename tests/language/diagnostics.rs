@@ -86,7 +86,7 @@ fn everything_static_at_once() {
             "site.yml:26:7 duplicate loop in task",
             "site.yml:28:17 Invalid variable name in 'register' specified: 'a-b'",
             "site.yml:2:3 'taks' is not a valid attribute for a Play did you mean `tasks`?",
-            "site.yml:30:14 `1x` is not a valid variable name",
+            "site.yml:30:14 Invalid variable name '1x'.",
             "site.yml:31:11 the role 'roel' was not found",
             "site.yml:34:23 Using 'include_role' as a handler is not supported.",
             "site.yml:6:7 'wehn' is not a valid attribute for a Task did you mean `when`?",
