@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::event::{Event, HostResult, Verdict};
+use crate::engine::event::{Event, HostResult, JobStage, Verdict};
 use crate::playbook::{Context, Play, Task};
 use crate::value::{Map, Value};
 
@@ -102,6 +102,17 @@ impl Report {
                     text.push_str(&format!("Result was: {}", dump::dump(self.settings(), &fields(result), false)));
                 }
                 self.display.show(&text, "debug", false);
+            }
+            Event::Job { host, id, stage } => {
+                let text = match stage {
+                    JobStage::Poll { started, finished } => {
+                        let word = |flag: &bool| if *flag { "True" } else { "False" };
+                        format!("POLL on {host}: jid={id} started={} finished={}", word(started), word(finished))
+                    }
+                    JobStage::Ok => format!("OK on {host}: jid={id}"),
+                    JobStage::Failed => format!("FAILED on {host}: jid={id}"),
+                };
+                self.display.show(&format!("ASYNC {text}"), "debug", false);
             }
             Event::Included { task, what, item, hosts } => {
                 self.headline_for(&mut state, task);
