@@ -150,6 +150,9 @@ fn prepare(args: &Args) -> Result<Option<Ready>, Failure> {
     let playbook = loader.playbook_of(&directory.join("<ad hoc>"), play).map_err(|found| Failure(2, found))?;
     let options = run::shared_options(&args.hosts.limit, &args.connect, &args.become_, &args.run, &config)?;
     let fact_cache = FactCache::from_settings(&config.settings).map_err(|e| vec![e])?;
+    if let Some(cache) = fact_cache.as_ref().filter(|_| args.hosts.flush_cache) {
+        cache.flush_inventory(&inventory);
+    }
     Ok(Some(Ready { config, playbook, inventory, extra, options, vault, fact_cache }))
 }
 

@@ -123,7 +123,7 @@ impl Report {
                 self.display.show(&format!("included: {what} for {}{item}", hosts.join(", ")), "included", false);
             }
             Event::NoMoreHosts => self.display.banner("NO MORE HOSTS LEFT"),
-            Event::Finished { stats, .. } => self.finished(stats),
+            Event::Finished { custom, stats, .. } => self.finished(stats, custom),
             Event::Item { .. } => {}
         }
     }
