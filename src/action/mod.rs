@@ -4,6 +4,7 @@
 //! content of the controller's beside them. Some are answered here ([`Plan::Ready`]), and a few take several steps
 //! ([`steps`]).
 
+mod async_status;
 mod catalog;
 mod connect;
 mod copy;
@@ -27,6 +28,7 @@ use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Value};
 use crate::vars::World;
 
+pub use async_status::async_directory;
 pub use catalog::BuiltIn;
 
 /// What an action knows of where it runs.
@@ -137,6 +139,14 @@ pub fn rides_together(module: &'static str) -> bool {
     rplay_worker::modules::find(remote_name(module)).is_some()
 }
 
+/// Whether a task of this module may go on by itself (`async`): the host has all it takes.
+#[must_use]
+pub fn supports_async(module: &'static str) -> bool {
+    const HERE: &[&str] = &["async_status", "copy", "fetch", "gather_facts", "script", "template"];
+    let short = module.rsplit('.').next().unwrap_or_default();
+    module == crate::playbook::UNAVAILABLE || (rides_together(module) && !HERE.contains(&short))
+}
+
 /// How a task with these arguments (as they are written) is carried out.
 pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
     match ctx.module {
@@ -161,6 +171,7 @@ pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
         "ansible.builtin.add_host" => groups::add_host(ctx, &args).map(Plan::Ready),
         "ansible.builtin.group_by" => groups::group_by(ctx, &args).map(Plan::Ready),
         "ansible.builtin.validate_argument_spec" => spec::validate(ctx, &args).map(Plan::Ready),
+        "ansible.builtin.async_status" => async_status::async_status(ctx, args),
         "ansible.builtin.copy" => copy::copy(ctx, args),
         "ansible.builtin.template" => copy::template(ctx, args),
         "ansible.builtin.script" => raw::script(ctx, args),

@@ -109,10 +109,6 @@ fn prepare(args: &Args) -> Result<Option<Ready>, Failure> {
     let config = Config::load()?;
     let vault = args.vault.shared(&config)?;
     let extra = vars::extra_vars(&args.variables.extra_vars, &vault)?;
-    if args.background.is_some_and(|seconds| seconds > 0) || args.poll.is_some() {
-        let message = "`-B` and `-P` are not supported yet: nothing runs in the background";
-        return Err(wrong(message).into());
-    }
     let text = |written: &str| evaluate(written, &extra);
     let module = text(args.module_name.as_deref().unwrap_or(&config.module_name.value))?;
     let arguments = args.args.clone().unwrap_or_else(|| config.module_args.value.clone());
@@ -133,7 +129,15 @@ fn prepare(args: &Args) -> Result<Option<Ready>, Failure> {
         return Ok(None);
     }
     let timeout = args.task_timeout.unwrap_or(config.task_timeout.value);
-    let play = play(&pattern, &module, &arguments, timeout);
+    let poll = args.poll.or_else(|| config.settings.get("DEFAULT_POLL_INTERVAL")?.value.as_int()?.try_into().ok());
+    let times = [("timeout", timeout), ("async", args.background.unwrap_or(0)), ("poll", poll.unwrap_or(15))];
+    // Time in the background is nothing that an include has.
+    let includes = module.rsplit('.').next().is_some_and(|name| matches!(name, "include_role" | "include_tasks"));
+    let times = times.into_iter().filter(|(name, seconds)| match *name {
+        "timeout" => *seconds > 0,
+        _ => args.background.is_some_and(|seconds| seconds > 0) && !includes,
+    });
+    let play = play(&pattern, &module, &arguments, times.collect());
     let options = Options {
         collections_path: config.collections_path.value.clone(),
         roles_path: config.roles_path.value.clone(),
@@ -146,6 +150,9 @@ fn prepare(args: &Args) -> Result<Option<Ready>, Failure> {
     let playbook = loader.playbook_of(&directory.join("<ad hoc>"), play).map_err(|found| Failure(2, found))?;
     let options = run::shared_options(&args.hosts.limit, &args.connect, &args.become_, &args.run, &config)?;
     let fact_cache = FactCache::from_settings(&config.settings).map_err(|e| vec![e])?;
+    if let Some(cache) = fact_cache.as_ref().filter(|_| args.hosts.flush_cache) {
+        cache.flush_inventory(&inventory);
+    }
     Ok(Some(Ready { config, playbook, inventory, extra, options, vault, fact_cache }))
 }
 
@@ -221,7 +228,7 @@ fn choose(inventory: &mut Inventory, pattern: &str, limit: &[String]) -> Result<
 }
 
 /// The play, as it would be written.
-fn play(pattern: &str, module: &str, arguments: &str, timeout: u64) -> Node {
+fn play(pattern: &str, module: &str, arguments: &str, times: Vec<(&str, u64)>) -> Node {
     let text = format!("{module} {arguments}");
     let span = source::register("<ad hoc>", None, text);
     let string = |text: &str| Node { kind: NodeKind::Str(text.to_owned()), span, tag: None };
@@ -233,9 +240,7 @@ fn play(pattern: &str, module: &str, arguments: &str, timeout: u64) -> Node {
     };
     let list = |items: Vec<Node>| Node { kind: NodeKind::List(items), span, tag: None };
     let mut task = vec![(module, written_arguments(arguments, span))];
-    if timeout > 0 {
-        task.push(("timeout", number(timeout)));
-    }
+    task.extend(times.into_iter().map(|(name, seconds)| (name, number(seconds))));
     list(vec![map(vec![
         ("name", string("Ansible Ad-Hoc")),
         ("hosts", string(pattern)),

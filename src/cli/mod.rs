@@ -109,6 +109,9 @@ pub fn main() -> ExitCode {
     if is_worker() {
         return worker();
     }
+    if is_job() {
+        return job();
+    }
     if let Some(name @ "ansible-playbook") = applet.as_deref() {
         if asks_version() {
             print!("{}", version::lines(name, crate::config::Config::load().ok().and_then(|c| c.file).as_deref()));
@@ -154,6 +157,11 @@ pub fn main() -> ExitCode {
 fn is_worker() -> bool {
     let mut args = std::env::args_os().skip(1);
     args.next().is_some_and(|word| word == "worker") && args.next().is_none() && !std::io::stdin().is_terminal()
+}
+
+/// Whether a worker started this to go on by itself.
+fn is_job() -> bool {
+    std::env::args_os().eq(std::iter::once("rplay").chain(rplay_worker::serve::jobs::ARGUMENTS))
 }
 
 /// With `RPLAY_LOG` (as in `RPLAY_LOG=rplay=debug`), what happens inside is told on standard error.
@@ -210,6 +218,14 @@ fn worker() -> ExitCode {
             eprintln!("rplay worker: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn job() -> ExitCode {
+    // Nobody is there to be told: what can be said is in the result.
+    match rplay_worker::serve::jobs::serve(std::io::stdin().lock(), std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

@@ -183,6 +183,9 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
         return list(args, &playbooks, &world, warn).map(|()| None);
     }
     let fact_cache = FactCache::from_settings(&config.settings).map_err(|e| vec![e])?;
+    if let Some(cache) = fact_cache.as_ref().filter(|_| args.hosts.flush_cache) {
+        cache.flush_inventory(&world.inventory());
+    }
     let options = options(args, &config)?;
     Ok(Some(Run { playbooks, inventory: world.inventory().duplicate(), extra, options, config, vault, fact_cache }))
 }

@@ -182,8 +182,8 @@ impl Settings {
         let mut out = Vec::new();
         for definition in unbuilt {
             let Some(setting) = self.get(definition.name).filter(|s| s.origin != Origin::Default) else { continue };
-            if setting.value == definition.default(&self.home()).value || leads_nowhere(definition.kind, &setting.value)
-            {
+            let said = setting.value == definition.default(&self.home()).value;
+            if said || leads_nowhere(definition.kind, &setting.value) || names_reports_only(definition, setting) {
                 continue;
             }
             let message =
@@ -196,6 +196,15 @@ impl Settings {
     fn home(&self) -> String {
         self.get("ANSIBLE_HOME").map(|s| s.value.to_text()).unwrap_or_default()
     }
+}
+
+/// Whether callbacks are asked for that are there in any case: the reports that standard output can have.
+fn names_reports_only(definition: &Definition, setting: &Setting<Value>) -> bool {
+    let is_report = |name: &Value| {
+        let name = name.to_text();
+        matches!(name.trim_start_matches("ansible.builtin."), "default" | "minimal" | "oneline")
+    };
+    definition.name == "CALLBACKS_ENABLED" && setting.value.as_list().is_some_and(|names| names.iter().all(is_report))
 }
 
 /// Whether a value names directories of which none is there.

@@ -48,6 +48,22 @@ pub struct HostResult {
     pub error: Option<Diagnostic>,
 }
 
+/// How far a task is that goes on by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobStage {
+    /// It was asked after and is not done.
+    Poll {
+        /// Whether it has begun.
+        started: bool,
+        /// Whether it has ended.
+        finished: bool,
+    },
+    /// It is done.
+    Ok,
+    /// It failed, or its time was up.
+    Failed,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -96,6 +112,15 @@ pub enum Event {
         result: HostResult,
         /// How many tries are left.
         left: i64,
+    },
+    /// Something about a task that goes on by itself.
+    Job {
+        /// The host.
+        host: Arc<str>,
+        /// The job's id.
+        id: String,
+        /// What.
+        stage: JobStage,
     },
     /// A task is done on a host.
     Result(HostResult),

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Engine;
+use super::jobs::Asynchronous;
 use super::on_host::{OnHost, Pass};
 use super::target::{self, Target};
 use crate::action::{self, Executed, Hands};
@@ -25,6 +26,7 @@ pub(super) struct Setting {
     pub diff: bool,
     pub environment: Vec<(String, String)>,
     pub timeout: Option<Duration>,
+    pub asynchronous: Option<Asynchronous>,
 }
 
 impl Setting {
@@ -36,6 +38,7 @@ impl Setting {
             check: self.check,
             diff: self.diff,
             environment: self.environment.clone(),
+            background: None,
         }
     }
 
@@ -49,14 +52,14 @@ impl Setting {
 }
 
 /// A value as messages show it: text in quotes.
-fn repr(value: &Value) -> String {
+pub(super) fn repr(value: &Value) -> String {
     match value {
         Value::Str(text) => format!("'{}'", text.as_str()),
         other => other.to_text(),
     }
 }
 
-fn origin(value: &Value) -> Option<crate::source::Span> {
+pub(super) fn origin(value: &Value) -> Option<crate::source::Span> {
     match value {
         Value::Str(text) => text.origin(),
         _ => None,
@@ -143,16 +146,7 @@ impl OnHost<'_> {
                 target::become_of(&pass.templar, context, options)?,
             ),
         };
-        let number = |value: &Option<Value>| -> Result<Option<i64>, TemplateError> {
-            let value = value.as_ref().map(|value| pass.templar.value(value)).transpose()?;
-            Ok(value.and_then(|value| value.to_text().trim().parse().ok()))
-        };
-        if number(&self.run.task.asynchronous)?.is_some_and(|n| n > 0) && number(&self.run.task.poll)? == Some(0) {
-            let message = "starting a task and not waiting for it is not supported yet: set `poll` above 0";
-            return Err(TemplateError::message(message, Some(self.run.task.span)));
-        }
-        let limit = context.timeout.as_ref().or(self.run.task.asynchronous.as_ref());
-        let timeout = match limit {
+        let timeout = match &context.timeout {
             Some(value) => time_limit(&pass.templar, value)?,
             None => None,
         };
@@ -163,6 +157,7 @@ impl OnHost<'_> {
             diff: flag("diff", &context.diff, options.diff)?,
             environment: self.environment(pass)?,
             timeout,
+            asynchronous: self.asynchronous(pass)?,
         })
     }
 
@@ -224,8 +219,12 @@ impl RemoteHands<'_> {
 
     /// Runs one call.
     pub(super) async fn call(&self, module: &str, call: Call) -> Result<Answer, RemoteError> {
+        self.one(Job { module: module.to_owned(), calls: vec![call], ..self.setting.job() }).await
+    }
+
+    /// Runs a job of one call.
+    pub(super) async fn one(&self, job: Job) -> Result<Answer, RemoteError> {
         let mut got = None;
-        let job = Job { module: module.to_owned(), calls: vec![call], ..self.setting.job() };
         self.job(job, |answer| got = Some(answer)).await?;
         got.ok_or_else(|| RemoteError::Protocol("the worker did not answer".into()))
     }

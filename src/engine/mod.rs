@@ -9,6 +9,7 @@ mod handlers;
 mod hands;
 mod host;
 mod include;
+mod jobs;
 mod loops;
 mod meta;
 mod notify;

@@ -353,6 +353,10 @@ impl<'e> OnHost<'e> {
                 Err(error) => self.failed(&error),
             };
         }
+        if setting.asynchronous.is_some() && !action::supports_async(self.task().action.module) {
+            let message = format!("This action ({}) does not support async.", self.task().action.written);
+            return self.action_failed(ActionError::failed(message));
+        }
         let plan = match self.plan(pass, setting) {
             Ok(plan) => plan,
             Err(error) => return self.action_failed(error),
@@ -365,17 +369,20 @@ impl<'e> OnHost<'e> {
         let work = async {
             match plan {
                 Plan::Ready(result) => result,
-                Plan::Remote { module, call } => match hands.call(module, call).await {
-                    Ok(answer) => crate::value::from_object(&answer.result),
-                    Err(error) => result::of_error(&error),
-                },
+                Plan::Remote { module, call } => {
+                    let answer = match &setting.asynchronous {
+                        None => hands.call(module, call).await,
+                        Some(how) => hands.one(setting.background_job(how, module, call)).await,
+                    };
+                    answer.map_or_else(|e| result::of_error(&e), |answer| crate::value::from_object(&answer.result))
+                }
                 Plan::Steps(args) => match action::steps(&self.context(pass, setting), args, &hands).await {
                     Ok(result) => result,
                     Err(error) => self.action_failed(error),
                 },
             }
         };
-        match setting.timeout {
+        let out = match setting.timeout {
             None => work.await,
             Some(limit) => match tokio::time::timeout(limit, work).await {
                 Ok(result) => result,
@@ -389,6 +396,10 @@ impl<'e> OnHost<'e> {
                     out
                 }
             },
+        };
+        match &setting.asynchronous {
+            Some(how) => self.follow(&hands, how, out).await,
+            None => out,
         }
     }
 

@@ -92,7 +92,6 @@ const BUILTIN: &[&str] = &[
     "apt_key",
     "apt_repository",
     "assemble",
-    "async_status",
     "deb822_repository",
     "debconf",
     "dnf",

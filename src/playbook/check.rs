@@ -50,8 +50,8 @@ impl Loader<'_> {
         self.report(diagnostic);
     }
 
-    /// Checks `meta` and `async`: what they are told to do, where that is plain.
-    pub(super) fn check_steering(&mut self, action: &Action, context: &Context, node: &Node) {
+    /// Checks `meta`: what it is told to do, where that is plain.
+    pub(super) fn check_steering(&mut self, action: &Action, context: &Context) {
         if action.module == "ansible.builtin.meta"
             && let Some(Value::Str(what)) = action.args.get("_raw_params")
             && !what.is_template()
@@ -65,21 +65,6 @@ impl Loader<'_> {
                 let message = "Cannot execute 'end_role' from outside of a role";
                 self.report(Diagnostic::error("playbook::meta", message).at(action.span));
             }
-        }
-        let is = |name: &str, wanted: fn(i64) -> bool| {
-            let value = node.get(name).map(Node::to_value).filter(|value| !value.has_templates());
-            value.and_then(|value| value.to_text().trim().parse::<i64>().ok()).is_some_and(wanted)
-        };
-        if is("async", |n| n > 0) && is("poll", |n| n == 0) {
-            let place = node.get("poll").map_or(node.span, |poll| poll.span);
-            self.report(
-                Diagnostic::error(
-                    "playbook::unsupported",
-                    "starting a task and not waiting for it is not supported yet",
-                )
-                .at(place)
-                .help("leave `poll` out, or set it above 0: the task then has the time that `async` says"),
-            );
         }
     }
 

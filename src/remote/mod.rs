@@ -95,6 +95,17 @@ pub struct Job {
     pub diff: bool,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
+    /// Set for the one call that goes on by itself: it is answered as soon as it has begun.
+    pub background: Option<Background>,
+}
+
+/// What a call needs that goes on by itself.
+#[derive(Debug, Clone)]
+pub struct Background {
+    /// The directory for its result.
+    pub directory: String,
+    /// Its time, in seconds.
+    pub limit: u64,
 }
 
 /// What a call came to.

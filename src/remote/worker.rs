@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rplay_protocol::{self as protocol, CHUNK, Frame, HEADER_LEN, Header, Hello, MAGIC, Reply, Request};
+use rplay_protocol::{self as protocol, CHUNK, Detach, Frame, HEADER_LEN, Header, Hello, MAGIC, Reply, Request};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OnceCell, mpsc};
 
-use super::{Answer, Become, Call, Content, Job, RemoteError, bootstrap};
+use super::{Answer, Background, Become, Call, Content, Job, RemoteError, bootstrap};
 use crate::connection::{Connection, ExecOptions, Process, ProcessHandle};
 
 /// How much of a host's noise before the greeting is looked through, in bytes.
@@ -201,7 +201,11 @@ impl Worker {
             environment: job.environment,
             stream: false,
         };
-        self.send(Frame::new(id, route, &Request::Run(run), payload)?).await?;
+        let request = match job.background {
+            None => Request::Run(run),
+            Some(Background { directory, limit }) => Request::Detach(Detach { run, directory, limit }),
+        };
+        self.send(Frame::new(id, route, &request, payload)?).await?;
         let mut content: HashMap<usize, Vec<u8>> = HashMap::new();
         loop {
             let Some((reply, payload)) = replies.recv().await else { return Err(self.shared.lost()) };

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::unified;
 use crate::diagnostic::{Diagnostic, render};
-use crate::engine::event::{Event, HostResult, Stats, Verdict};
+use crate::engine::event::{Event, HostResult, JobStage, Stats, Verdict};
 use crate::source::Span;
 use crate::value::{Map, Value};
 
@@ -105,6 +105,10 @@ impl Terminal {
                     result.host
                 ));
             }
+            Event::Job { host, id, stage: JobStage::Poll { .. } } => {
+                self.print(&format!("  {}  {host}: {id} goes on\n", self.paint("waiting", "2")));
+            }
+            Event::Job { .. } => {}
             Event::Result(result) => self.result(result),
             Event::Included { what, hosts, .. } => {
                 self.flush();

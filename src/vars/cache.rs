@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use crate::config::{Origin, Settings};
 use crate::diagnostic::Diagnostic;
+use crate::inventory::{Inventory, LOCAL};
 use crate::value::{Map, Value, from_object};
 
 /// What the reference puts before a host's name, for the form its files have.
@@ -103,6 +104,15 @@ impl FactCache {
         if let Some(file) = self.file(host) {
             let _ = std::fs::remove_file(file);
         }
+    }
+
+    /// Forgets the facts of an inventory's hosts and of this machine, which may be in none.
+    pub fn flush_inventory(&self, inventory: &Inventory) {
+        inventory
+            .hosts()
+            .map(|host| host.name.as_ref())
+            .chain(LOCAL.iter().copied())
+            .for_each(|name| self.remove(name));
     }
 
     /// Forgets everybody's facts.

@@ -79,7 +79,6 @@ fn everything_static_at_once() {
             "site.yml:16:15 no handler is called `restrat`, and none listens to it did you mean `restart`?",
             "site.yml:17:13 invalid meta action requested: end_paly did you mean `end_play`?",
             "site.yml:18:7 Cannot execute 'end_role' from outside of a role",
-            "site.yml:21:13 starting a task and not waiting for it is not supported yet",
             "site.yml:22:25 conflicting action statements: this task has `debug` and `command`",
             "site.yml:23:7 the imported file of tasks `nope.yml` does not exist",
             "site.yml:25:13 `loop` must be a list, not a number",

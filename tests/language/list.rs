@@ -5,6 +5,7 @@ cases! {
     any_errors_fatal_always
     any_errors_fatal_rescue
     args_forms
+    async_jobs
     become_inheritance
     block_failure_in_include
     block_inheritance

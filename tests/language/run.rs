@@ -228,7 +228,7 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
                 )
             })),
             Event::Error(_) | Event::Warning(_) | Event::PlaybookStarted { .. } => {}
-            Event::Meta { .. } | Event::Remark { .. } => {}
+            Event::Job { .. } | Event::Meta { .. } | Event::Remark { .. } => {}
         }
     }
     let status = match outcome {

@@ -12,10 +12,10 @@ mod frame;
 mod message;
 
 pub use frame::{Frame, FrameError, HEADER_LEN, Header, MAX_MESSAGE, MAX_PAYLOAD};
-pub use message::{BecomeSpec, Call, Hello, Object, Reply, Request, Run, Stream};
+pub use message::{BecomeSpec, Call, Detach, Hello, Object, Reply, Request, Run, Stream};
 
 /// Version of the messages; a worker of another version is replaced, not talked to.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What a worker writes before its first frame, so that login noise can be told from the protocol.
 pub const MAGIC: &[u8; 8] = b"\0rplay1\n";

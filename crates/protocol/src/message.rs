@@ -12,6 +12,9 @@ pub type Object = Map<String, Value>;
 pub enum Request {
     /// Run a module once or several times; answered by one [`Reply::Item`] per call, then [`Reply::Done`].
     Run(Run),
+    /// Run one call of a module in a process of its own that outlives the worker; answered by [`Reply::Item`], which says
+    /// where its result is going to be, then [`Reply::Done`].
+    Detach(Detach),
     /// A piece of content for a later [`Call`] that names the stage; the payload is appended. Not answered.
     Stage {
         /// The number that a call's `stage` will name.
@@ -54,6 +57,17 @@ pub struct Run {
     /// Send output of long commands as it comes.
     #[serde(default)]
     pub stream: bool,
+}
+
+/// A job: a call that goes on when nobody waits for it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Detach {
+    /// The module and its one call, which comes without content.
+    pub run: Run,
+    /// The directory for the result, with the job's id as its name; `~` is the home of the user who runs the job.
+    pub directory: String,
+    /// The job is ended after so many seconds.
+    pub limit: u64,
 }
 
 /// One call of a module.

@@ -69,6 +69,8 @@ impl Report {
             // What is kept secret is not said here either.
             _ if result.no_log => format!("{whose} failed."),
             "" => format!("{whose} failed."),
+            said if said.starts_with("This action (") && said.ends_with(" does not support async.") => said.to_owned(),
+            said if said.starts_with("async task did not complete") => format!("Action failed: {said}"),
             said => format!("{whose} failed: {}", said.trim_start_matches("Task failed: Action failed: ")),
         }
     }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::event::{Event, HostResult, Verdict};
+use crate::engine::event::{Event, HostResult, JobStage, Verdict};
 use crate::playbook::{Context, Play, Task};
 use crate::value::{Map, Value};
 
@@ -103,6 +103,17 @@ impl Report {
                 }
                 self.display.show(&text, "debug", false);
             }
+            Event::Job { host, id, stage } => {
+                let text = match stage {
+                    JobStage::Poll { started, finished } => {
+                        let word = |flag: &bool| if *flag { "True" } else { "False" };
+                        format!("POLL on {host}: jid={id} started={} finished={}", word(started), word(finished))
+                    }
+                    JobStage::Ok => format!("OK on {host}: jid={id}"),
+                    JobStage::Failed => format!("FAILED on {host}: jid={id}"),
+                };
+                self.display.show(&format!("ASYNC {text}"), "debug", false);
+            }
             Event::Included { task, what, item, hosts } => {
                 self.headline_for(&mut state, task);
                 let is_file = task.action.module == "ansible.builtin.include_tasks";
@@ -112,7 +123,7 @@ impl Report {
                 self.display.show(&format!("included: {what} for {}{item}", hosts.join(", ")), "included", false);
             }
             Event::NoMoreHosts => self.display.banner("NO MORE HOSTS LEFT"),
-            Event::Finished { stats, .. } => self.finished(stats),
+            Event::Finished { custom, stats, .. } => self.finished(stats, custom),
             Event::Item { .. } => {}
         }
     }

@@ -50,6 +50,8 @@ pub struct Settings {
     pub show_task_path_on_failure: bool,
     /// Whether headlines show a task's arguments.
     pub display_args: bool,
+    /// Whether the run ends with what `set_stats` kept.
+    pub show_custom_stats: bool,
     /// How results are written out.
     pub format: Format,
     /// Whether results are laid out for people; `None` where nobody said.
@@ -126,6 +128,7 @@ impl Settings {
             check_mode_markers: flag("check_mode_markers", "ANSIBLE_CHECK_MODE_MARKERS", false),
             show_task_path_on_failure: flag("show_task_path_on_failure", "ANSIBLE_SHOW_TASK_PATH_ON_FAILURE", false),
             display_args: flag("display_args_to_stdout", "ANSIBLE_DISPLAY_ARGS_TO_STDOUT", false),
+            show_custom_stats: flag("show_custom_stats", "ANSIBLE_SHOW_CUSTOM_STATS", false),
             format,
             pretty: pretty.and_then(|t| Value::from(t.as_str()).to_bool()),
             log_path: text("defaults", "log_path", "ANSIBLE_LOG_PATH").filter(|t| !t.is_empty()).map(Into::into),

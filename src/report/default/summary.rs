@@ -2,11 +2,29 @@
 
 use super::{Report, Style, dump, fields, is_idle, says_all};
 use crate::engine::event::{HostResult, Stats, Verdict};
-use crate::value::Value;
+use crate::template::filters::dumps;
+use crate::value::{Map, Value};
 
 impl Report {
+    /// What `set_stats` kept, on a line for each host and one for the run.
+    fn custom_stats(&self, custom: &[(String, Map)]) {
+        if custom.is_empty() || !self.settings().show_custom_stats {
+            return;
+        }
+        let line = |data: &Map| dumps(&Value::map(data.clone()), Some(1), ",").replace('\n', "");
+        self.display.banner("CUSTOM STATS:");
+        for (host, data) in custom.iter().filter(|(host, _)| host != "_run") {
+            self.display.show(&format!("\t{host}: {}", line(data)), "", false);
+        }
+        if let Some((_, data)) = custom.iter().find(|(host, _)| host == "_run") {
+            self.display.screen("", "", false);
+            self.display.show(&format!("\tRUN: {}", line(data)), "", false);
+        }
+        self.display.screen("", "", false);
+    }
+
     /// The recap.
-    pub(super) fn finished(&self, stats: &[(String, Stats)]) {
+    pub(super) fn finished(&self, stats: &[(String, Stats)], custom: &[(String, Map)]) {
         let display = &self.display;
         display.banner("PLAY RECAP");
         let settings = self.settings();
@@ -37,6 +55,7 @@ impl Report {
             display.log(&line(false), "INFO");
         }
         display.screen("", "", false);
+        self.custom_stats(custom);
         if settings.check && settings.check_mode_markers {
             display.banner("DRY RUN");
         }

@@ -16,13 +16,15 @@ pub(super) const TESTS: &[Spec] = &[
     }),
     ansible(&["changed", "change"], &["result"], changed),
     ansible(&["skipped", "skip"], &["result"], |c| flag(c, "skipped", "skipped")),
-    ansible(&["started"], &["result"], |c| flag(c, "started", "started")),
-    ansible(&["finished"], &["result"], |c| {
-        // What is no job of its own is done when it returns.
-        let finished = entry(c, "finished", "finished")?;
-        Ok(Jinja::from(finished.is_undefined() || finished.is_true()))
-    }),
+    ansible(&["started"], &["result"], |c| stage(c, "started")),
+    ansible(&["finished"], &["result"], |c| stage(c, "finished")),
 ];
+
+/// How far a job is; what is no job of its own has begun and is done when it returns.
+fn stage(call: &Call<'_, '_, '_>, key: &str) -> Result<Jinja, Error> {
+    let value = entry(call, key, key)?;
+    Ok(Jinja::from(value.is_undefined() || value.is_true()))
+}
 
 /// An entry of the result, and nothing but it: the others stay unevaluated.
 fn entry(call: &Call<'_, '_, '_>, test: &str, key: &str) -> Result<Jinja, Error> {

@@ -258,7 +258,7 @@ pub(super) fn end_group(group: i32) {
     kill_group(group, rustix::process::Signal::TERM);
 }
 
-fn kill_group(group: i32, signal: rustix::process::Signal) {
+pub(super) fn kill_group(group: i32, signal: rustix::process::Signal) {
     if let Some(pid) = rustix::process::Pid::from_raw(group).filter(|_| group > 1) {
         // It may have ended by itself in the meantime.
         let _ = rustix::process::kill_process_group(pid, signal);

@@ -61,6 +61,14 @@ impl Cancel {
         }
     }
 
+    /// Like [`Cancel::cancel`], for commands that do not listen to a polite word.
+    pub fn kill(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        for group in self.groups().iter() {
+            command::kill_group(*group, rustix::process::Signal::KILL);
+        }
+    }
+
     /// Keeps the call from beginning another change, and lets the one at hand go on to its end.
     pub fn abandon(&self) {
         self.cancelled.store(true, Ordering::SeqCst);

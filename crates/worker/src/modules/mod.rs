@@ -1,6 +1,7 @@
 //! Every module that runs on a managed host, one file each.
 
 mod apt;
+mod async_status;
 mod authorized_key;
 mod blockinfile;
 mod command;
@@ -61,6 +62,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<cron::Cron>(),
     Entry::of::<tempfile::TempFile>(),
     Entry::of::<ping::Ping>(),
+    Entry::of::<async_status::AsyncStatus>(),
     Entry::of::<setup::Setup>(),
     Entry::of::<group::Group>(),
     Entry::of::<user::User>(),

@@ -4,6 +4,7 @@
 //! controller (the end of standard input) finishes the change at hand, begins no other, and exits.
 
 mod become_user;
+pub mod jobs;
 mod requests;
 
 use std::io::{self, Read, Write};

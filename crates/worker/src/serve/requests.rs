@@ -5,12 +5,12 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use rplay_protocol::{CHUNK, Call, Object, Reply, Request, Run};
+use rplay_protocol::{CHUNK, Call, Detach, Object, Reply, Request, Run};
 use tempfile::NamedTempFile;
 
-use super::Out;
+use super::{Out, jobs};
 use crate::host::{Cache, Cancel, Content, Host, OutputSink};
-use crate::module::Entry;
+use crate::module::{Entry, Failure};
 use crate::modules;
 
 /// Everything under way in this worker.
@@ -42,6 +42,7 @@ impl Requests {
     pub(super) fn take(&mut self, id: u64, request: Request, payload: Vec<u8>) {
         match request {
             Request::Run(run) => self.start(id, run, payload),
+            Request::Detach(job) => self.detach(id, job),
             Request::Stage { stage } => {
                 if let Err(e) = self.stage(stage, &payload) {
                     self.out.error(id, 0, "stage", &format!("cannot keep the content of a file on the host: {e}"));
@@ -89,6 +90,20 @@ impl Requests {
         let spawned = std::thread::Builder::new().name(job.run.module.clone()).spawn(move || {
             job.carry_out();
             running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        });
+        match spawned {
+            Ok(thread) => self.threads.push(thread),
+            Err(e) => self.out.error(id, 0, "lost", &format!("the host cannot start a thread: {e}")),
+        }
+    }
+
+    /// Starts a job and says where its result is going to be.
+    fn detach(&mut self, id: u64, job: Detach) {
+        let out = self.out.clone();
+        let spawned = std::thread::Builder::new().name("job".to_owned()).spawn(move || {
+            let result = jobs::start(&job).unwrap_or_else(Failure::into_result);
+            out.send(id, 0, &Reply::Item { index: 0, result }, Vec::new());
+            out.send(id, 0, &Reply::Done, Vec::new());
         });
         match spawned {
             Ok(thread) => self.threads.push(thread),
