@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::{ActionContext, ActionError, flag, list, text};
 use crate::template::{TemplateError, UNTRUSTED};
-use crate::value::{Key, Map, Value};
+use crate::value::{Key, Map, Str, Value};
 
 /// `debug`: shows a message, or what an expression comes to.
 pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
     ctx.check_args(ctx.module, &opaque_templates(args))?;
     let mut out = Map::new();
     if args.contains_key("msg") && args.contains_key("var") {
-        return Err(ActionError::failed("'msg' and 'var' are incompatible options"));
+        return Err(ActionError::failed("Task failed: parameters are mutually exclusive: msg|var"));
     }
     let verbosity = args.get("verbosity").map(|v| ctx.templar.value(v)).transpose()?;
     let verbosity = verbosity.and_then(|v| v.to_text().trim().parse::<u8>().ok()).unwrap_or(0);
@@ -20,52 +20,80 @@ pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionEr
         out.insert("skipped".into(), Value::Bool(true));
         return Ok(out);
     }
-    match (args.get("var"), args.get("msg")) {
-        (Some(var), _) => {
-            let name = match var {
-                Value::Str(name) if name.is_template() => ctx.templar.string(name)?,
-                other => other.clone(),
-            };
-            match &name {
-                Value::Str(expression) => {
-                    let key = expression.as_str().to_owned();
-                    if !expression.is_trusted() {
-                        let message = format!("Error while resolving `var` expression: {UNTRUSTED}");
-                        return Err(TemplateError::message(message, expression.origin()).into());
+    let name = match args.get("var") {
+        Some(Value::Str(name)) if name.is_template() => Some(ctx.templar.string(name)?),
+        other => other.cloned(),
+    };
+    match (name.filter(|name| !matches!(name, Value::Omit)), args.get("msg")) {
+        (Some(name), _) => match &name {
+            Value::Str(expression) => {
+                let key = expression.as_str().to_owned();
+                if !expression.is_trusted() {
+                    let message = format!("Error while resolving `var` expression: {UNTRUSTED}");
+                    return Err(TemplateError::message(message, expression.origin()).into());
+                }
+                let value = match ctx.templar.expression(expression) {
+                    Ok(Value::Omit) => {
+                        let warning =
+                            "The result of the `var` expression could not be omitted; a placeholder was used instead.";
+                        out.insert("warnings".into(), Value::list(vec![warning.into()]));
+                        Value::from("<<Omit>>")
                     }
-                    let value = match ctx.templar.expression(expression) {
-                        Ok(value) => value,
-                        Err(error) if error.is_undefined => {
-                            let warning = format!("Encountered 1 template error.\nerror 1 - {}", error.message);
-                            out.insert("warnings".into(), Value::list(vec![warning.into()]));
-                            Value::from(format!("<< error 1 - {} >>", error.message))
-                        }
-                        Err(mut error) => {
-                            let message = error.message.replace("rendering template", "rendering expression");
-                            error.message = format!("Error while resolving `var` expression: {message}");
-                            return Err(error.into());
-                        }
-                    };
-                    out.insert(Key::from(key), value);
-                }
-                other @ (Value::Map(_) | Value::List(_)) => {
-                    return Err(ActionError::failed(format!(
-                        "Task failed: argument 'var' is of type {} and we were unable to convert to \
-                         _check_type_str_no_conversion: '{}' is not a string and conversion is not allowed",
-                        crate::template::python_type(other),
-                        other.to_text()
-                    )));
-                }
-                other => drop(out.insert(Key::from(other.to_text()), other.clone())),
+                    Ok(value) => value,
+                    Err(error) if error.is_undefined => {
+                        let warning = format!("Encountered 1 template error.\nerror 1 - {}", error.message);
+                        out.insert("warnings".into(), Value::list(vec![warning.into()]));
+                        Value::from(format!("<< error 1 - {} >>", error.message))
+                    }
+                    Err(mut error) => {
+                        let message = error.message.replace("rendering template", "rendering expression");
+                        error.message = format!("Error while resolving `var` expression: {message}");
+                        return Err(error.into());
+                    }
+                };
+                out.insert(Key::from(key), value);
             }
-        }
+            other @ (Value::Map(_) | Value::List(_)) => {
+                return Err(ActionError::failed(format!(
+                    "Task failed: argument 'var' is of type {} and we were unable to convert to \
+                         _check_type_str_no_conversion: '{}' is not a string and conversion is not allowed",
+                    crate::template::python_type(other),
+                    other.to_text()
+                )));
+            }
+            other => drop(out.insert(Key::from(other.to_text()), other.clone())),
+        },
         (None, Some(msg)) => {
             out.insert("msg".into(), Value::from("Hello world!"));
             out.extend(ctx.evaluate(Map::from_iter([("msg".into(), msg.clone())]))?);
         }
         (None, None) => drop(out.insert("msg".into(), Value::from("Hello world!"))),
     }
+    if let Some(text) = out.values().find_map(untrusted).filter(|_| tells_untrusted()) {
+        let place = text.origin().map(|span| format!("\nOrigin: {}\n", span.location())).unwrap_or_default();
+        let warning = format!(
+            "{UNTRUSTED}{place}\n{}\n\nTemplates and expressions must be defined by trusted sources such as playbooks or \
+             roles, not untrusted sources such as module results.",
+            text.as_str()
+        );
+        out.insert("warnings".into(), Value::list(vec![warning.into()]));
+    }
     Ok(out)
+}
+
+/// Whether to tell of texts that look like templates and are none, as the reference's tests ask it to.
+fn tells_untrusted() -> bool {
+    std::env::var("_ANSIBLE_TEMPLAR_UNTRUSTED_TEMPLATE_BEHAVIOR").is_ok_and(|what| what == "warning")
+}
+
+/// A text that looks like a template and is none.
+fn untrusted(value: &Value) -> Option<&Str> {
+    match value {
+        Value::Str(text) if !text.is_trusted() && crate::value::holds_jinja(text.as_str()) => Some(text),
+        Value::List(items) => items.iter().find_map(untrusted),
+        Value::Map(map) => map.values().find_map(untrusted),
+        _ => None,
+    }
 }
 
 /// Arguments as the check before evaluation wants them.
