@@ -29,7 +29,37 @@ pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionEr
         }
         (None, None) => drop(out.insert("msg".into(), Value::from("Hello world!"))),
     }
+    if tells_untrusted(ctx)
+        && let Some(warning) = out.values().find_map(untrusted).map(about)
+    {
+        out.insert("warnings".into(), Value::list(vec![warning.into()]));
+    }
     Ok(out)
+}
+
+/// Whether to tell of texts that look like templates and are none (`_TEMPLAR_UNTRUSTED_TEMPLATE_BEHAVIOR`).
+fn tells_untrusted(ctx: &ActionContext<'_>) -> bool {
+    let settings = ctx.templar.variables().settings();
+    settings.get("_TEMPLAR_UNTRUSTED_TEMPLATE_BEHAVIOR").is_some_and(|s| s.value.as_str() == Some("warning"))
+}
+
+/// A text that looks like a template and is none.
+fn untrusted(value: &Value) -> Option<&Str> {
+    match value {
+        Value::Str(text) if !text.is_trusted() && crate::value::holds_jinja(text.as_str()) => Some(text),
+        Value::List(items) => items.iter().find_map(untrusted),
+        Value::Map(map) => map.values().find_map(untrusted),
+        _ => None,
+    }
+}
+
+fn about(text: &Str) -> String {
+    let place = text.origin().map(|span| format!("\nOrigin: {}\n", span.location())).unwrap_or_default();
+    format!(
+        "{UNTRUSTED}{place}\n{}\n\nTemplates and expressions must be defined by trusted sources such as playbooks or roles, \
+         not untrusted sources such as module results.",
+        text.as_str()
+    )
 }
 
 /// An argument, as it is written; a template that comes to `omit` is none.

@@ -29,7 +29,7 @@ fn one(text: &str, vault: &Arc<Secrets>) -> Result<Map, Diagnostic> {
     }
     let text = text.trim_start();
     if text.starts_with(['{', '[']) {
-        let node = source::load_text("<extra vars>", None, text.to_owned())?;
+        let node = source::load_text_with("<extra vars>", None, text.to_owned(), vault)?;
         return dictionary(node, text);
     }
     let whole = source::register("<extra vars>", None, text.to_owned());
@@ -63,6 +63,16 @@ mod tests {
         let given = ["a=1 b='x y'", "{\"c\": [1]}", "{d: true, a: 2}"].map(ToOwned::to_owned);
         let json = Value::map(extra_vars(&given, &Arc::default()).unwrap()).to_json();
         assert_eq!(json, serde_json::json!({"a": 2, "b": "x y", "c": [1], "d": true}));
+        let marked =
+            r#"{"raw": {"__ansible_unsafe": "{{ x }}"}, "two": {"__ansible_unsafe": "", "b": 1}, "t": "{{ x }}"}"#;
+        let vars = extra_vars(&[marked.to_owned()], &Arc::default()).unwrap();
+        let is_template = |name: &str| matches!(vars.get(name), Some(Value::Str(text)) if text.is_template());
+        assert!(is_template("t") && !is_template("raw"));
+        assert!(matches!(vars.get("raw"), Some(Value::Str(text)) if text.as_str() == "{{ x }}"));
+        assert!(matches!(vars.get("two"), Some(Value::Map(map)) if map.len() == 2));
+        // In YAML it is a dictionary like any other.
+        let vars = extra_vars(&["{raw: {__ansible_unsafe: x}}".to_owned()], &Arc::default()).unwrap();
+        assert!(matches!(vars.get("raw"), Some(Value::Map(_))));
         assert!(extra_vars(&["nonsense".to_owned()], &Arc::default()).is_err());
     }
 }

@@ -4,7 +4,7 @@ use super::action::{Action, ModuleInfo};
 use super::{Context, Item, Loader, Play};
 use crate::diagnostic::Diagnostic;
 use crate::source::Node;
-use crate::value::Value;
+use crate::value::{Key, Value};
 
 /// What `meta` can do.
 pub const META_ACTIONS: &[&str] = &[
@@ -48,6 +48,18 @@ impl Loader<'_> {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         }
         self.report(diagnostic);
+    }
+
+    /// Refuses arguments whose names are the reference's own.
+    pub(super) fn check_reserved(&mut self, action: &Action) {
+        if let Some(name) = action.args.keys().filter_map(Key::as_str).find(|name| name.starts_with("_ansible_")) {
+            let message = format!(
+                "Invalid parameter specified beginning with keyword '_ansible_' for action '{}': '{name}'. The prefix \
+                 '_ansible_' is reserved for internal use only.",
+                action.written
+            );
+            self.report(Diagnostic::error("playbook::reserved", message).at(action.span));
+        }
     }
 
     /// Checks `meta`: what it is told to do, where that is plain.

@@ -58,6 +58,7 @@ impl Loader<'_> {
         }
         self.check_available(&action, &context);
         self.check_file(&action, &context, node);
+        self.check_reserved(&action);
         self.check_steering(&action, &context);
         vec![Item::Task(Arc::new(self.task(node, action, context, outer)))]
     }

@@ -50,6 +50,9 @@ impl Minimal {
     }
 
     fn result(&self, result: &HostResult) {
+        for text in result.result.get("warnings").and_then(Value::as_list).unwrap_or_default() {
+            (self.say)(&[Diagnostic::warning("report::warning", text.to_text())]);
+        }
         let text = self.text(result);
         if let Some(tree) = &self.tree
             && let Err(error) = write_tree(tree, result)

@@ -80,6 +80,30 @@ impl Node {
         matches!(self.tag.as_deref(), Some("!vault" | "!vault-encrypted"))
     }
 
+    /// Reads what the reference writes into JSON for texts that are no templates, or are encrypted: dictionaries with the one
+    /// key `__ansible_unsafe` or `__ansible_vault`.
+    pub(super) fn decode_marks(&mut self) {
+        match &mut self.kind {
+            NodeKind::List(items) => items.iter_mut().for_each(Self::decode_marks),
+            NodeKind::Map(entries) => {
+                if let [(key, value)] = entries.as_mut_slice() {
+                    let tag = match key.as_str() {
+                        Some("__ansible_unsafe") => Some("!unsafe"),
+                        Some("__ansible_vault") => Some("!vault"),
+                        _ => None,
+                    };
+                    if let (Some(tag), NodeKind::Str(text)) = (tag, &mut value.kind) {
+                        self.tag = Some(tag.to_owned());
+                        self.kind = NodeKind::Str(std::mem::take(text));
+                        return;
+                    }
+                }
+                entries.iter_mut().for_each(|(_, value)| value.decode_marks());
+            }
+            _ => {}
+        }
+    }
+
     /// What the node is called in messages.
     #[must_use]
     pub fn describe(&self) -> &'static str {

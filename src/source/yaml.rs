@@ -72,9 +72,18 @@ fn load_source(source: Source) -> Result<Option<Node>, YamlError> {
         let stumbled = loader.stumbled.take();
         let again = stumbled.is_some_and(|(line, message)| padding.deepen(&source.text, line, &message));
         if outcome.is_ok() || !again {
-            return outcome;
+            let marked = source.text.contains("__ansible_") && is_json(&source.text);
+            return outcome.map(|mut node| {
+                node.iter_mut().filter(|_| marked).for_each(Node::decode_marks);
+                node
+            });
         }
     }
+}
+
+/// Whether a text is JSON and not any other YAML.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 /// From the scanner's character index to a byte offset.

@@ -24,11 +24,8 @@ impl<'de> Deserialize<'de> for Package {
             return Err(D::Error::custom("the arguments must be a dictionary"));
         };
         let manager = args.remove("use").and_then(|v| v.as_str().map(ToOwned::to_owned)).filter(|m| m != "auto");
-        let missing = [("name", "pkg"), ("state", "state")]
-            .into_iter()
-            .find(|(a, b)| !args.contains_key(*a) && !args.contains_key(*b));
-        if let Some((name, _)) = missing {
-            return Err(D::Error::custom(format!("missing required arguments: {name}")));
+        if !args.contains_key("name") && !args.contains_key("pkg") {
+            return Err(D::Error::custom("missing required arguments: name"));
         }
         Ok(Self { manager, args })
     }
@@ -47,7 +44,7 @@ impl JsonSchema for Package {
                 "state": { "type": "string", "description": "`present`, `absent`, `latest`, or another of the manager's." },
                 "use": { "type": "string", "description": "The package manager; `auto` finds out." },
             },
-            "required": ["name", "state"],
+            "required": ["name"],
         })
     }
 }
@@ -113,6 +110,6 @@ mod tests {
         let error =
             module(json!({"name": "vim", "state": "present"})).unwrap().run(&Host::at(nothing.path())).unwrap_err();
         assert!(error.msg.starts_with("Could not detect"), "{}", error.msg);
-        assert!(module(json!({"name": "vim"})).is_err());
+        assert!(module(json!({"state": "present"})).is_err());
     }
 }
