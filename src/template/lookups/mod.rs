@@ -199,9 +199,10 @@ fn invoke(call: &mut Call<'_, '_, '_>, as_list: bool) -> Result<Jinja, Error> {
         match unset {
             Some(name) if error.detail() == Some(super::functions::NO_HINT) => {
                 let message = format!("The environment variable '{name}' is not set.");
-                return Err(Error::new(ErrorKind::UndefinedError, message));
+                return Ok(Jinja::from(Error::new(ErrorKind::UndefinedError, message)));
             }
-            Some(_) => return Err(error),
+            // What is undefined is told only to who uses it.
+            Some(_) => return Ok(Jinja::from(error)),
             None => {}
         }
     }
