@@ -173,9 +173,10 @@ macro_rules! file_arguments {
             /// The level part of the SELinux context.
             #[serde(default)]
             pub selevel: Option<String>,
-            /// Whether writing in place is allowed where a rename is not possible.
+            /// Whether writing in place is allowed where a rename is not possible; without a word, as
+            /// `ANSIBLE_UNSAFE_WRITES` in the environment says.
             #[serde(default)]
-            pub unsafe_writes: bool,
+            pub unsafe_writes: Option<bool>,
         }
         impl $name {
             /// The file attributes among these arguments.

@@ -19,7 +19,7 @@ pub struct WriteOptions {
     /// A command that must accept the new content before it takes effect; `%s` stands for its path.
     pub validate: Option<String>,
     /// Write in place when a rename is not possible (a bind mount, say).
-    pub unsafe_writes: bool,
+    pub unsafe_writes: Option<bool>,
     /// Permissions of a file that was not there before; the umask's by default.
     pub mode_if_new: Option<u32>,
 }
@@ -260,13 +260,19 @@ impl Host {
         let real = self.real(path);
         let outcome = self.replace_atomically(&real, content, old, options);
         match outcome {
-            Err(e) if options.unsafe_writes && allows_unsafe(&e) => {
+            Err(e) if self.writes_unsafely(options) && allows_unsafe(&e) => {
                 let mut file = File::create(&real).context(attempted)?;
                 io::copy(&mut content.open().context(attempted)?, &mut file).context(attempted)?;
                 file.sync_all().context(attempted)
             }
             other => other.context(attempted),
         }
+    }
+
+    /// Whether a file may be written in place where it cannot be replaced.
+    fn writes_unsafely(&self, options: &WriteOptions) -> bool {
+        let word = || self.env("ANSIBLE_UNSAFE_WRITES").unwrap_or_default().to_lowercase();
+        options.unsafe_writes.unwrap_or_else(|| matches!(word().as_str(), "1" | "yes" | "true" | "on" | "y" | "t"))
     }
 
     fn replace_atomically(
@@ -450,10 +456,9 @@ fn beside(path: &Path, make: impl Fn(&Path) -> io::Result<()>) -> io::Result<()>
 
 /// Whether an error is one that writing in place can get around.
 fn allows_unsafe(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    [Errno::BUSY, Errno::XDEV, Errno::PERM, Errno::ACCESS, Errno::TXTBSY, Errno::ROFS]
-        .iter()
-        .any(|e| error.raw_os_error() == Some(e.raw_os_error()))
+    // By kind and not by number: an error that says where it came up has none.
+    use io::ErrorKind::{CrossesDevices, ExecutableFileBusy, PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
+    matches!(error.kind(), ResourceBusy | CrossesDevices | PermissionDenied | ExecutableFileBusy | ReadOnlyFilesystem)
 }
 
 #[cfg(test)]
