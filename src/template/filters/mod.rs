@@ -24,6 +24,7 @@ use minijinja::Environment;
 
 pub(super) use groups::Group;
 pub use json::dumps;
+pub use numbers::bytes_of;
 pub use yaml::dump as dump_yaml;
 
 use super::call::add_filters;
