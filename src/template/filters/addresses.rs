@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use minijinja::{Error, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail, to_int};
+use crate::template::call::{Call, Spec, ansible, fail};
 use crate::template::{python, python_type};
 use crate::value::Value;
 
