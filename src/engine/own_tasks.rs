@@ -21,7 +21,7 @@ impl Engine {
         let Some(spec) = role.argument_spec.as_ref().filter(|_| !hosts.is_empty()) else { return };
         let mut args = Map::new();
         args.insert("argument_spec".into(), spec.spec.get("options").cloned().unwrap_or_else(|| Map::new().into()));
-        args.insert("validate_args_context".into(), role_context(role));
+        args.insert("validate_args_context".into(), role_context(role, &spec.entry));
         let context = Context {
             role: Some(role.clone()),
             params: role.params.clone(),
@@ -82,10 +82,14 @@ fn own_action(module: &'static str, span: crate::source::Span, args: Map) -> Act
     Action { module, written: module.to_owned(), span, args, args_template: None }
 }
 
-fn role_context(role: &Role) -> Value {
+fn role_context(role: &Role, entry: &str) -> Value {
     let mut out = Map::new();
     out.insert("type".into(), "role".into());
-    out.insert("name".into(), Value::from(role.name.as_str()));
-    out.insert("path".into(), role.path.display().to_string().into());
+    // A collection's role goes by its own name here.
+    let own = role.path.file_name().and_then(|n| n.to_str()).filter(|n| role.name.ends_with(n));
+    out.insert("name".into(), Value::from(own.unwrap_or(&role.name)));
+    out.insert("argument_spec_name".into(), entry.into());
+    let path = std::path::absolute(&role.path).unwrap_or_else(|_| role.path.clone());
+    out.insert("path".into(), path.display().to_string().into());
     out.into()
 }

@@ -63,7 +63,9 @@ impl Spec {
         if detail.starts_with("The ") && detail.contains(" plugin '") {
             return error;
         }
-        fail(format!("The {kind} plugin 'ansible.builtin.{name}' failed: {detail}"))
+        // A collection's own goes by its full name.
+        let owner = if name.contains('.') { "" } else { "ansible.builtin." };
+        fail(format!("The {kind} plugin '{owner}{name}' failed: {detail}"))
     }
 
     fn all_names(&self) -> impl Iterator<Item = String> + use<'_> {

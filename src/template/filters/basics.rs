@@ -11,7 +11,7 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["bool"], &["value"], to_bool),
     ansible(&["default", "d"], &["value", "default_value", "boolean"], default).lenient(),
     ansible(&["mandatory"], &["a", "msg"], mandatory).lenient(),
-    ansible(&["ternary"], &["value", "true_val", "false_val", "none_val"], ternary),
+    ansible(&["ternary"], &["value", "true_val", "false_val", "none_val"], ternary).lenient(),
     ansible(&["type_debug"], &["value"], type_debug),
     // The reference's own targets have it: a value wholly evaluated.
     ansible(&["ansible._protomatter.finalize"], &["value"], |c| Ok(c.value(0)?.to_jinja())),
@@ -55,11 +55,20 @@ fn mandatory(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 }
 
 fn ternary(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let value = call.need(0)?;
-    match call.arg(3) {
-        Some(none_val) if value.is_none() && !none_val.is_none() => Ok(none_val.clone()),
-        _ => Ok(call.need(if value.is_true() { 1 } else { 2 })?.clone()),
+    let value = call.need(0)?.clone();
+    // Of the others only the one that is chosen must be defined.
+    let chosen = if is_missing(&value) {
+        value
+    } else {
+        match call.arg(3) {
+            Some(none_val) if value.is_none() && !none_val.is_none() => none_val.clone(),
+            _ => call.need(if value.is_true() { 1 } else { 2 })?.clone(),
+        }
+    };
+    if is_missing(&chosen) {
+        return Err(undefined(call.state, &chosen));
     }
+    Ok(chosen)
 }
 
 fn type_debug(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {

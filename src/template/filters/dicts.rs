@@ -83,7 +83,15 @@ fn combine(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     }
     let mut terms = Vec::new();
     for term in &call.rest {
-        flatten_into(&mut terms, Value::from_jinja(term)?);
+        // One level of lists, no more.
+        match Value::from_jinja(term)? {
+            Value::List(items) => terms.extend(items.iter().cloned()),
+            other => terms.push(other),
+        }
+    }
+    terms.retain(|term| !term.is_null());
+    if let [only] = terms.as_slice() {
+        return Ok(only.to_jinja());
     }
     if let Some(stranger) = terms.iter().find(|term| term.as_map().is_none()) {
         // The reference names the two it was about to merge.
@@ -95,13 +103,6 @@ fn combine(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let first = maps.next().cloned().unwrap_or_default();
     let out = maps.fold(first, |low, high| merge(&low, high, recursive, lists));
     Ok(Value::map(out).to_jinja())
-}
-
-fn flatten_into(out: &mut Vec<Value>, value: Value) {
-    match value {
-        Value::List(items) => items.iter().for_each(|item| flatten_into(out, item.clone())),
-        other => out.push(other),
-    }
 }
 
 fn dict2items(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {

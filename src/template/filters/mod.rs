@@ -1,5 +1,6 @@
 //! The filters that Ansible adds to Jinja, one file per family.
 
+mod addresses;
 mod basics;
 mod dicts;
 mod emitter;
@@ -24,6 +25,7 @@ use minijinja::Environment;
 
 pub(super) use groups::Group;
 pub use json::dumps;
+pub use numbers::bytes_of;
 pub use yaml::dump as dump_yaml;
 
 use super::call::add_filters;
@@ -33,6 +35,7 @@ use super::time;
 pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_filter("forceescape", minijinja::filters::escape);
     for family in [
+        addresses::FILTERS,
         basics::FILTERS,
         dicts::FILTERS,
         groups::FILTERS,

@@ -84,7 +84,7 @@ fn human_to_bytes(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 }
 
 /// A size such as `10K` or `1.5 MB` as a number of bytes (or bits).
-fn bytes_of(text: &str, default: Option<&str>, bits: bool) -> Result<i64, String> {
+pub fn bytes_of(text: &str, default: Option<&str>, bits: bool) -> Result<i64, String> {
     let plain = text.trim();
     let digits = plain.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(plain.len());
     let (number, rest) = plain.split_at(digits);

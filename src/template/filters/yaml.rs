@@ -103,7 +103,11 @@ fn from_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 }
 
 fn from_yaml_all(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let Value::Str(text) = call.value(0)? else { return Ok(call.need(0)?.clone()) };
+    let text = match call.value(0)? {
+        Value::Str(text) => text,
+        Value::Null => return Ok(Value::list(Vec::new()).to_jinja()),
+        _ => return Ok(call.need(0)?.clone()),
+    };
     let mut documents: Vec<String> = Vec::new();
     let mut under_way = String::new();
     let mut any = false;
