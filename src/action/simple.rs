@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ActionContext, ActionError, flag, list, text};
+use super::{ActionContext, ActionError, flag, text};
 use crate::value::{Map, Value};
 
 /// Arguments as the check before evaluation wants them.
@@ -104,24 +104,36 @@ pub(super) async fn pause(args: &Map) -> Result<Map, ActionError> {
         let wrong = || ActionError::failed(format!("'{text}' is not a number of {name}"));
         text.trim().parse::<f64>().map(Some).map_err(|_| wrong())
     };
-    let _ = list(args, "prompt");
-    let seconds = match (number("seconds")?, number("minutes")?) {
-        (Some(seconds), _) => Some(seconds),
-        (None, Some(minutes)) => Some(minutes * 60.0),
-        (None, None) => None,
-    };
-    let began = Instant::now();
-    let mut out = Map::new();
-    match seconds {
-        Some(seconds) => {
-            tokio::time::sleep(Duration::from_secs_f64(seconds.max(0.0))).await;
-            out.insert("stdout".into(), Value::from(format!("Paused for {seconds} seconds")));
-        }
-        None => drop(
-            out.insert("stdout".into(), Value::from("Not waiting for response to prompt as stdin is not interactive")),
-        ),
+    if args.contains_key("minutes") && args.contains_key("seconds") {
+        return Err(ActionError::failed("parameters are mutually exclusive: minutes|seconds"));
     }
+    let (wait, unit, each) = match (number("seconds")?, number("minutes")?) {
+        (Some(seconds), _) => (Some(seconds), "seconds", 1.0),
+        (None, Some(minutes)) => (Some(minutes * 60.0), "minutes", 60.0),
+        (None, None) => (None, "minutes", 60.0),
+    };
+    let now = || Value::from(jiff::Zoned::now().strftime("%F %T.%6f").to_string());
+    let mut out = Map::from_iter([("start".into(), now())]);
+    let began = Instant::now();
+    match wait {
+        Some(seconds) => {
+            // As there, no pause is shorter than a second.
+            let most = Duration::from_secs(u64::MAX / 4);
+            tokio::time::sleep(Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(most)).await;
+        }
+        None => {
+            let warning = "Not waiting for response to prompt as stdin is not interactive";
+            out.insert("warnings".into(), Value::list(vec![warning.into()]));
+        }
+    }
+    let paused = (began.elapsed().as_secs_f64() / each * 100.0).round() / 100.0;
+    out.insert("stdout".into(), Value::from(format!("Paused for {paused:?} {unit}")));
+    out.insert("stop".into(), now());
     out.insert("delta".into(), Value::Int(began.elapsed().as_secs().try_into().unwrap_or(i64::MAX)));
+    for (key, value) in [("stderr", ""), ("user_input", "")] {
+        out.insert(key.into(), value.into());
+    }
+    out.insert("echo".into(), Value::Bool(flag(args, "echo", true)));
     out.insert("rc".into(), Value::Int(0));
     out.insert("changed".into(), Value::Bool(false));
     Ok(out)

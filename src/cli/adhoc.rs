@@ -277,6 +277,7 @@ impl Ready {
             merge_hashes: self.config.merge_hashes.value,
             inject_facts: self.config.inject_facts.value,
             fact_cache: self.fact_cache,
+            connection_password: self.options.login.password.clone(),
             vault: self.vault,
         };
         let sink = sink(args, &self.config, diff);

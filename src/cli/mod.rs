@@ -5,6 +5,7 @@ mod arguments;
 mod config;
 mod inventory;
 mod inventory_views;
+mod pull;
 mod run;
 mod sources;
 mod vars;
@@ -40,6 +41,8 @@ enum Command {
     Adhoc(Box<adhoc::Args>),
     /// Show the inventory.
     Inventory(Box<inventory::Args>),
+    /// Fetch a repository of playbooks and run one of them on this machine.
+    Pull(Box<pull::Args>),
     /// Serve a controller on standard input and output (rplay starts this on managed hosts itself).
     #[command(hide = true)]
     Worker,
@@ -75,6 +78,14 @@ struct Vault {
 struct Adhoc {
     #[command(flatten)]
     args: adhoc::Args,
+}
+
+/// The line of arguments under the name `ansible-pull`.
+#[derive(Debug, Parser)]
+#[command(name = "ansible-pull", version)]
+struct Pull {
+    #[command(flatten)]
+    args: pull::Args,
 }
 
 /// The line of arguments under the name `ansible-inventory`.
@@ -139,6 +150,7 @@ pub fn main() -> ExitCode {
     }
     match applet.as_deref() {
         Some("ansible") => return self::applet(|cli: &Adhoc| adhoc::main(&cli.args)),
+        Some("ansible-pull") => return self::applet(|cli: &Pull| pull::main(&cli.args, &["ansible-playbook"])),
         Some("ansible-inventory") => return self::applet(|cli: &ShowInventory| inventory::main(&cli.args)),
         _ => {}
     }
@@ -147,6 +159,7 @@ pub fn main() -> ExitCode {
         Ok(Cli { command: Command::Config(args) }) => config::main(&args),
         Ok(Cli { command: Command::Adhoc(args) }) => adhoc::main(&args),
         Ok(Cli { command: Command::Inventory(args) }) => inventory::main(&args),
+        Ok(Cli { command: Command::Pull(args) }) => pull::main(&args, &["rplay", "run"]),
         Ok(Cli { command: Command::Vault(args) }) => vault::main(&args),
         Ok(Cli { command: Command::Worker }) => worker(),
         Err(error) => usage(&error),

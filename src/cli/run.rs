@@ -351,6 +351,7 @@ impl Run {
             merge_hashes: self.config.merge_hashes.value,
             inject_facts: self.config.inject_facts.value,
             fact_cache: self.fact_cache,
+            connection_password: self.options.login.password.clone(),
             vault: self.vault,
         };
         let world = World::new(self.inventory, self.extra, info);

@@ -34,6 +34,18 @@ pub struct VaultArgs {
 }
 
 impl VaultArgs {
+    /// The arguments as another command of ours takes them, paths whole.
+    pub fn words(&self) -> Vec<(&'static str, String)> {
+        let whole = |path: &str| std::path::absolute(path).map_or(path.to_owned(), |p| p.display().to_string());
+        let files = self.files.iter().map(|file| ("--vault-password-file", whole(file)));
+        let ids = self.ids.iter().map(|id| match id.split_once('@') {
+            Some((_, source)) if source.starts_with("prompt") => ("--vault-id", id.clone()),
+            Some((label, source)) => ("--vault-id", format!("{label}@{}", whole(source))),
+            None => ("--vault-id", if id == "prompt" { id.clone() } else { whole(id) }),
+        });
+        files.chain(ids).collect()
+    }
+
     /// The passwords, those of the configuration first. `create` asks for new ones; `auto_prompt` asks when there are none.
     pub fn secrets(&self, config: &Config, create: bool, auto_prompt: bool) -> Result<Secrets, VaultError> {
         let ids = config.vault.identity_list.value.iter().chain(&self.ids).cloned().collect();

@@ -7,6 +7,7 @@ use super::cache::FactCache;
 use super::hostvars;
 use super::scope::Scope;
 use crate::config::Settings;
+use crate::connection::Secret;
 use crate::template::Variable;
 use crate::value::{Map, Value};
 use crate::vault::Secrets;
@@ -30,6 +31,8 @@ pub struct RunInfo {
     pub skip_tags: Vec<String>,
     /// `ansible_config_file`
     pub config_file: Option<PathBuf>,
+    /// `ansible_password` where no host has one: the answer to `--ask-pass`.
+    pub connection_password: Option<Secret>,
     /// The passwords for what is encrypted.
     pub vault: Arc<Secrets>,
     /// Every setting, for the `config` lookup.
@@ -53,6 +56,7 @@ impl Default for RunInfo {
             tags: Vec::new(),
             skip_tags: Vec::new(),
             config_file: None,
+            connection_password: None,
             vault: Arc::default(),
             settings: Arc::default(),
             merge_hashes: false,

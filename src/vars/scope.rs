@@ -192,7 +192,11 @@ impl Variables for Scope {
         {
             return Some(value);
         }
-        self.raw(name).cloned().map(Variable::Value)
+        if let Some(value) = self.raw(name) {
+            return Some(Variable::Value(value.clone()));
+        }
+        let password = self.world.info.connection_password.as_ref().filter(|_| name == "ansible_password")?;
+        Some(Variable::Value(Value::from(password.expose())))
     }
 
     fn names(&self) -> Vec<Arc<str>> {
