@@ -105,6 +105,10 @@ fn show(args: &Args) -> Result<(), Failure> {
     let directory = directory.unwrap_or_else(|| PathBuf::from("."));
     let mut inventory = sources::load(&args.inventory, &config, &extra, Some(directory), &vault).map_err(failure)?;
     sources::tell(&inventory, args.verbose);
+    let hosts: Vec<String> = inventory.hosts().map(|host| host.name.clone()).collect();
+    if let Some(why) = hosts.iter().find_map(|host| inventory.locked(host)) {
+        return Err(failure(vec![why.clone()]));
+    }
     let value = if let Some(host) = &args.host {
         one_host(&mut inventory, host, &extra)?
     } else if args.graph {

@@ -302,7 +302,11 @@ impl Engine {
             return;
         }
         let batch = run.vars.batch.read().unwrap_or_else(PoisonError::into_inner);
-        let failed = batch.iter().filter(|name| gone.contains(*name)).count();
+        // A host that left the play of its own did not fail.
+        let failed = {
+            let lost = self.lost();
+            batch.iter().filter(|name| lost.contains_key(name.as_str())).count()
+        };
         if failed as f64 * 100.0 / batch.len().max(1) as f64 > limit {
             for host in alive(hosts) {
                 host.stand(Standing::Failed);

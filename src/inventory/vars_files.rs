@@ -16,7 +16,7 @@ pub struct VarsDirectory {
     pub path: PathBuf,
     groups: HashMap<String, Arc<Map>>,
     hosts: HashMap<String, Arc<Map>>,
-    /// Files that cannot be decrypted: whether of a host, the name, and why. They matter to whoever uses them.
+    /// Files that cannot be read or decrypted: whether of a host, the name, and why. They matter to whoever uses them.
     locked: Vec<(bool, String, Diagnostic)>,
 }
 
@@ -54,9 +54,8 @@ impl VarsDirectory {
             collect(&path, &mut files, 0)?;
             let mut target = Map::new();
             for file in files {
-                match read_into(&file, &mut target, vault, merge) {
-                    Err(why) if why.code == "vault::decrypt" => self.locked.push((host, name.clone(), why)),
-                    done => done?,
+                if let Err(why) = read_into(&file, &mut target, vault, merge) {
+                    self.locked.push((host, name.clone(), why));
                 }
             }
             out.insert(name, Arc::new(target));

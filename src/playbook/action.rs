@@ -257,6 +257,11 @@ impl Loader<'_> {
             _ => (key, Some(value), false),
         };
         let (written, mut args, rest) = self.module_and_args(name_node, args_node)?;
+        if matches!(written.as_str(), "include" | "ansible.builtin.include" | "ansible.legacy.include") {
+            let message = "The 'ansible.builtin.include' action plugin has been removed. Use include_tasks or import_tasks instead.";
+            self.report(Diagnostic::error("playbook::removed", message).at(name_node.span));
+            return None;
+        }
         let info = match canonical_name(written.as_str(), collections, self.catalog()) {
             Some(info) => info,
             None if crate::value::holds_jinja(&written) => ModuleInfo { name: TEMPLATED, free_form: true },

@@ -85,6 +85,26 @@ pub const LOOP_CONTROL: &[&str] =
 pub const VARS_PROMPT: &[&str] =
     &["confirm", "default", "encrypt", "name", "private", "prompt", "salt", "salt_size", "unsafe"];
 
+/// Keywords that an include of tasks or of a role takes.
+pub const INCLUDE: &[&str] = &[
+    "action",
+    "local_action",
+    "args",
+    "collections",
+    "debugger",
+    "ignore_errors",
+    "loop",
+    "loop_control",
+    "name",
+    "no_log",
+    "register",
+    "run_once",
+    "tags",
+    "timeout",
+    "vars",
+    "when",
+];
+
 /// What templates have of their own.
 const GLOBALS: &[&str] =
     &["cycler", "dict", "joiner", "lipsum", "lookup", "namespace", "now", "omit", "q", "query", "range", "undef"];

@@ -256,7 +256,7 @@ impl<'a> Loader<'a> {
         out
     }
 
-    /// A dictionary of variables (or a list of them); names are checked.
+    /// A dictionary of variables; names are checked.
     pub(super) fn vars(&mut self, node: &Node) -> Vec<Arc<Map>> {
         self.named_vars(node, true)
     }
@@ -268,17 +268,11 @@ impl<'a> Loader<'a> {
 
     fn named_vars(&mut self, node: &Node, check: bool) -> Vec<Arc<Map>> {
         self.check_templates(node);
-        let parts: Vec<&Node> = match &node.kind {
-            NodeKind::Null => return Vec::new(),
-            NodeKind::List(items) => items.iter().collect(),
-            _ => vec![node],
-        };
         let mut out = Vec::new();
-        for part in parts {
+        for part in std::iter::once(node).filter(|node| !node.is_null()) {
             let Some(entries) = part.as_map() else {
                 self.report(
-                    Diagnostic::error("playbook::vars", "`vars` must be a dictionary of names and values")
-                        .at(part.span),
+                    Diagnostic::error("playbook::vars-kind", "`vars` must be specified as a dictionary").at(part.span),
                 );
                 continue;
             };

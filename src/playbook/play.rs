@@ -1,6 +1,6 @@
 //! Plays, and playbooks that import playbooks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::context::{Context, list_of, unknown_keywords};
@@ -76,12 +76,20 @@ impl Loader<'_> {
         ];
         unknown_keywords(node, "playbook import", &[own, keywords::SHARED], self);
         let context = outer.with(node, true, self);
+        if target.as_str().is_none() {
+            let message = format!("the playbook to import must be named by a string, not {}", target.describe());
+            self.report(Diagnostic::error("playbook::name", message).at(target.span));
+            return;
+        }
         let Some(name) = self.static_text(target, "the playbook to import", &context) else { return };
         let name = super::free_form::split_words(&name).into_iter().next().unwrap_or_default();
-        let path = paths::clean(&self.directory.join(paths::expand_home(&name)));
+        let path = match self.collection_playbook(&name) {
+            Some(path) => path,
+            None => paths::clean(&self.directory.join(paths::expand_home(&name))),
+        };
         if !path.is_file() {
             let message = format!("the imported playbook `{}` does not exist", path.display());
-            self.report(Diagnostic::error("playbook::missing-import", message).at(target.span));
+            self.report(Diagnostic::error("playbook::missing-playbook", message).at(target.span));
             return;
         }
         if self.importing.contains(&path) {
@@ -90,6 +98,23 @@ impl Loader<'_> {
             return;
         }
         plays.extend(self.plays(&path, &context));
+    }
+
+    /// A playbook of a collection, named in full.
+    fn collection_playbook(&self, name: &str) -> Option<PathBuf> {
+        let mut parts = name.splitn(3, '.');
+        let (namespace, collection, playbook) = (parts.next()?, parts.next()?, parts.next()?);
+        if ![namespace, collection].iter().all(|part| super::loader::is_identifier(part)) {
+            return None;
+        }
+        let inside: PathBuf = ["ansible_collections", namespace, collection, "playbooks"].iter().collect();
+        let own = [self.directory.join("collections")];
+        let files = [format!("{playbook}.yml"), format!("{playbook}.yaml"), playbook.to_owned()];
+        own.iter()
+            .chain(&self.options().collections_path)
+            .flat_map(|place| files.iter().map(|file| place.join(&inside).join(file)))
+            .find(|path| path.is_file())
+            .map(|path| paths::clean(&path))
     }
 
     fn play(&mut self, node: &Node, outer: &Context) -> Option<Play> {

@@ -205,7 +205,7 @@ impl Loader<'_> {
 
     /// A role: its dependencies, then its tasks as a block.
     pub(super) fn role(&mut self, name: &str, span: Option<Span>, options: &RoleOptions, outer: &Context) -> Vec<Item> {
-        let Some(path) = self.find_role(name, span, outer) else { return Vec::new() };
+        let Some((path, shown)) = self.find_role(name, span, outer) else { return Vec::new() };
         // A role may import another of its own files.
         let loaded = path.join("tasks").join(options.tasks_from.as_deref().unwrap_or("main"));
         if self.loading_roles.contains(&loaded) || self.loading_roles.len() > MAX_DEPTH {
@@ -214,10 +214,6 @@ impl Loader<'_> {
             return Vec::new();
         }
         self.loading_roles.push(loaded);
-        // A role is called what it is used by; one that is used by its path, what its directory is called.
-        let direct = paths::expand_home(name).is_absolute() || name.starts_with('.');
-        let short = path.file_name().filter(|_| direct).map(|n| n.to_string_lossy().into_owned());
-        let shown = short.unwrap_or_else(|| name.to_owned());
         let mut out = Vec::new();
         let meta = self.role_file(&path, "meta", None, span);
         let mut parents: Vec<Arc<Role>> = Vec::new();
@@ -276,10 +272,11 @@ impl Loader<'_> {
         out
     }
 
-    fn find_role(&mut self, name: &str, span: Option<Span>, outer: &Context) -> Option<PathBuf> {
-        let direct = paths::expand_home(name);
+    /// A role's directory, and what it is called: what it is used by, or the directory's name where that is a path which
+    /// only means something from where the run was started.
+    fn find_role(&mut self, name: &str, span: Option<Span>, outer: &Context) -> Option<(PathBuf, String)> {
         if let Some(path) = self.collection_role(name, &outer.collections) {
-            return Some(path);
+            return Some((path, name.to_owned()));
         }
         let mut places = vec![self.directory.join("roles")];
         places.extend(self.options().roles_path.iter().cloned());
@@ -288,12 +285,19 @@ impl Loader<'_> {
         places.push(self.directory.clone());
         let mut tried = Vec::new();
         for place in &places {
-            let path = if direct.is_absolute() { direct.clone() } else { place.join(&direct) };
+            let path = place.join(name);
             if path.is_dir() {
-                return Some(paths::clean(&path));
+                return Some((paths::clean(&path), name.to_owned()));
             }
             let place = std::path::absolute(paths::clean(place)).unwrap_or_else(|_| place.clone());
             tried.push(place.display().to_string());
+        }
+        let started = paths::expand_home(name);
+        if !name.is_empty() && started.is_dir() {
+            let path = paths::clean(&std::path::absolute(&started).unwrap_or(started));
+            let shown =
+                Path::new(name).file_name().map_or_else(|| name.to_owned(), |n| n.to_string_lossy().into_owned());
+            return Some((path, shown));
         }
         tried.dedup();
         let message = format!("the role '{name}' was not found");

@@ -56,11 +56,34 @@ impl Loader<'_> {
                 self.warn_reserved_name(key, action.span);
             }
         }
+        if matches!(action.module, "ansible.builtin.include_tasks" | "ansible.builtin.include_role") {
+            self.check_include_keywords(node, action.module, handlers);
+        }
         self.check_available(&action, &context);
         self.check_file(&action, &context, node);
         self.check_reserved(&action);
         self.check_steering(&action, &context);
         vec![Item::Task(Arc::new(self.task(node, action, context, outer)))]
+    }
+
+    /// An include takes few keywords: what it brings gets the others by `apply`.
+    fn check_include_keywords(&mut self, node: &Node, module: &str, handlers: bool) {
+        let kind = match module {
+            "ansible.builtin.include_role" => "IncludeRole",
+            _ if handlers => "HandlerTaskInclude",
+            _ => "TaskInclude",
+        };
+        let known = [keywords::SHARED, keywords::CONDITIONAL, keywords::TASK];
+        for (key, _) in node.as_map().unwrap_or_default() {
+            let name = key.as_str().unwrap_or_default();
+            let is_keyword = known.iter().any(|set| set.contains(&name));
+            let listens = handlers && name == "listen";
+            if is_keyword && !listens && !keywords::INCLUDE.contains(&name) && !name.starts_with("with_") {
+                let message = format!("'{name}' is not a valid attribute for a {kind}");
+                let help = "give it to what is included: `apply`, or write it there";
+                self.report(Diagnostic::error("playbook::include-keyword", message).at(key.span).help(help));
+            }
+        }
     }
 
     fn task(&mut self, node: &Node, action: super::Action, mut context: Context, outer: &Arc<Context>) -> Task {

@@ -119,4 +119,5 @@ cases! {
     when_errors
     when_inheritance
     when_lists
+    max_fail_ended_host
 }

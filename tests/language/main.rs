@@ -8,9 +8,34 @@ mod run;
 
 use case::Case;
 
-/// Runs a case and compares its trace with what it says.
+/// Runs one of the project's own cases.
 fn check(name: &str) {
-    let path = case::directory().join(format!("{name}.case"));
+    check_file(&case::directory().join(format!("{name}.case")));
+}
+
+/// Runs every case of the directory that `LANGUAGE_CASES` names, and tells which differ.
+#[test]
+#[ignore = "needs a directory of generated cases, as tests/fuzz/run makes one"]
+fn cases_elsewhere() {
+    let directory = std::env::var_os("LANGUAGE_CASES").expect("LANGUAGE_CASES names a directory of cases");
+    let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+    let mut cases: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "case")).collect();
+    cases.sort();
+    assert!(!cases.is_empty(), "there is no case");
+    let differ: Vec<_> = cases
+        .iter()
+        .filter(|path| std::panic::catch_unwind(|| check_file(path)).is_err())
+        .map(|p| p.display())
+        .collect();
+    for path in &differ {
+        println!("differs: {path}");
+    }
+    assert!(differ.is_empty(), "{} of {} cases differ", differ.len(), cases.len());
+}
+
+/// Runs a case and compares its trace with what it says.
+fn check_file(path: &std::path::Path) {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let case = Case::parse(&std::fs::read_to_string(path).unwrap());
     let temp = tempfile::tempdir().unwrap();
     let root = temp.path().canonicalize().unwrap();

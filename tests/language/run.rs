@@ -262,7 +262,9 @@ fn flush(task: &mut Vec<(String, String)>, lines: &mut Vec<String>) {
 
 fn shown(result: &HostResult, item: Option<&str>) -> String {
     let mut words = vec![format!("  {}", result.host)];
-    words.extend(result.delegate.iter().map(|delegate| format!("-> {delegate}")));
+    // The reference does not say of a task that was skipped where it would have run.
+    let ran = result.verdict != Verdict::Skipped;
+    words.extend(result.delegate.iter().filter(|_| ran).map(|delegate| format!("-> {delegate}")));
     words.extend(item.map(|item| format!("({item})")));
     let verdict = match result.verdict {
         Verdict::Ok => "ok",

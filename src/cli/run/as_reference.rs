@@ -16,7 +16,11 @@ pub(super) fn main(args: &Args) -> ExitCode {
         Ok(config) => config.file,
         Err(diagnostics) => return plainly(&diagnostics),
     };
-    let mut settings = match Settings::read(config_file.as_deref(), std::io::stdout().is_terminal()) {
+    let mut settings = match Settings::read(
+        config_file.as_deref(),
+        std::io::stdout().is_terminal(),
+        args.lists() || args.syntax_check,
+    ) {
         Ok(settings) => settings,
         Err(message) => return plainly(&[Diagnostic::error("cli::report", message)]),
     };
@@ -87,7 +91,14 @@ fn refused(display: &Display, diagnostics: &[Diagnostic]) -> ExitCode {
 
 fn code(diagnostics: &[Diagnostic]) -> u8 {
     let first = diagnostics.iter().find(|d| d.severity == Severity::Error).map(|d| d.code).unwrap_or_default();
-    let elsewhere = matches!(first, "playbook::missing-file" | "playbook::missing-role");
+    let elsewhere = matches!(
+        first,
+        "playbook::missing-file"
+            | "playbook::missing-import"
+            | "playbook::missing-playbook"
+            | "playbook::missing-role"
+            | "playbook::removed"
+    );
     let parsing = ["playbook::", "yaml::", "template::"].iter().any(|room| first.starts_with(room));
     if parsing && !elsewhere { 4 } else { 1 }
 }

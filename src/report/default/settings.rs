@@ -85,8 +85,9 @@ const COLORS: &[(&str, &str)] = &[
 ];
 
 impl Settings {
-    /// Reads the settings from environment and configuration file; an unknown report is refused.
-    pub fn read(file: Option<&Path>, is_terminal: bool) -> Result<Self, String> {
+    /// Reads the settings from environment and configuration file; an unknown report is refused,
+    /// unless nothing is reported because playbooks are only listed.
+    pub fn read(file: Option<&Path>, is_terminal: bool, lists: bool) -> Result<Self, String> {
         let text = |section: &str, key: &str, variable: &str| lookup(file, section, key, &[variable]);
         let flag = |key: &str, variable: &str, default: bool| {
             text("defaults", key, variable).and_then(|t| Value::from(t.as_str()).to_bool()).unwrap_or(default)
@@ -96,6 +97,7 @@ impl Settings {
             "" | "default" => Style::Default,
             "minimal" => Style::Minimal,
             "oneline" => Style::Oneline,
+            _ if lists => Style::Default,
             other => {
                 return Err(format!(
                     "Could not load '{other}' callback plugin: rplay has the reports default, minimal and oneline"
