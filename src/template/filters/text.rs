@@ -271,7 +271,8 @@ fn comment(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let repeated = |at: usize, count: usize| -> Result<Vec<String>, Error> {
         let line = text(at, &bare)?;
         let count = usize::try_from(call.int(count, 1)?).unwrap_or(0);
-        Ok(if line.is_empty() { Vec::new() } else { vec![line; count] })
+        // Nothing before the text is no line, but nothing behind it is an empty one.
+        Ok(if line.is_empty() && at == 4 { Vec::new() } else { vec![line; count] })
     };
     let mut lines = Vec::new();
     if !beginning.is_empty() {
