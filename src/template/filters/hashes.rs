@@ -45,7 +45,8 @@ fn digest(text: &str, kind: &str) -> Result<Jinja, Error> {
 fn password_hash(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let kind = call.text_option(1)?.unwrap_or_else(|| "sha512".to_owned());
     let salt = call.text_option(2)?;
-    let size = call.option(3)?.map(|v| crate::template::call::to_int(&v)).transpose()?;
+    let whole = |v| crate::template::call::to_int(&v).map_err(|_| fail("salt_size must be an integer"));
+    let size = call.option(3)?.map(whole).transpose()?;
     let rounds = call.option(4)?.map(|v| crate::template::call::to_int(&v)).transpose()?;
     let ident = call.text_option(5)?;
     let value = call.value(0)?;

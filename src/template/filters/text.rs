@@ -271,7 +271,10 @@ fn comment(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let repeated = |at: usize, count: usize| -> Result<Vec<String>, Error> {
         let line = text(at, &bare)?;
         let count = usize::try_from(call.int(count, 1)?).unwrap_or(0);
-        Ok(if line.is_empty() { Vec::new() } else { vec![line; count] })
+        // A newline before the text is an empty line, not two.
+        let line = if line == newline && at == 4 { return Ok(vec![String::new(); count]) } else { line };
+        // Nothing before the text is no line, but nothing behind it is an empty one.
+        Ok(if line.is_empty() && at == 4 { Vec::new() } else { vec![line; count] })
     };
     let mut lines = Vec::new();
     if !beginning.is_empty() {
