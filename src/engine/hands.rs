@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Engine;
+use super::event::Event;
 use super::jobs::Asynchronous;
 use super::on_host::{OnHost, Pass};
 use super::target::{self, Target};
@@ -203,7 +204,14 @@ impl RemoteHands<'_> {
         let worker = self.engine.workers.worker(&self.setting.target).await?;
         // Root does not have to become root.
         let is_root = worker.hello().uid == 0;
-        let become_user = self.setting.become_user.as_ref().filter(|user| !(is_root && user.spec.user == "root"));
+        let same = self.engine.world.info.settings.get("BECOME_ALLOW_SAME_USER").and_then(|s| s.value.as_bool());
+        let needless = |user: &Become| is_root && user.spec.user == "root" && same != Some(true);
+        let become_user = self.setting.become_user.as_ref().filter(|user| !needless(user));
+        if let Some(Become { spec, .. }) = become_user {
+            let exe = spec.exe.as_ref().unwrap_or(&spec.method);
+            let text = format!("BECOME {exe} {} {}", spec.all_flags().join(" "), spec.user);
+            self.engine.emit(Event::Remark { verbosity: 4, text });
+        }
         // A user who changes or goes is not to be held by a session with the old groups.
         match job.module.as_str() {
             "ansible.builtin.user" if !job.check => {

@@ -98,6 +98,19 @@ pub struct BecomeSpec {
     pub has_password: bool,
 }
 
+impl BecomeSpec {
+    /// The flags for the program: those that were given, or the method's defaults.
+    #[must_use]
+    pub fn all_flags(&self) -> Vec<String> {
+        let default: &[&str] = match self.method.as_str() {
+            "sudo" => &["-H", "-S", "-n"],
+            "doas" => &["-n"],
+            _ => &[],
+        };
+        self.flags.clone().unwrap_or_else(|| default.iter().map(|flag| (*flag).to_owned()).collect())
+    }
+}
+
 /// Which of a command's outputs a piece belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

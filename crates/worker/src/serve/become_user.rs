@@ -280,26 +280,21 @@ fn listen(
 fn command_line(spec: &BecomeSpec, program: &Path) -> Result<Command, String> {
     let exe = spec.exe.as_deref().unwrap_or(&spec.method);
     let mut command = Command::new(exe);
-    let default = |flags: &[&str]| flags.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>();
     match spec.method.as_str() {
         "sudo" => {
-            let mut flags = spec.flags.clone().unwrap_or_else(|| default(&["-H", "-S", "-n"]));
+            let mut flags = spec.all_flags();
             if spec.has_password {
                 flags.retain(|flag| flag != "-n" && flag != "--non-interactive");
-                flags.extend(default(&["-S", "-p", PROMPT]));
+                flags.extend(["-S", "-p", PROMPT].map(ToOwned::to_owned));
             }
             command.args(flags).args(["-u", &spec.user, "--"]).arg(program).arg("worker");
         }
         "su" => {
             let line = format!("exec {} worker", shell_words::quote(&program.to_string_lossy()));
-            command
-                .args(spec.flags.clone().unwrap_or_default())
-                .arg(&spec.user)
-                .args(["-s", "/bin/sh", "-c"])
-                .arg(line);
+            command.args(spec.all_flags()).arg(&spec.user).args(["-s", "/bin/sh", "-c"]).arg(line);
         }
         "doas" if !spec.has_password => {
-            command.args(spec.flags.clone().unwrap_or_else(|| default(&["-n"])));
+            command.args(spec.all_flags());
             command.args(["-u", &spec.user, "--"]).arg(program).arg("worker");
         }
         "doas" => return Err("doas with a password is not supported: it insists on a terminal; use sudo".into()),
