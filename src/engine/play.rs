@@ -194,7 +194,7 @@ impl Engine {
                 return self.broken(vec![error]);
             }
         }
-        let walk = walk::Walk::default();
+        let walk = walk::Walk { held: run.force_handlers, ..walk::Walk::default() };
         let both: Vec<Item> = play.role_tasks.iter().chain(&play.tasks).cloned().collect();
         for section in [&play.pre_tasks, &both, &play.post_tasks] {
             self.items(section, hosts, &walk).await;
@@ -203,6 +203,7 @@ impl Engine {
             }
             if run.force_handlers {
                 self.flush_forced(run, hosts, &walk).await;
+                self.settle(run, hosts, false);
             } else {
                 self.flush_handlers(run, hosts, &walk).await;
             }
@@ -311,8 +312,9 @@ impl Engine {
             for host in alive(hosts) {
                 host.stand(Standing::Failed);
             }
-            self.aborted.store(true, Ordering::SeqCst);
-            self.emit(Event::NoMoreHosts);
+            if !self.aborted.swap(true, Ordering::SeqCst) {
+                self.emit(Event::NoMoreHosts);
+            }
         }
     }
 }

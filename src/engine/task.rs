@@ -424,7 +424,7 @@ impl Engine {
             alive(&run.run.members()).iter().for_each(|host| host.stand(Standing::Failed));
             self.settle(&run.run, &run.run.members(), false);
         }
-        self.settle(&run.run, hosts, walk.rescuable);
+        self.settle(&run.run, hosts, walk.rescuable || walk.held);
     }
 
     fn is_fatal(&self, run: &TaskRun, host: &HostPlay) -> bool {

@@ -17,6 +17,8 @@ pub(super) struct Walk {
     pub rescuable: bool,
     /// Whether these are handlers, for which tags do not count.
     pub handlers: bool,
+    /// Whether a failure here counts against the play only later: handlers are forced to run behind it first.
+    pub held: bool,
 }
 
 impl Engine {

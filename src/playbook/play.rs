@@ -165,12 +165,14 @@ impl Loader<'_> {
         self.play_roles.clear();
         self.role_handlers.clear();
         let role_tasks = node.get("roles").map(|roles| self.roles(roles, &context)).unwrap_or_default();
+        let mut handlers = std::mem::take(&mut self.role_handlers);
         let pre_tasks = self.section(node, "pre_tasks", &context, false);
         let tasks = self.section(node, "tasks", &context, false);
         let post_tasks = self.section(node, "post_tasks", &context, false);
         let own_handlers = self.section(node, "handlers", &context, true);
-        let mut handlers = std::mem::take(&mut self.role_handlers);
+        // Those of the play's roles, its own, and those of roles that its tasks import.
         handlers.extend(own_handlers);
+        handlers.append(&mut self.role_handlers);
         let play = Play {
             name: node
                 .get("name")

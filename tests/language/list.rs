@@ -120,4 +120,7 @@ cases! {
     when_inheritance
     when_lists
     max_fail_ended_host
+    random_force_handlers_max_fail
+    random_imported_role_handlers
+    random_max_fail_lost
 }

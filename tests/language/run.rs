@@ -209,7 +209,11 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
             }
             Event::Result(result) => {
                 let host = result.host.to_string();
-                if !items.contains_key(&host) || matches!(result.verdict, Verdict::Skipped | Verdict::Unreachable) {
+                // Of `debug` the reference shows the loop's failure beside those of its items.
+                let is_debug = result.task.action.module == "ansible.builtin.debug";
+                let whole = matches!(result.verdict, Verdict::Skipped | Verdict::Unreachable)
+                    || (is_debug && result.verdict == Verdict::Failed);
+                if !items.contains_key(&host) || whole {
                     task.push((host.clone(), shown(result, None)));
                 }
                 if result.ignored {
