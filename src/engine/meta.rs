@@ -14,13 +14,22 @@ use crate::value::{Map, Value};
 
 impl Engine {
     /// Runs a `meta` task: what is about single hosts on each that its condition means, everything else once, the condition
-    /// being that of the first host (as in the reference).
+    /// being that of the first host (as in the reference). Some take no condition: they warn, and are done.
     pub(super) async fn meta(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
         let action = run.task.action.args.get("_raw_params").map(Value::to_text).unwrap_or_default();
         let action = action.trim();
         let single = matches!(action, "flush_handlers" | "noop" | "reset_connection" | "end_host" | "end_role");
+        let unconditional = matches!(action, "noop" | "reset_connection" | "refresh_inventory");
+        if unconditional && !run.task.context.when.is_empty() {
+            let message = format!("{action} task does not support when conditional");
+            self.emit(Event::Warning(Diagnostic::warning("run::meta-when", message).at(run.task.span)));
+        }
         let mut meant = Vec::new();
         for host in if single { hosts } else { &hosts[..1.min(hosts.len())] } {
+            if unconditional {
+                meant.push(host.clone());
+                continue;
+            }
             match result::all(&run.templar(self, host), &run.task.context.when) {
                 Ok(true) => meant.push(host.clone()),
                 Ok(false) => {
@@ -29,7 +38,9 @@ impl Engine {
                         "end_role" => format!("continuing role for {}", host.name),
                         "end_play" => "continuing play".to_owned(),
                         "end_batch" => "continuing current batch".to_owned(),
-                        _ => format!("not executed for {}", host.name),
+                        "clear_facts" => format!("not clearing facts and fact cache for {}", host.name),
+                        "clear_host_errors" => format!("not clearing host error state for {}", host.name),
+                        _ => format!("not running handlers for {}", host.name),
                     };
                     let what = format!("{action} conditional evaluated to False, {goes_on}");
                     let short = match action {
