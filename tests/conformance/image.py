@@ -35,6 +35,9 @@ mkdir /compat /compat/sdist
 python3 -m pip download -q --disable-pip-version-check --no-deps --no-binary :all: -d /compat/sdist ansible-core=={VERSION}
 tar xzf /compat/sdist/*.tar.gz -C /compat --strip-components=1 --wildcards '*/test' '*/lib'
 rm -rf /compat/sdist /root/.cache
+install -m 755 /compat/test/lib/ansible_test/_util/target/injector/virtualenv.sh /usr/local/bin/
+# A test host's Python is there to be installed into.
+rm -f /usr/lib/python3*/EXTERNALLY-MANAGED
 """
 
 
@@ -43,21 +46,29 @@ def recipe() -> str:
     return hashlib.sha256("\0".join([str(STEPS), image.recipe(SUITE), BUILD]).encode()).hexdigest()[:12]
 
 
+def mount_point() -> Path:
+    """An empty directory that every host mounts its files on, in a namespace of its own: here it stays empty."""
+    return paths.images() / "conformance.mnt"
+
+
 @contextlib.contextmanager
 def held():
     """The directory of the finished image, built now if need be; nobody replaces it before the block ends."""
     base = image.ensure(SUITE)
     root = paths.images()
     final = root / f"conformance-{recipe()}"
+    mount_point().mkdir(exist_ok=True)
     with open(root / "conformance.lock", "w") as lock:
-        if not final.is_dir():
-            # Waits for runs that use an older image, which is then removed.
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        while not final.is_dir():
+            # Waits for runs that use an image of another recipe, which is then removed.
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not final.is_dir():
                 for old in root.glob("conformance-*"):
                     shutil.rmtree(old)
                 _build(base, root / "conformance.partial", final)
-        fcntl.flock(lock, fcntl.LOCK_SH)
+            # Going from one kind of lock to the other is not one step: look again.
+            fcntl.flock(lock, fcntl.LOCK_SH)
         yield final
 
 
