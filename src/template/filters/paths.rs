@@ -186,6 +186,11 @@ fn common_path(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 }
 
 fn path_join(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let value = call.value(0)?;
+    if !matches!(value, Value::Str(_) | Value::List(_)) {
+        let got = crate::template::python_type(&value);
+        return Err(fail(format!("|path_join expects string or sequence, got <class '{got}'> instead.")));
+    }
     let mut out = String::new();
     for (i, part) in texts(call)?.into_iter().enumerate() {
         if i == 0 || part.starts_with('/') {

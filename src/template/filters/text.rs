@@ -259,7 +259,7 @@ fn comment(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         "c" => ("// ", "", ""),
         "cblock" => (" * ", "/*", " */"),
         "xml" => (" - ", "<!--", "-->"),
-        other => return Err(fail(format!("Invalid comment style '{other}'."))),
+        other => return Err(fail(format!("Invalid style '{other}'."))),
     };
     let text = |at: usize, default: &str| -> Result<String, Error> {
         Ok(call.text_option(at)?.unwrap_or_else(|| default.to_owned()))
