@@ -1,5 +1,6 @@
 //! Writes YAML byte for byte as libyaml does under PyYAML's safe dumper, which is what the reference's filters call.
 
+use super::blocks::can_be_block;
 use super::json;
 use super::scalars::{Traits, escaped, is_break, is_printable, is_simple, resolves_to_text, scalar_text};
 use crate::value::{Key, Value};
@@ -15,6 +16,8 @@ pub(super) struct Options {
     pub explicit_end: bool,
     pub unicode: bool,
     pub style: Option<char>,
+    /// With the type of everything.
+    pub canonical: bool,
     /// Text of several lines as a literal block, where that can be.
     pub literal: bool,
 }
@@ -30,6 +33,7 @@ impl Default for Options {
             explicit_end: false,
             unicode: true,
             style: None,
+            canonical: false,
             literal: false,
         }
     }
@@ -42,18 +46,30 @@ struct Place {
     simple_key: bool,
 }
 
+/// The entries of a dictionary in the order they are written.
+pub(super) fn entries(map: &crate::value::Map, sort: bool) -> Vec<(Value, Value)> {
+    let mut entries: Vec<(&Key, &Value)> = map.iter().collect();
+    if sort {
+        // Keys that cannot be compared stay as they are, as with PyYAML.
+        let _ = json::sort(&mut entries);
+    }
+    entries.into_iter().map(|(k, v)| (k.to_value(), v.clone())).collect()
+}
+
 /// libyaml's emitter: what was written last decides where the next thing goes.
 pub(super) struct Emitter {
     out: String,
     options: Options,
-    step: i64,
-    width: i64,
+    pub(super) step: i64,
+    pub(super) width: i64,
     indent: i64,
     indents: Vec<i64>,
-    column: i64,
+    pub(super) column: i64,
     flow_level: usize,
-    whitespace: bool,
-    indention: bool,
+    pub(super) whitespace: bool,
+    pub(super) indention: bool,
+    /// Whether what was written last ends in empty lines that are its own.
+    pub(super) open_ended: bool,
 }
 
 impl Emitter {
@@ -75,13 +91,14 @@ impl Emitter {
             flow_level: 0,
             whitespace: true,
             indention: true,
+            open_ended: false,
         };
         if emitter.options.explicit_start {
             emitter.indicator("---", true, false, false);
         }
         emitter.node(value, Place::default());
         emitter.write_indent();
-        if emitter.options.explicit_end {
+        if emitter.options.explicit_end || emitter.open_ended {
             emitter.indicator("...", true, false, false);
             emitter.write_indent();
         }
@@ -93,12 +110,16 @@ impl Emitter {
         self.column += 1;
     }
 
-    fn put_break(&mut self) {
+    pub(super) fn put_text(&mut self, text: &str) {
+        text.chars().for_each(|c| self.put(c));
+    }
+
+    pub(super) fn put_break(&mut self) {
         self.out.push('\n');
         self.column = 0;
     }
 
-    fn indicator(&mut self, text: &str, need_whitespace: bool, is_whitespace: bool, is_indention: bool) {
+    pub(super) fn indicator(&mut self, text: &str, need_whitespace: bool, is_whitespace: bool, is_indention: bool) {
         if need_whitespace && !self.whitespace {
             self.put(' ');
         }
@@ -107,7 +128,7 @@ impl Emitter {
         self.indention = self.indention && is_indention;
     }
 
-    fn write_indent(&mut self) {
+    pub(super) fn write_indent(&mut self) {
         let indent = self.indent.max(0);
         if !self.indention || self.column > indent || (self.column == indent && !self.whitespace) {
             self.put_break();
@@ -151,8 +172,10 @@ impl Emitter {
         match value {
             Value::List(items) if items.is_empty() || self.is_flow(value) => self.flow_list(items),
             Value::List(items) => self.block_list(items, place),
-            Value::Map(map) if map.is_empty() || self.is_flow(value) => self.flow_map(&self.entries(map)),
-            Value::Map(map) => self.block_map(&self.entries(map)),
+            Value::Map(map) if map.is_empty() || self.is_flow(value) => {
+                self.flow_map(&entries(map, self.options.sort_keys))
+            }
+            Value::Map(map) => self.block_map(&entries(map, self.options.sort_keys)),
             Value::Str(text) if text.as_vaulted().is_some() => self.vaulted(text.as_str()),
             scalar => self.scalar(scalar, place),
         }
@@ -176,15 +199,6 @@ impl Emitter {
             self.indention = true;
         }
         self.decrease();
-    }
-
-    fn entries(&self, map: &crate::value::Map) -> Vec<(Value, Value)> {
-        let mut entries: Vec<(&Key, &Value)> = map.iter().collect();
-        if self.options.sort_keys {
-            // Keys that cannot be compared stay as they are, as with PyYAML.
-            let _ = json::sort(&mut entries);
-        }
-        entries.into_iter().map(|(k, v)| (k.to_value(), v.clone())).collect()
     }
 
     fn flow_list(&mut self, items: &[Value]) {
@@ -270,8 +284,8 @@ impl Emitter {
         let is_text = matches!(value, Value::Str(_));
         let traits = Traits::of(&text, self.options.unicode);
         let implicit = !is_text || resolves_to_text(&text);
-        let mut style = self.options.style.filter(|_| !place.simple_key).unwrap_or(' ');
-        if self.options.style.is_some() && place.simple_key {
+        let mut style = self.options.style.unwrap_or(' ');
+        if matches!(style, '|' | '>') && place.simple_key {
             style = '"';
         }
         if style == ' ' && place.simple_key && traits.multiline {
@@ -284,23 +298,21 @@ impl Emitter {
                 style = '\'';
             }
         }
-        if style == '\'' && !traits.single_quoted {
+        let block = self.flow_level == 0 && can_be_block(&text, traits.printable);
+        if style == '\'' && !traits.single_quoted || matches!(style, '|' | '>') && !block {
             style = '"';
         }
         if !is_text && style != ' ' {
-            let tag = match value {
-                Value::Int(_) => "!!int",
-                Value::Float(_) => "!!float",
-                Value::Bool(_) => "!!bool",
-                _ => "!!null",
-            };
-            self.indicator(tag, true, false, false);
+            // Not text, although it is written like it.
+            self.indicator("!", true, false, false);
         }
         self.increase(true, false);
+        self.open_ended = false;
         match style {
             _ if self.options.literal && is_text && !place.simple_key && text.contains('\n') => self.literal(&text),
             '\'' => self.single_quoted(&text, !place.simple_key),
             ' ' => self.plain(&text, !place.simple_key),
+            '|' | '>' => self.block(&text, style),
             _ => self.double_quoted(&text, !place.simple_key),
         }
         self.decrease();
@@ -387,7 +399,7 @@ impl Emitter {
         self.indention = false;
     }
 
-    fn break_as(&mut self, c: char) {
+    pub(super) fn break_as(&mut self, c: char) {
         if c == '\n' {
             self.put_break();
         } else {

@@ -2,6 +2,8 @@
 
 mod addresses;
 mod basics;
+mod blocks;
+mod canonical;
 mod dicts;
 mod emitter;
 mod groups;

@@ -169,6 +169,11 @@ fn texts(call: &Call<'_, '_, '_>) -> Result<Vec<String>, Error> {
 }
 
 fn common_path(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let value = call.value(0)?;
+    if !matches!(value, Value::List(_)) {
+        let got = crate::template::python_type(&value);
+        return Err(fail(format!("|commonpath expects sequence, got <class '{got}'> instead.")));
+    }
     let paths = texts(call)?;
     let Some(first) = paths.first() else { return Err(fail("commonpath() arg is an empty sequence")) };
     let absolute = first.starts_with('/');

@@ -83,12 +83,20 @@ pub(super) struct Traits {
     pub flow_plain: bool,
     pub block_plain: bool,
     pub single_quoted: bool,
+    /// Whether all of it can stand there without an escape.
+    pub printable: bool,
 }
 
 impl Traits {
     pub fn of(text: &str, unicode: bool) -> Self {
         if text.is_empty() {
-            return Self { multiline: false, flow_plain: false, block_plain: true, single_quoted: true };
+            return Self {
+                multiline: false,
+                flow_plain: false,
+                block_plain: true,
+                single_quoted: true,
+                printable: true,
+            };
         }
         let chars: Vec<char> = text.chars().collect();
         let (mut block, mut flow) = (false, false);
@@ -136,6 +144,7 @@ impl Traits {
             flow_plain: plain && !flow,
             block_plain: plain && !block,
             single_quoted: !(break_space || space_break || special),
+            printable: !special,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use minijinja::{Error, Value as Jinja};
 
+use super::canonical;
 use super::emitter::{Emitter, Options};
 use crate::source;
 use crate::template::call::{Call, Spec, ansible, fail, to_int};
@@ -29,8 +30,9 @@ fn options(call: &Call<'_, '_, '_>, options: &mut Options) -> Result<(), Error> 
             "explicit_start" => options.explicit_start = truthy(&value),
             "explicit_end" => options.explicit_end = truthy(&value),
             "allow_unicode" => options.unicode = truthy(&value),
-            "default_style" => options.style = value.as_str().and_then(|s| s.chars().next()).filter(|c| *c != '\''),
-            "indent" | "width" | "encoding" | "line_break" | "dump_vault_tags" | "canonical" => {}
+            "canonical" => options.canonical = truthy(&value),
+            "default_style" => options.style = value.as_str().and_then(|s| s.chars().next()),
+            "indent" | "width" | "encoding" | "line_break" | "dump_vault_tags" => {}
             other => return Err(fail(format!("dump_all() got an unexpected keyword argument '{other}'"))),
         }
     }
@@ -70,16 +72,20 @@ pub fn dump(value: &Value) -> String {
     Emitter::dump(value, Options { flow: Some(false), ..Options::default() })
 }
 
+fn written(value: &Value, settings: Options) -> String {
+    if settings.canonical { canonical::dump(value, &settings) } else { Emitter::dump(value, settings) }
+}
+
 fn to_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let mut settings = Options::default();
     options(call, &mut settings)?;
-    Ok(Jinja::from(Emitter::dump(&value(call)?, settings)))
+    Ok(Jinja::from(written(&value(call)?, settings)))
 }
 
 fn to_nice_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let mut settings = Options { indent: call.int(1, 4)?, flow: Some(false), ..Options::default() };
     options(call, &mut settings)?;
-    Ok(Jinja::from(Emitter::dump(&value(call)?, settings)))
+    Ok(Jinja::from(written(&value(call)?, settings)))
 }
 
 /// A value in blocks, indented by two.
