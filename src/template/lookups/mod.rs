@@ -8,6 +8,7 @@ mod ini;
 mod loops;
 mod outside;
 mod password;
+mod random_string;
 mod variables;
 
 use std::sync::Arc;
@@ -57,6 +58,7 @@ const LOOKUPS: &[(&str, Run)] = &[
     ("password", password::run),
     ("pipe", outside::pipe),
     ("random_choice", generators::random_choice),
+    ("random_string", random_string::run),
     ("sequence", generators::sequence),
     ("subelements", generators::subelements),
     ("template", files::template),
