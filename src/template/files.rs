@@ -23,6 +23,10 @@ pub struct FileOptions {
     pub variable: (String, String),
     /// What opens and closes a comment.
     pub comment: (String, String),
+    /// What makes a whole line a block, unless it is empty.
+    pub line_statement: String,
+    /// What makes the rest of a line a comment, unless it is empty.
+    pub line_comment: String,
     /// Whether a block eats the newline behind it.
     pub trim_blocks: bool,
     /// Whether a block eats the white space before it on its line.
@@ -38,6 +42,8 @@ impl Default for FileOptions {
             block: pair("{%", "%}"),
             variable: pair("{{", "}}"),
             comment: pair("{#", "#}"),
+            line_statement: String::new(),
+            line_comment: String::new(),
             trim_blocks: true,
             lstrip_blocks: false,
             keep_trailing_newline: true,
@@ -73,8 +79,9 @@ impl FileOptions {
         let (header, body) = rest.split_once('\n').unwrap_or((rest, ""));
         let mut options = self.clone();
         for part in header.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-            let (name, value) =
-                part.split_once(':').ok_or_else(|| format!("cannot read `{part}` in the #jinja2 header"))?;
+            let (name, value) = part
+                .split_once(':')
+                .ok_or_else(|| format!("Missing key-value separator `:` in '#jinja2:' override pair '{part}'."))?;
             let value = value.trim().trim_matches(['\'', '"']);
             let flag = || match value.to_lowercase().as_str() {
                 "true" | "yes" | "1" => Ok(true),
@@ -86,13 +93,15 @@ impl FileOptions {
                 "lstrip_blocks" => options.lstrip_blocks = flag()?,
                 // As in the reference, whose own rule for newlines at the end comes after this one.
                 "keep_trailing_newline" => drop(flag()?),
+                "line_statement_prefix" => options.line_statement = value.to_owned(),
+                "line_comment_prefix" => options.line_comment = value.to_owned(),
                 "block_start_string" => options.block.0 = value.to_owned(),
                 "block_end_string" => options.block.1 = value.to_owned(),
                 "variable_start_string" => options.variable.0 = value.to_owned(),
                 "variable_end_string" => options.variable.1 = value.to_owned(),
                 "comment_start_string" => options.comment.0 = value.to_owned(),
                 "comment_end_string" => options.comment.1 = value.to_owned(),
-                other => return Err(format!("`{other}` is not an option of the #jinja2 header")),
+                other => return Err(format!("Invalid '#jinja2:' override key '{other}'.")),
             }
         }
         Ok((options, body))
@@ -103,6 +112,8 @@ impl FileOptions {
             .block_delimiters(self.block.0.clone(), self.block.1.clone())
             .variable_delimiters(self.variable.0.clone(), self.variable.1.clone())
             .comment_delimiters(self.comment.0.clone(), self.comment.1.clone())
+            .line_statement_prefix(self.line_statement.clone())
+            .line_comment_prefix(self.line_comment.clone())
             .trim_blocks(self.trim_blocks)
             .lstrip_blocks(self.lstrip_blocks)
             .build()
@@ -296,6 +307,11 @@ mod unit {
             "h.j2",
             "#jinja2: trim_blocks: False, variable_start_string: '[['\n{% if true %}\n[[ l[0] }}\n{% endif %}\n",
         );
+        write(
+            "line.j2",
+            "#jinja2: line_statement_prefix:\":\"\n: if true\nfoo\n: endif\nbar: x\n  : for i in [1]\n{{ i }}\n  : endfor\n",
+        );
+        write("pair.j2", "#jinja2: lstrip_blocks=True\nx\n");
         write("bad.j2", "one\n  {{ nope }}\n");
         write("syntax.j2", "one\n{% if %}\n");
         let map = Map::from_iter([("l".into(), Value::list(vec![1i64.into(), 2i64.into()]))]);
@@ -303,6 +319,8 @@ mod unit {
         let render = |name: &str| templar.file(&templates.join(name), &FileOptions::default());
         assert_eq!(render("a.j2").unwrap(), "- 1\n- 2\nb=2end\n");
         assert_eq!(render("n.j2").unwrap(), "x\n\n");
+        assert_eq!(render("line.j2").unwrap(), "foo\nbar: x\n1\n");
+        assert!(render("pair.j2").unwrap_err().message.contains("Missing key-value separator"));
         assert_eq!(render("h.j2").unwrap(), "\n1\n");
         let error = render("bad.j2").unwrap_err();
         assert_eq!(error.message, "'nope' is undefined");
