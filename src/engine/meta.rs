@@ -57,7 +57,7 @@ impl Engine {
                     self.count(&host.name, |s| if walk.rescuable { s.rescued += 1 } else { s.failed += 1 });
                     self.note_failure(run, host, Value::map(failure.clone()));
                     self.own_result(run, host, Verdict::Failed, failure);
-                    self.settle(&run.run, hosts, walk.rescuable || walk.held);
+                    self.settle(&run.run, hosts, walk);
                 }
             }
         }

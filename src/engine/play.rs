@@ -203,7 +203,7 @@ impl Engine {
             }
             if run.force_handlers {
                 self.flush_forced(run, hosts, &walk).await;
-                self.settle(run, hosts, false);
+                self.enforce_limit(run, hosts);
             } else {
                 self.flush_handlers(run, hosts, &walk).await;
             }
@@ -284,8 +284,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Marks hosts that are lost for the rest of the run, and tells whether the play has to end.
-    pub(super) fn settle(&self, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], rescuable: bool) {
+    /// Marks hosts that are lost for the rest of the run, and ends the play when those are too many.
+    pub(super) fn settle(&self, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &walk::Walk) {
+        self.note_lost(run, hosts, walk.rescuable);
+        if !walk.rescuable && !walk.held {
+            self.enforce_limit(run, hosts);
+        }
+    }
+
+    /// Marks hosts that are lost for the rest of the run.
+    pub(super) fn note_lost(&self, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], rescuable: bool) {
         let mut gone = run.vars.gone.write().unwrap_or_else(PoisonError::into_inner);
         for host in hosts {
             let out = match host.standing() {
@@ -298,10 +306,11 @@ impl Engine {
                 self.lost().insert(host.name.to_string(), host.standing() == Standing::Unreachable);
             }
         }
+    }
+
+    /// Ends the play where more hosts of the batch are lost than `max_fail_percentage` grants.
+    pub(super) fn enforce_limit(&self, run: &PlayRun, hosts: &[Arc<HostPlay>]) {
         let Some(limit) = run.max_fail_percentage else { return };
-        if rescuable {
-            return;
-        }
         let batch = run.vars.batch.read().unwrap_or_else(PoisonError::into_inner);
         // A host that left the play of its own did not fail.
         let failed = {

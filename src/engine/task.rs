@@ -422,9 +422,9 @@ impl Engine {
             hosts.iter().filter(|h| h.is_alive()).for_each(|host| host.stand(standing));
         } else if failed && !walk.rescuable && (once || self.is_fatal(run, &hosts[0])) {
             alive(&run.run.members()).iter().for_each(|host| host.stand(Standing::Failed));
-            self.settle(&run.run, &run.run.members(), false);
+            self.note_lost(&run.run, &run.run.members(), false);
         }
-        self.settle(&run.run, hosts, walk.rescuable || walk.held);
+        self.settle(&run.run, hosts, walk);
     }
 
     fn is_fatal(&self, run: &TaskRun, host: &HostPlay) -> bool {
