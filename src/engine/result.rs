@@ -35,7 +35,10 @@ pub(super) fn of_error(error: &RemoteError) -> Map {
     if error.is_unreachable() {
         out.shift_remove("failed");
         out.shift_remove("exception");
-        let message = format!("Task failed: Failed to connect to the host via ssh: {error}");
+        let message = match error {
+            RemoteError::BecomeTimeout(message) => format!("Task failed: {message}"),
+            other => format!("Task failed: Failed to connect to the host via ssh: {other}"),
+        };
         out.insert("msg".into(), Value::from(message));
         out.insert("unreachable".into(), Value::Bool(true));
     }

@@ -178,6 +178,7 @@ pub fn become_of(templar: &Templar, context: &Context, options: &RunOptions) -> 
     let settings = templar.variables().settings();
     let method = method.unwrap_or_else(|| "sudo".to_owned());
     let method = method.rsplit('.').next().unwrap_or_default().to_owned();
+    let is_sudo = method == "sudo";
     // As in the reference, the method's own variable comes before the general one.
     let own = |what: &str| format!("ansible_{method}_{what}");
     let configured = |option: &str| {
@@ -195,6 +196,14 @@ pub fn become_of(templar: &Templar, context: &Context, options: &RunOptions) -> 
     let password = read.text(&[&own("pass"), &own("password"), "ansible_become_pass", "ansible_become_password"])?;
     let password = password.map(Secret::new).or_else(|| options.become_password.clone());
     let password = password.or_else(|| configured("become_pass").map(Secret::new));
+    let prompts = match read.variable(&["ansible_su_prompt_l10n"])? {
+        Some(Value::List(words)) => words.iter().map(Value::to_text).collect(),
+        Some(words) => {
+            words.to_text().split(',').map(|word| word.trim().to_owned()).filter(|w| !w.is_empty()).collect()
+        }
+        None => Vec::new(),
+    };
+    let patience = read.text(&["ansible_local_become_success_timeout"])?.and_then(|text| text.trim().parse().ok());
     Ok(Some(Become {
         spec: BecomeSpec {
             method,
@@ -204,5 +213,8 @@ pub fn become_of(templar: &Templar, context: &Context, options: &RunOptions) -> 
             has_password: password.is_some(),
         },
         password,
+        prompts,
+        directory: read.text(&["ansible_sudo_chdir"])?.filter(|_| is_sudo),
+        patience: patience.filter(|seconds| *seconds > 0).map(Duration::from_secs),
     }))
 }
