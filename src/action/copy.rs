@@ -30,6 +30,10 @@ pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Actio
                 other => other.to_text().into_bytes(),
             };
             args.shift_remove("content");
+            // As in the reference the source has a name that ends like the destination's; here it is no file.
+            let ending = text(&args, "dest").unwrap_or_default();
+            let ending = Path::new(&ending).extension().map(|e| format!(".{}", e.to_string_lossy()));
+            args.insert("src".into(), format!("<content>/.source{}", ending.unwrap_or_default()).into());
             Ok(Plan::Remote { module: COPY, call: Call { args: to_json(&args), content: Some(Content::Bytes(bytes)) } })
         }
         (None, Some(src)) => {

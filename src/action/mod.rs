@@ -22,7 +22,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::playbook::find_file;
-use crate::remote::{Answer, Become, Call, RemoteError};
+use crate::remote::{Answer, Call, RemoteError};
 use crate::source::Span;
 use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Value};
@@ -115,12 +115,10 @@ pub struct Executed {
 pub trait Hands: Send + Sync {
     /// Runs calls of a module there.
     fn calls(&self, module: &'static str, calls: Vec<Call>) -> BoxFuture<'_, Result<Vec<Answer>, RemoteError>>;
-    /// Runs a command through the login shell, without a worker.
-    fn exec(&self, command: String, stdin: Vec<u8>) -> BoxFuture<'_, Result<Executed, RemoteError>>;
+    /// Runs a command through the login shell, without a worker, as the user that the task becomes.
+    fn exec(&self, command: String) -> BoxFuture<'_, Result<Executed, RemoteError>>;
     /// Gives the login up, so that the next step logs in anew.
     fn reset(&self) -> BoxFuture<'_, ()>;
-    /// Whom the task becomes.
-    fn become_user(&self) -> Option<&Become>;
 }
 
 /// The module that does the work on the host for an action.

@@ -2,7 +2,7 @@
 
 use super::{ActionContext, ActionError, Hands, Plan, flag, text, to_json};
 use crate::playbook::split_words;
-use crate::remote::{Become, Call, Content};
+use crate::remote::{Call, Content};
 use crate::value::{Map, Value};
 
 /// `raw`: a line for the login shell, with no worker.
@@ -12,15 +12,11 @@ pub(super) async fn raw(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands) 
         // As in the reference: nothing is known about a raw command.
         return Ok(Map::from_iter([("skipped".into(), Value::Bool(true)), ("changed".into(), Value::Bool(false))]));
     }
-    let mut command = match text(args, "executable") {
+    let command = match text(args, "executable") {
         Some(shell) => format!("{} -c {}", shell_words::quote(&shell), shell_words::quote(&line)),
         None => line,
     };
-    let mut stdin = Vec::new();
-    if let Some(user) = hands.become_user() {
-        (command, stdin) = as_user(user, &command)?;
-    }
-    let done = hands.exec(command, stdin).await?;
+    let done = hands.exec(command).await?;
     let mut out = Map::new();
     out.insert("rc".into(), Value::Int(done.rc.into()));
     out.insert("stdout".into(), String::from_utf8_lossy(&done.stdout).into_owned().into());
@@ -31,35 +27,6 @@ pub(super) async fn raw(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands) 
         out.insert("msg".into(), Value::from("non-zero return code"));
     }
     Ok(out)
-}
-
-/// The command that runs `command` as another user, and what it wants on its standard input.
-fn as_user(user: &Become, command: &str) -> Result<(String, Vec<u8>), ActionError> {
-    let spec = &user.spec;
-    let (exe, name, line) = (
-        shell_words::quote(spec.exe.as_deref().unwrap_or(&spec.method)),
-        shell_words::quote(&spec.user),
-        shell_words::quote(command),
-    );
-    let password = user.password.as_ref().map(|password| format!("{}\n", password.expose()).into_bytes());
-    let flags = spec.flags.as_ref().map(shell_words::join);
-    Ok(match spec.method.as_str() {
-        "sudo" => {
-            let quiet = if password.is_some() { "-S -p ''" } else { "-n" };
-            let flags = flags.unwrap_or_else(|| "-H".to_owned());
-            (format!("{exe} {flags} {quiet} -u {name} -- /bin/sh -c {line}"), password.unwrap_or_default())
-        }
-        "su" => {
-            (format!("{exe} {} {name} -s /bin/sh -c {line}", flags.unwrap_or_default()), password.unwrap_or_default())
-        }
-        "doas" if password.is_none() => {
-            let flags = flags.unwrap_or_else(|| "-n".to_owned());
-            (format!("{exe} {flags} -u {name} -- /bin/sh -c {line}"), Vec::new())
-        }
-        other => {
-            return Err(ActionError::failed(format!("raw cannot become another user by {other} with a password")));
-        }
-    })
 }
 
 /// `script`: a file of the controller's, run on the host.

@@ -2,6 +2,7 @@
 
 mod file;
 mod lookup;
+mod plugins;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use settings::Sources;
 pub use settings::{Definition, Kind, Settings, State, definitions};
 
 pub use lookup::lookup;
+pub use plugins::{PluginSetting, plugin_is_known, plugin_setting};
 
 /// Where a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

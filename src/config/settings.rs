@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use indexmap::IndexMap;
 
 use super::file::Ini;
+use super::plugins::Plugins;
 use super::{Origin, Setting};
 use crate::diagnostic::Diagnostic;
 use crate::value::Value;
@@ -65,14 +66,20 @@ pub struct Definition {
 
 /// The definitions, by name.
 static TABLE: LazyLock<Vec<Definition>> =
-    LazyLock::new(|| include_str!("settings.txt").lines().filter_map(definition).collect());
+    LazyLock::new(|| include_str!("settings.txt").lines().filter_map(line).collect());
 
-/// A line of the table: name, kind, state, keys in the file, environment variables, choices, default.
-fn definition(line: &'static str) -> Option<Definition> {
-    let mut parts = line.splitn(7, " | ");
+/// A line of the table.
+fn line(line: &'static str) -> Option<Definition> {
+    let (name, rest) = line.split_once(" | ")?;
+    definition(name, rest)
+}
+
+/// A definition, written as: kind, state, keys in the file, environment variables, choices, default.
+pub(super) fn definition(name: &'static str, rest: &'static str) -> Option<Definition> {
+    let mut parts = rest.splitn(6, " | ");
     let mut next = || parts.next();
     let words = |text: &'static str, at: char| text.split(at).filter(|w| *w != "-").collect::<Vec<_>>();
-    let (name, kind, state) = (next()?, next()?, next()?);
+    let (kind, state) = (next()?, next()?);
     Some(Definition {
         name,
         kind: match kind {
@@ -108,6 +115,7 @@ pub fn definitions() -> &'static [Definition] {
 #[derive(Debug, Default)]
 pub struct Settings {
     values: IndexMap<&'static str, Setting<Value>>,
+    plugins: Plugins,
 }
 
 /// Where settings are read from.
@@ -156,13 +164,20 @@ impl Settings {
             values.insert("CONFIG_FILE", Setting { value: path, origin: Origin::Default });
         }
         values.sort_keys();
-        if errors.is_empty() { Ok(Self { values }) } else { Err(errors) }
+        let plugins = Plugins::read(sources, &home, &mut errors);
+        if errors.is_empty() { Ok(Self { values, plugins }) } else { Err(errors) }
     }
 
     /// A setting by the reference's name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Setting<Value>> {
         self.values.get(name)
+    }
+
+    /// A plugin's option, by the reference's names: `become`, `sudo`, `become_flags`.
+    #[must_use]
+    pub fn of_plugin(&self, kind: &str, plugin: &str, option: &str) -> Option<&Setting<Value>> {
+        self.plugins.get(kind, plugin, option)
     }
 
     /// All of them, by name.
@@ -229,7 +244,7 @@ impl Definition {
     }
 
     /// The value of what somebody says; `None` when that is as good as nothing.
-    fn value_of(&self, text: &Setting<String>) -> Result<Option<Setting<Value>>, Diagnostic> {
+    pub(super) fn value_of(&self, text: &Setting<String>) -> Result<Option<Setting<Value>>, Diagnostic> {
         let origin = &text.origin;
         let trimmed = text.value.trim();
         if self.kind == Kind::Raw || (matches!(self.kind, Kind::Int | Kind::Float) && trimmed.is_empty()) {

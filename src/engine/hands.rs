@@ -13,7 +13,7 @@ use super::on_host::{OnHost, Pass};
 use super::target::{self, Target};
 use crate::action::{self, Executed, Hands};
 use crate::connection::ExecOptions;
-use crate::remote::{Answer, Become, Call, Job, RemoteError};
+use crate::remote::{Answer, Become, Call, Dialogue, Job, RemoteError};
 use crate::template::{Templar, TemplateError};
 use crate::value::Value;
 use crate::vars::{Scope, TaskVars};
@@ -198,7 +198,20 @@ pub(super) struct RemoteHands<'h> {
     pub setting: &'h Setting,
 }
 
+/// How long becoming a user may take for a command without a worker.
+const BECOME_PATIENCE: Duration = Duration::from_secs(10);
+
 impl RemoteHands<'_> {
+    /// Whom a command without a worker becomes; nobody where the login is that user's.
+    fn other_user(&self) -> Option<&Become> {
+        let same = self.engine.world.info.settings.get("BECOME_ALLOW_SAME_USER").and_then(|s| s.value.as_bool());
+        let is_login = |user: &Become| match &self.setting.target {
+            Target::Local => user.spec.user == "root" && rustix::process::geteuid().is_root(),
+            Target::Ssh(options) => options.user.as_ref() == Some(&user.spec.user),
+        };
+        self.setting.become_user.as_ref().filter(|user| same == Some(true) || !is_login(user))
+    }
+
     /// Runs a job; `on_answer` gets each answer as it comes.
     pub(super) async fn job(&self, job: Job, on_answer: impl FnMut(Answer)) -> Result<(), RemoteError> {
         let worker = self.engine.workers.worker(&self.setting.target).await?;
@@ -248,18 +261,28 @@ impl Hands for RemoteHands<'_> {
         })
     }
 
-    fn exec(&self, command: String, stdin: Vec<u8>) -> BoxFuture<'_, Result<Executed, RemoteError>> {
+    fn exec(&self, command: String) -> BoxFuture<'_, Result<Executed, RemoteError>> {
         Box::pin(async move {
             let connection = self.engine.workers.connect(&self.setting.target).await?;
-            let mut process = connection.exec(&command, ExecOptions::default()).await?;
-            let feed = async {
-                // A command that does not read all of it is free not to.
-                let _ = process.stdin.write_all(&stdin).await;
-                let _ = process.stdin.shutdown().await;
-            };
             let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-            let (_, out, err) =
-                tokio::join!(feed, process.stdout.read_to_end(&mut stdout), process.stderr.read_to_end(&mut stderr));
+            let mut process = match self.other_user() {
+                Some(user) => {
+                    let dialogue = Dialogue::new(user.patience.unwrap_or(BECOME_PATIENCE));
+                    let line = dialogue.command(user, &command)?;
+                    let mut process = connection.exec(&line, ExecOptions::default()).await?;
+                    (stdout, stderr) = dialogue.lead(&mut process, user).await.map_err(|error| match error {
+                        RemoteError::Become(message) => RemoteError::Become(format!("Task failed: {message}")),
+                        other => other,
+                    })?;
+                    process
+                }
+                None => connection.exec(&command, ExecOptions::default()).await?,
+            };
+            // A command that is gone needs no end of its input.
+            let _ = process.stdin.shutdown().await;
+            drop(process.stdin);
+            let (out, err) =
+                tokio::join!(process.stdout.read_to_end(&mut stdout), process.stderr.read_to_end(&mut stderr));
             let broken = out.and(err).err();
             let exit = process.exit.await?;
             if let Some(error) = broken {
@@ -271,9 +294,5 @@ impl Hands for RemoteHands<'_> {
 
     fn reset(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move { self.engine.workers.reset(&self.setting.target).await })
-    }
-
-    fn become_user(&self) -> Option<&Become> {
-        self.setting.become_user.as_ref()
     }
 }

@@ -252,11 +252,13 @@ impl OnHost<'_> {
         let mut results: Vec<Option<Map>> = Vec::with_capacity(passes.len());
         let mut calls = Vec::new();
         let mut places = Vec::new();
+        let mut invocations = Vec::new();
         let mut setting = None;
         for (at, entry) in ready.into_iter().enumerate() {
             match entry {
                 Ok((own, call)) => {
                     setting.get_or_insert(own);
+                    invocations.push(self.invocation(&call));
                     calls.push(call);
                     places.push(at);
                     results.push(None);
@@ -271,7 +273,9 @@ impl OnHost<'_> {
             let sent = hands
                 .job(Job { module, calls, ..setting.job() }, |answer| {
                     if let Some(at) = places.get(answer.index) {
-                        answers.push((*at, crate::value::from_object(&answer.result)));
+                        let mut result = crate::value::from_object(&answer.result);
+                        result::add_invocation(&mut result, invocations.get(answer.index).cloned().flatten());
+                        answers.push((*at, result));
                     }
                 })
                 .await;

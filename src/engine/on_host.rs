@@ -12,6 +12,7 @@ use super::{Engine, result};
 use crate::action::{self, ActionContext, ActionError, Plan};
 use crate::diagnostic::Diagnostic;
 use crate::playbook::Task;
+use crate::remote::Call;
 use crate::template::{Templar, TemplateError};
 use crate::value::{Key, Map, Value};
 use crate::vars::Scope;
@@ -366,6 +367,10 @@ impl<'e> OnHost<'e> {
             let text = format!("<{}> EXEC {module}", self.host.name);
             self.run.say(self.engine, &self.host.name, Event::Remark { verbosity: 3, text });
         }
+        let invocation = match &plan {
+            Plan::Remote { call, .. } => self.invocation(call),
+            _ => None,
+        };
         let work = async {
             match plan {
                 Plan::Ready(result) => result,
@@ -382,7 +387,7 @@ impl<'e> OnHost<'e> {
                 },
             }
         };
-        let out = match setting.timeout {
+        let mut out = match setting.timeout {
             None => work.await,
             Some(limit) => match tokio::time::timeout(limit, work).await {
                 Ok(result) => result,
@@ -397,6 +402,7 @@ impl<'e> OnHost<'e> {
                 }
             },
         };
+        result::add_invocation(&mut out, invocation);
         match &setting.asynchronous {
             Some(how) => self.follow(&hands, how, out).await,
             None => out,
@@ -415,6 +421,11 @@ impl<'e> OnHost<'e> {
             world: &self.engine.world,
             span: self.task().span,
         }
+    }
+
+    /// The arguments of a call, for the results of those who ask for that much.
+    pub(super) fn invocation(&self, call: &Call) -> Option<Value> {
+        (self.engine.world.info.verbosity > 2).then(|| result::invocation(&call.args))
     }
 
     pub(super) fn plan(&self, pass: &Pass, setting: &Setting) -> Result<Plan, ActionError> {
@@ -476,13 +487,22 @@ impl<'e> OnHost<'e> {
         }
     }
 
+    /// A result as a variable has it.
+    fn registered(&self, result: &Map) -> Map {
+        let mut result = result.clone();
+        if self.engine.world.info.verbosity > 2 {
+            result::without_invocation(&mut result);
+        }
+        result
+    }
+
     /// The templar of a pass that sees the result under its registered name.
     pub(super) fn with_register(&self, pass: &Pass, result: &Map) -> Templar {
         let mut layer = Map::new();
         if let Some(name) = &self.task().register
             && let Ok(name) = pass.templar.string(name)
         {
-            layer.insert(Key::from(name.to_text()), Value::map(result.clone()));
+            layer.insert(Key::from(name.to_text()), Value::map(self.registered(result)));
         }
         layer.extend(pass.item.as_ref().map(Item::layer).unwrap_or_default());
         for (key, value) in result.get("ansible_facts").and_then(Value::as_map).into_iter().flatten() {

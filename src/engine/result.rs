@@ -35,7 +35,10 @@ pub(super) fn of_error(error: &RemoteError) -> Map {
     if error.is_unreachable() {
         out.shift_remove("failed");
         out.shift_remove("exception");
-        let message = format!("Task failed: Failed to connect to the host via ssh: {error}");
+        let message = match error {
+            RemoteError::BecomeTimeout(message) => format!("Task failed: {message}"),
+            other => format!("Task failed: Failed to connect to the host via ssh: {other}"),
+        };
         out.insert("msg".into(), Value::from(message));
         out.insert("unreachable".into(), Value::Bool(true));
     }
@@ -68,6 +71,46 @@ pub(super) fn censored(result: &Map) -> Map {
         }
     }
     out
+}
+
+/// Under what a result has the arguments of its module, for those who look closely.
+const INVOCATION: &str = "invocation";
+
+/// What `invocation` is for these arguments; secrets among them are left out.
+pub(super) fn invocation(args: &rplay_protocol::Object) -> Value {
+    const SECRET: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
+    let own = |name: &str| name.starts_with('_') && name != "_raw_params";
+    let mut shown = Map::new();
+    for (name, value) in args.iter().filter(|(name, _)| !own(name)) {
+        let secret = ["password", "passphrase", "passwd"].iter().any(|word| name.ends_with(word));
+        let value = if secret && !value.is_null() { Value::data(SECRET) } else { Value::from_json(value) };
+        shown.insert(name.as_str().into(), value);
+    }
+    Value::map(Map::from_iter([("module_args".into(), Value::map(shown))]))
+}
+
+/// Adds an `invocation` to a result that has none of its own; a module that was not reached was not invoked.
+pub(super) fn add_invocation(result: &mut Map, invocation: Option<Value>) {
+    if let Some(invocation) = invocation.filter(|_| !flag(result, "unreachable")) {
+        result.entry(INVOCATION.into()).or_insert(invocation);
+    }
+}
+
+/// Takes `invocation` out of a result and of the items of a loop: as in the reference, no variable has it.
+pub(super) fn without_invocation(result: &mut Map) {
+    result.shift_remove(INVOCATION);
+    if let Some(Value::List(items)) = result.get("results") {
+        let items = items.iter().map(|item| match item.as_map() {
+            Some(map) => {
+                let mut map = map.clone();
+                map.shift_remove(INVOCATION);
+                Value::map(map)
+            }
+            None => item.clone(),
+        });
+        let items = items.collect();
+        result.insert("results".into(), Value::list(items));
+    }
 }
 
 /// Whether a key of a result says yes.

@@ -7,6 +7,7 @@ use rplay_protocol::BecomeSpec;
 
 use super::RunOptions;
 use super::hands::about;
+use crate::config::Origin;
 use crate::connection::{Secret, ssh::SshOptions};
 use crate::playbook::{Context, Setting, find_file};
 use crate::remote::Become;
@@ -174,18 +175,35 @@ pub fn become_of(templar: &Templar, context: &Context, options: &RunOptions) -> 
         })
     };
     let method = pick(&["ansible_become_method"], &context.become_method, options.login.become_method.as_ref())?;
+    let settings = templar.variables().settings();
     let method = method.unwrap_or_else(|| "sudo".to_owned());
     let method = method.rsplit('.').next().unwrap_or_default().to_owned();
+    let is_sudo = method == "sudo";
+    // As in the reference, the method's own variable comes before the general one.
     let own = |what: &str| format!("ansible_{method}_{what}");
-    let user = pick(&["ansible_become_user", &own("user")], &context.become_user, options.login.become_user.as_ref())?;
-    let exe = pick(&["ansible_become_exe", &own("exe")], &context.become_exe, None)?;
-    let flags = pick(&["ansible_become_flags", &own("flags")], &context.become_flags, None)?;
+    let configured = |option: &str| {
+        let setting = settings.of_plugin("become", &method, option).filter(|s| s.origin != Origin::Default)?;
+        Some(setting.value.to_text()).filter(|text| !text.is_empty())
+    };
+    let user = pick(&[&own("user"), "ansible_become_user"], &context.become_user, options.login.become_user.as_ref())?;
+    let exe = pick(&[&own("exe"), "ansible_become_exe"], &context.become_exe, configured("become_exe").as_ref())?;
+    let flags =
+        pick(&[&own("flags"), "ansible_become_flags"], &context.become_flags, configured("become_flags").as_ref())?;
     let flags = flags
         .map(|text| shell_words::split(&text))
         .transpose()
         .map_err(|e| TemplateError::message(format!("cannot split `become_flags` into words: {e}"), None))?;
-    let password = read.text(&["ansible_become_password", "ansible_become_pass", &own("pass"), &own("password")])?;
+    let password = read.text(&[&own("pass"), &own("password"), "ansible_become_pass", "ansible_become_password"])?;
     let password = password.map(Secret::new).or_else(|| options.become_password.clone());
+    let password = password.or_else(|| configured("become_pass").map(Secret::new));
+    let prompts = match read.variable(&["ansible_su_prompt_l10n"])? {
+        Some(Value::List(words)) => words.iter().map(Value::to_text).collect(),
+        Some(words) => {
+            words.to_text().split(',').map(|word| word.trim().to_owned()).filter(|w| !w.is_empty()).collect()
+        }
+        None => Vec::new(),
+    };
+    let patience = read.text(&["ansible_local_become_success_timeout"])?.and_then(|text| text.trim().parse().ok());
     Ok(Some(Become {
         spec: BecomeSpec {
             method,
@@ -195,5 +213,8 @@ pub fn become_of(templar: &Templar, context: &Context, options: &RunOptions) -> 
             has_password: password.is_some(),
         },
         password,
+        prompts,
+        directory: read.text(&["ansible_sudo_chdir"])?.filter(|_| is_sudo),
+        patience: patience.filter(|seconds| *seconds > 0).map(Duration::from_secs),
     }))
 }

@@ -1,6 +1,7 @@
 //! A worker on a host: deployed when it is not there yet, started, spoken to.
 
 mod bootstrap;
+mod dialogue;
 mod worker;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use rplay_protocol::{BecomeSpec, FrameError, Object};
 use crate::connection::{ConnectionError, Secret};
 
 pub use bootstrap::{Program, build_id};
+pub use dialogue::Dialogue;
 pub use worker::Worker;
 
 /// Why a worker could not be reached or did not answer.
@@ -24,6 +26,9 @@ pub enum RemoteError {
     /// Another user could not be become.
     #[error("{0}")]
     Become(String),
+    /// Another user was not become in time.
+    #[error("{0}")]
+    BecomeTimeout(String),
     /// The worker ended, or the connection to it, while something was under way.
     #[error("the connection to the host was lost while the task was running{0}")]
     Lost(String),
@@ -42,7 +47,7 @@ impl RemoteError {
     /// Whether the host counts as unreachable, rather than the task as failed.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Connection(_) | Self::Deploy(_) | Self::Lost(_))
+        matches!(self, Self::Connection(_) | Self::Deploy(_) | Self::Lost(_) | Self::BecomeTimeout(_))
     }
 }
 
@@ -62,6 +67,12 @@ pub struct Become {
     pub spec: BecomeSpec,
     /// The password.
     pub password: Option<Secret>,
+    /// What su may ask with, where that is told.
+    pub prompts: Vec<String>,
+    /// Where to be before the user changes.
+    pub directory: Option<String>,
+    /// How long it may take, where that is told.
+    pub patience: Option<std::time::Duration>,
 }
 
 /// Content that goes with a call.

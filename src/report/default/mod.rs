@@ -69,7 +69,7 @@ impl Report {
             _ if !self.is_default() => {}
             Event::PlaybookStarted { path, plays } => self.playbook(path, *plays),
             Event::PlayStarted { play, name, .. } => {
-                *state = State { free: is_free(play), ..State::default() };
+                *state = State { free: self.is_free(play), ..State::default() };
                 let mark = self.mark(&play.context);
                 self.display.banner(&format!("PLAY [{name}]{mark}"));
             }
@@ -126,6 +126,13 @@ impl Report {
             Event::Finished { custom, stats, .. } => self.finished(stats, custom),
             Event::Item { .. } => {}
         }
+    }
+
+    /// Whether hosts go through the play each at their own pace.
+    fn is_free(&self, play: &Play) -> bool {
+        let own = play.strategy.as_ref().map(Value::to_text);
+        let strategy = own.as_ref().unwrap_or(&self.settings().strategy);
+        matches!(strategy.rsplit('.').next(), Some("free" | "host_pinned"))
     }
 
     /// Whether headlines come before results; else they come with the first result that is shown.
@@ -354,9 +361,4 @@ fn host_label(result: &HostResult) -> String {
         Some(delegate) => format!("{} -> {delegate}", result.host),
         None => result.host.to_string(),
     }
-}
-
-fn is_free(play: &Play) -> bool {
-    let strategy = play.strategy.as_ref().map(Value::to_text).unwrap_or_default();
-    matches!(strategy.rsplit('.').next(), Some("free" | "host_pinned"))
 }

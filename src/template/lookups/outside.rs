@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use minijinja::Error;
 
 use super::Lookup;
+use crate::config::{plugin_is_known, plugin_setting};
 use crate::template::call::fail;
 use crate::template::python;
 use crate::value::Value;
@@ -62,11 +63,17 @@ pub(super) fn config(lookup: &Lookup<'_>) -> Found {
         let message = format!("Invalid value '{missing}' for `on_missing`. Valid values are: error, warn, skip");
         return Err(fail(message));
     }
-    match (lookup.option("plugin_type"), lookup.option("plugin_name")) {
-        (None, None) => {}
-        (Some(_), Some(_)) => return Err(fail("the `config` lookup: settings of plugins are not known here")),
+    let plugin = match (lookup.text("plugin_type"), lookup.text("plugin_name")) {
+        (None, None) => None,
+        (Some(kind), Some(name)) => {
+            let short = name.strip_prefix("ansible.builtin.").unwrap_or(&name).to_owned();
+            if !plugin_is_known(&kind, &short) {
+                return Err(fail(format!("Unable to load {kind} plugin '{name}'.")));
+            }
+            Some((kind, short))
+        }
         _ => return Err(fail("Both plugin_type and plugin_name are required, cannot use one without the other.")),
-    }
+    };
     let settings = lookup.templar.variables().settings();
     let mut out = Vec::new();
     for term in &lookup.terms {
@@ -74,19 +81,41 @@ pub(super) fn config(lookup: &Lookup<'_>) -> Found {
             let (text, kind) = (python::text(term), crate::template::python_type(term));
             return Err(fail(format!("Invalid setting identifier {text}: expected a string, got <class '{kind}'>")));
         };
-        match settings.get(name.as_str()) {
-            Some(setting) if lookup.flag("show_origin", false) => {
-                out.push(Value::list(vec![setting.value.clone(), setting.origin.to_string().into()]));
+        let name = name.as_str();
+        let found = match &plugin {
+            Some((kind, plugin)) => match of_variables(lookup, kind, plugin, name)? {
+                Some(found) => Some(found),
+                None => settings.of_plugin(kind, plugin, name).map(|s| (s.value.clone(), s.origin.to_string())),
+            },
+            None => settings.get(name).map(|s| (s.value.clone(), s.origin.to_string())),
+        };
+        let whose = plugin.as_ref().map(|(kind, plugin)| format!(" for '{plugin}' {kind} plugin")).unwrap_or_default();
+        match found {
+            Some((value, origin)) if lookup.flag("show_origin", false) => {
+                out.push(Value::list(vec![value, origin.into()]));
             }
-            Some(setting) => out.push(setting.value.clone()),
+            Some((value, _)) => out.push(value),
             None if missing == "error" => {
-                return Err(fail(format!("No config definition exists for '{}'.", name.as_str())));
+                return Err(fail(format!("No config definition exists for '{name}'{whose}.")));
             }
             None if missing == "warn" => {
-                tracing::warn!("the setting {} does not exist", name.as_str());
+                tracing::warn!("the setting {name} does not exist");
             }
             None => {}
         }
     }
     Ok(out)
+}
+
+/// What a host's variables say about a plugin's option, and which of them.
+fn of_variables(lookup: &Lookup<'_>, kind: &str, plugin: &str, option: &str) -> Result<Option<(Value, String)>, Error> {
+    let variables = plugin_setting(kind, plugin, option).map(|s| s.variables.as_slice()).unwrap_or_default();
+    for name in variables.iter().rev() {
+        match lookup.templar.variable(name) {
+            Ok(Some(Value::Omit) | None) => {}
+            Ok(Some(value)) => return Ok(Some((value, format!("var: {name}")))),
+            Err(error) => return Err(fail(error.message)),
+        }
+    }
+    Ok(None)
 }
