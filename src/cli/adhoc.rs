@@ -116,7 +116,7 @@ fn prepare(args: &Args) -> Result<Option<Ready>, Failure> {
     let directory = args.playbook_dir.clone().or_else(|| config.playbook_dir.value.clone());
     let directory = directory.unwrap_or_else(|| PathBuf::from("."));
     let beside = Some(directory.clone()).filter(|directory| directory.is_dir());
-    let mut inventory = sources::load(&args.hosts.inventory, &config, &extra, beside, &vault)?;
+    let mut inventory = sources::load(&args.hosts.inventory, &config, &extra, beside, &vault, &super::warn)?;
     sources::tell(&inventory, args.run.verbose);
     let chosen = choose(&mut inventory, &pattern, &args.hosts.limit)?;
     if args.hosts.list_hosts {

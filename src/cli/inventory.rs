@@ -103,7 +103,8 @@ fn show(args: &Args) -> Result<(), Failure> {
     let extra = vars::extra_vars(&args.extra_vars, &vault).map_err(failure)?;
     let directory = args.playbook_dir.clone().or_else(|| config.playbook_dir.value.clone());
     let directory = directory.unwrap_or_else(|| PathBuf::from("."));
-    let mut inventory = sources::load(&args.inventory, &config, &extra, Some(directory), &vault).map_err(failure)?;
+    let mut inventory =
+        sources::load(&args.inventory, &config, &extra, Some(directory), &vault, &super::warn).map_err(failure)?;
     sources::tell(&inventory, args.verbose);
     let hosts: Vec<String> = inventory.hosts().map(|host| host.name.clone()).collect();
     if let Some(why) = hosts.iter().find_map(|host| inventory.locked(host)) {

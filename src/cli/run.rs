@@ -154,7 +154,7 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
             Err(found) => errors.extend(found),
         }
     }
-    let inventory = match sources::load(&args.hosts.inventory, &config, &extra, None, &vault) {
+    let inventory = match sources::load(&args.hosts.inventory, &config, &extra, None, &vault, warn) {
         Ok(inventory) => inventory,
         Err(found) => {
             errors.extend(found);

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::warn;
 use crate::config::Config;
 use crate::diagnostic::Diagnostic;
 use crate::inventory::{self, GroupNames, HostMismatch, Inventory, LoadOptions};
@@ -20,6 +19,7 @@ pub(super) fn load(
     extra: &Map,
     playbook_directory: Option<PathBuf>,
     vault: &Arc<Secrets>,
+    warn: &dyn Fn(&[Diagnostic]),
 ) -> Result<Inventory, Vec<Diagnostic>> {
     let mut inventory = read(given, config, extra, playbook_directory, vault)?;
     warn(&std::mem::take(&mut inventory.warnings));

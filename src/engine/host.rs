@@ -1,7 +1,7 @@
 //! A host's part in a play: small, and the only thing that differs between hosts.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use indexmap::IndexSet;
@@ -71,6 +71,8 @@ pub struct PlayRun {
     pub handlers: RwLock<Vec<Handler>>,
     /// The hosts of the batch under way.
     pub members: RwLock<Vec<Arc<HostPlay>>>,
+    /// How many hosts the batch under way was made of, those that were lost before it too.
+    pub size: AtomicUsize,
     /// Set when no further batch is to begin.
     pub ended: AtomicBool,
     /// Whether hosts go on by themselves.

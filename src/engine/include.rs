@@ -134,11 +134,11 @@ impl Engine {
         let mut context = self.applied(task)?.with_params(params.clone());
         let mut loader = self.loader();
         loader.set_directory(&run.run.vars.directory);
-        match &inclusion.what {
-            What::Tasks(Ok(path)) => loader.task_file(path, &context, walk.handlers),
+        let included = match &inclusion.what {
+            What::Tasks(Ok(path)) => loader.task_file(path, &context, walk.handlers)?,
             What::Tasks(Err(name)) => {
                 let message = format!("Could not find or access '{name}'");
-                Err(vec![Diagnostic::error("run::missing-file", message).at(task.action.span)])
+                return Err(vec![Diagnostic::error("run::missing-file", message).at(task.action.span)]);
             }
             What::Role { name, args } => {
                 let text = |key: &str| args.get(key).map(Value::to_text);
@@ -157,15 +157,15 @@ impl Engine {
                 };
                 // The role that includes is not a dependent of the one included.
                 context.role.clone_from(&task.outer.role);
-                let included = loader.included_role(name, &options, &context)?;
-                drop(loader);
-                self.take_role(&run.run, &included.handlers, &included.roles);
-                Ok(included.items)
+                loader.included_role(name, &options, &context)?
             }
-        }
+        };
+        drop(loader);
+        self.take_roles(&run.run, &included.handlers, &included.roles);
+        Ok(included.items)
     }
 
-    fn take_role(&self, run: &PlayRun, handlers: &[Item], roles: &[Arc<Role>]) {
+    fn take_roles(&self, run: &PlayRun, handlers: &[Item], roles: &[Arc<Role>]) {
         let mut known = run.handlers.write().unwrap_or_else(PoisonError::into_inner);
         let new = flatten(handlers, known.last().map_or(0, |handler| handler.group + 1));
         // A role included twice brings its handlers once.

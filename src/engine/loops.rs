@@ -10,7 +10,7 @@ use super::result;
 use crate::action::{self, Plan};
 use crate::remote::{Call, Job};
 use crate::template::{Templar, TemplateError, lookups};
-use crate::value::{Map, Value};
+use crate::value::{Key, Map, Value};
 
 impl OnHost<'_> {
     /// The items of the loop; or the result of a loop that could not be made.
@@ -101,6 +101,7 @@ impl OnHost<'_> {
         let mut results = Vec::with_capacity(passes.len());
         let mut lost: Option<Map> = None;
         let sets = matches!(task.action.module, "ansible.builtin.set_fact" | "ansible.builtin.include_vars");
+        let registered = self.looks_back();
         let (mut renewed, mut found) = (None, Map::new());
         for (at, pass) in passes.iter().enumerate() {
             // What an item sets is there for those after it.
@@ -121,15 +122,17 @@ impl OnHost<'_> {
                 self.engine.change_groups(self.host, &result);
             }
             let result = self.item_done(pass, result);
-            if let (true, Some(facts), Some(next)) = (
-                sets,
-                result.get("ansible_facts").and_then(Value::as_map),
-                passes.get(at + 1).and_then(|next| next.item.as_ref()),
-            ) {
-                found.extend(facts.iter().map(|(k, v)| (k.clone(), v.clone())));
-                let mut layer = found.clone();
-                layer.extend(next.layer());
-                renewed = Some(Templar::new(Arc::new(self.scope.with_top(layer))));
+            if let Some(next) = passes.get(at + 1).and_then(|next| next.item.as_ref()) {
+                let facts = result.get("ansible_facts").and_then(Value::as_map).filter(|_| sets);
+                found.extend(facts.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+                if let Some(name) = &registered {
+                    found.insert(Key::from(name.as_str()), Value::map(self.registered(&result)));
+                }
+                if facts.is_some() || registered.is_some() {
+                    let mut layer = found.clone();
+                    layer.extend(next.layer());
+                    renewed = Some(Templar::new(Arc::new(self.scope.with_top(layer))));
+                }
             }
             let stop = !control.break_when.is_empty() && {
                 let templar = self.with_register(pass, &result);
@@ -147,6 +150,19 @@ impl OnHost<'_> {
             }
         }
         results
+    }
+
+    /// The name under which the task registers, where the task itself asks for it: an item then sees the result of the one before.
+    fn looks_back(&self) -> Option<String> {
+        let task = self.task();
+        let name = self.templar.string(task.register.as_ref()?).ok()?.to_text();
+        let context = &task.context;
+        let asks = |value: &Value| value.any_text(&|text| text.contains(&name));
+        let maps = context.vars.iter().map(AsRef::as_ref).chain([&task.action.args]);
+        let asked = context.when.iter().any(asks)
+            || maps.flat_map(|map| map.values()).any(asks)
+            || context.environment.iter().any(asks);
+        asked.then_some(name)
     }
 
     /// Adds what tells an item's result from another's, and says that it is done.
@@ -201,6 +217,7 @@ impl OnHost<'_> {
             || !control.break_when.is_empty()
             || context.delegate_to.is_some()
             || context.timeout.is_some()
+            || self.looks_back().is_some()
             || task.asynchronous.is_some()
             || passes.len() < 2
             || task.is_include()

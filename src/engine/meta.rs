@@ -24,7 +24,7 @@ impl Engine {
             let message = format!("{action} task does not support when conditional");
             self.emit(Event::Warning(Diagnostic::warning("run::meta-when", message).at(run.task.span)));
         }
-        let mut meant = Vec::new();
+        let (mut meant, mut skipped) = (Vec::new(), Vec::new());
         for host in if single { hosts } else { &hosts[..1.min(hosts.len())] } {
             if unconditional {
                 meant.push(host.clone());
@@ -49,7 +49,7 @@ impl Engine {
                     };
                     self.did(run, what.clone());
                     let fields = [("msg".into(), short.into()), ("skip_reason".into(), what.into())];
-                    self.own_result(run, host, Verdict::Skipped, Map::from_iter(fields));
+                    skipped.push((host.clone(), Map::from_iter(fields)));
                 }
                 Err(error) => {
                     self.emit(Event::Error(error.to_diagnostic().or_at(Some(run.task.span))));
@@ -60,6 +60,18 @@ impl Engine {
                     self.settle(&run.run, hosts, walk);
                 }
             }
+        }
+        let ended = match action {
+            "end_host" => Some("play"),
+            "end_role" => Some("role"),
+            _ => None,
+        };
+        // What was done is said before what was not.
+        if let Some(what) = ended {
+            meant.iter().for_each(|host| self.did(run, format!("ending {what} for {}", host.name)));
+        }
+        for (host, fields) in skipped {
+            self.own_result(run, &host, Verdict::Skipped, fields);
         }
         if meant.is_empty() {
             return;
@@ -92,14 +104,8 @@ impl Engine {
                 self.did(run, "ending batch");
                 self.end(run, &alive(&run.run.members()));
             }
-            "end_host" => {
-                meant.iter().for_each(|host| self.did(run, format!("ending play for {}", host.name)));
-                self.end(run, &meant);
-            }
-            "end_role" => meant.iter().for_each(|host| {
-                self.did(run, format!("ending role for {}", host.name));
-                host.stand(Standing::EndedRole);
-            }),
+            "end_host" => self.end(run, &meant),
+            "end_role" => meant.iter().for_each(|host| host.stand(Standing::EndedRole)),
             "reset_connection" => {
                 for host in &meant {
                     self.did(run, "reset connection");

@@ -488,7 +488,7 @@ impl<'e> OnHost<'e> {
     }
 
     /// A result as a variable has it.
-    fn registered(&self, result: &Map) -> Map {
+    pub(super) fn registered(&self, result: &Map) -> Map {
         let mut result = result.clone();
         if self.engine.world.info.verbosity > 2 {
             result::without_invocation(&mut result);

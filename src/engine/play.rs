@@ -1,7 +1,7 @@
 //! Plays: their hosts, their batches, and their sections in order.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::event::Event;
@@ -53,21 +53,24 @@ impl Engine {
             Ok(batches) => batches,
             Err(error) => return self.broken(vec![error]),
         };
-        if ordered.is_empty() {
-            // Hosts there are, and all of them are lost.
-            return self.emit(Event::PlayStarted { play: play.clone(), name, hosts });
-        }
-        for batch in batches {
+        for mut batch in batches {
             self.emit(Event::PlayStarted { play: play.clone(), name: run.vars.name.clone(), hosts: batch.clone() });
+            // Batches are made of all hosts, those that earlier plays lost too, and begin even when nobody is left of them.
+            let size = batch.len();
+            batch.retain(|host| !self.lost().contains_key(host));
+            if batch.is_empty() {
+                continue;
+            }
             let members: Vec<Arc<HostPlay>> = batch.iter().map(|name| HostPlay::new(name, run.clone())).collect();
             run.members.write().unwrap_or_else(PoisonError::into_inner).clone_from(&members);
+            run.size.store(size, Ordering::SeqCst);
             *run.vars.batch.write().unwrap_or_else(PoisonError::into_inner) = batch;
             self.batch(&run, &members).await;
-            let all_lost = members.iter().all(|host| self.lost().contains_key(&*host.name));
+            let lost = members.iter().filter(|host| self.lost().contains_key(&*host.name)).count();
             // The play holds its hosts and they hold the play.
             run.members.write().unwrap_or_else(PoisonError::into_inner).clear();
-            if all_lost {
-                // When nothing is left of a batch the run ends, as in the reference.
+            if lost == size {
+                // When a whole batch is lost the run ends, as in the reference.
                 self.aborted.store(true, Ordering::SeqCst);
             }
             if self.is_aborted() || run.ended.load(Ordering::SeqCst) {
@@ -144,6 +147,7 @@ impl Engine {
             handlers: RwLock::new(flatten(&play.handlers, 0)),
             members: RwLock::default(),
             ended: AtomicBool::new(false),
+            size: AtomicUsize::new(0),
             free: strategy != "linear",
             force_handlers: force.unwrap_or(self.options.force_handlers),
             max_fail_percentage: max_fail,
@@ -203,7 +207,7 @@ impl Engine {
             }
             if run.force_handlers {
                 self.flush_forced(run, hosts, &walk).await;
-                self.enforce_limit(run, hosts);
+                self.enforce_limit(run);
             } else {
                 self.flush_handlers(run, hosts, &walk).await;
             }
@@ -287,8 +291,8 @@ impl Engine {
     /// Marks hosts that are lost for the rest of the run, and ends the play when those are too many.
     pub(super) fn settle(&self, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &walk::Walk) {
         self.note_lost(run, hosts, walk.rescuable);
-        if !walk.rescuable && !walk.held {
-            self.enforce_limit(run, hosts);
+        if !walk.held {
+            self.enforce_limit(run);
         }
     }
 
@@ -309,7 +313,7 @@ impl Engine {
     }
 
     /// Ends the play where more hosts of the batch are lost than `max_fail_percentage` grants.
-    pub(super) fn enforce_limit(&self, run: &PlayRun, hosts: &[Arc<HostPlay>]) {
+    pub(super) fn enforce_limit(&self, run: &PlayRun) {
         let Some(limit) = run.max_fail_percentage else { return };
         let batch = run.vars.batch.read().unwrap_or_else(PoisonError::into_inner);
         // A host that left the play of its own did not fail.
@@ -317,11 +321,11 @@ impl Engine {
             let lost = self.lost();
             batch.iter().filter(|name| lost.contains_key(name.as_str())).count()
         };
-        if failed as f64 * 100.0 / batch.len().max(1) as f64 > limit {
-            for host in alive(hosts) {
-                host.stand(Standing::Failed);
-            }
-            if !self.aborted.swap(true, Ordering::SeqCst) {
+        if failed as f64 * 100.0 / run.size.load(Ordering::SeqCst).max(1) as f64 > limit {
+            let going = alive(&run.members());
+            going.iter().for_each(|host| host.stand(Standing::Failed));
+            // A rescue may go on with them, until this is found out again behind its first task.
+            if !self.aborted.swap(true, Ordering::SeqCst) || !going.is_empty() {
                 self.emit(Event::NoMoreHosts);
             }
         }

@@ -236,20 +236,23 @@ pub(super) fn all(templar: &Templar, conditions: &[Value]) -> Result<bool, Templ
 pub(super) fn combine(results: Vec<Map>) -> Map {
     let any = |key: &str| results.iter().any(|r| flag(r, key));
     let all_skipped = !results.is_empty() && results.iter().all(|r| flag(r, "skipped"));
+    let (changed, unreachable, failed) = (any("changed"), any("unreachable"), any("failed"));
+    let message = match (failed, all_skipped) {
+        (true, _) => "One or more items failed",
+        (_, true) => "All items skipped",
+        _ => "All items completed",
+    };
+    // In the reference's order, which shows where the whole result is printed.
     let mut out = Map::new();
-    out.insert("changed".into(), Value::Bool(any("changed")));
-    if any("unreachable") {
+    out.insert("results".into(), Value::list(results.into_iter().map(Value::map).collect()));
+    out.insert("skipped".into(), Value::Bool(all_skipped));
+    if failed {
+        out.insert("failed".into(), Value::Bool(true));
+    }
+    if unreachable {
         out.insert("unreachable".into(), Value::Bool(true));
     }
-    if any("failed") {
-        out.insert("failed".into(), Value::Bool(true));
-        out.insert("msg".into(), Value::from("One or more items failed"));
-    } else if all_skipped {
-        out.insert("msg".into(), Value::from("All items skipped"));
-    } else {
-        out.insert("msg".into(), Value::from("All items completed"));
-    }
-    out.insert("skipped".into(), Value::Bool(all_skipped));
-    out.insert("results".into(), Value::list(results.into_iter().map(Value::map).collect()));
+    out.insert("msg".into(), Value::from(message));
+    out.insert("changed".into(), Value::Bool(changed));
     out
 }

@@ -85,11 +85,9 @@ impl Engine {
         Ok(Some(chosen))
     }
 
-    /// The hosts that are left, in the order in which `order` wants them to be taken up.
+    /// The hosts in the order in which `order` wants them to be taken up.
     pub(super) fn ordered(&self, play: &Play, templar: &Templar, hosts: &[String]) -> Result<Vec<String>, Diagnostic> {
-        let lost = self.lost();
-        let mut chosen: Vec<String> = hosts.iter().filter(|host| !lost.contains_key(*host)).cloned().collect();
-        drop(lost);
+        let mut chosen = hosts.to_vec();
         let wrong = |message: String| Diagnostic::error("run::hosts", message).at(play.span);
         let order = match &play.order {
             Some(order) => templar.value(order).map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?.to_text(),

@@ -16,7 +16,7 @@ use super::turns::Turns;
 use super::walk::Walk;
 use crate::action::BuiltIn;
 use crate::diagnostic::Diagnostic;
-use crate::playbook::{TEMPLATED, Task, UNAVAILABLE, canonical_name};
+use crate::playbook::{Item, TEMPLATED, Task, UNAVAILABLE, canonical_name};
 use crate::template::Templar;
 use crate::value::{Key, Map, Str, Value};
 use crate::vars::{Scope, TaskVars};
@@ -143,6 +143,16 @@ impl Engine {
             own.action.written = name;
             self.task(&Arc::new(own), &members, walk).await;
         }
+    }
+
+    /// Whether there is a task among these whose tags are asked for.
+    pub(super) fn any_chosen(&self, items: &[Item], host: &Arc<HostPlay>) -> bool {
+        items.iter().any(|item| match item {
+            Item::Task(task) => self.chosen(&TaskRun::new(task, &host.play), host),
+            Item::Block(block) => {
+                [&block.body, &block.rescue, &block.always].iter().any(|part| self.any_chosen(part, host))
+            }
+        })
     }
 
     /// Whether the task's tags are asked for.
@@ -422,12 +432,24 @@ impl Engine {
         if failed && walk.rescuable && (once || self.is_fatal(run, &hosts[0])) {
             // All of them go on with the rescue; but only those on which a `run_once` task ran.
             let standing = if once { Standing::Dropped } else { Standing::Failed };
-            hosts.iter().filter(|h| h.is_alive()).for_each(|host| host.stand(standing));
+            // As in the reference, these are lost for later plays even so, other than those that did fail.
+            let others = alive(hosts);
+            others.iter().for_each(|host| host.stand(standing));
+            self.note_lost(&run.run, &others, false);
+            self.lose_ended(&run.run);
         } else if failed && !walk.rescuable && (once || self.is_fatal(run, &hosts[0])) {
             alive(&run.run.members()).iter().for_each(|host| host.stand(Standing::Failed));
             self.note_lost(&run.run, &run.run.members(), false);
+            self.lose_ended(&run.run);
         }
         self.settle(&run.run, hosts, walk);
+    }
+
+    /// What is fatal for everybody takes those that had ended the play in peace from later plays too.
+    fn lose_ended(&self, run: &PlayRun) {
+        for host in run.members().iter().filter(|host| host.standing() == Standing::Ended) {
+            self.lost().entry(host.name.to_string()).or_insert(false);
+        }
     }
 
     fn is_fatal(&self, run: &TaskRun, host: &HostPlay) -> bool {

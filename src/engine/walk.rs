@@ -51,9 +51,12 @@ impl Engine {
     }
 
     async fn plain_block(self: &Arc<Self>, block: &Arc<Block>, hosts: &[Arc<HostPlay>], walk: &Walk) {
-        let inner = Walk { rescuable: walk.rescuable || !block.rescue.is_empty(), ..*walk };
+        // A rescue without a task that tags leave in it is none.
+        let rescued = !block.rescue.is_empty()
+            && (walk.handlers || hosts.first().is_some_and(|host| self.any_chosen(&block.rescue, host)));
+        let inner = Walk { rescuable: walk.rescuable || rescued, ..*walk };
         self.items(&block.body, hosts, &inner).await;
-        if !block.rescue.is_empty() {
+        if rescued {
             let failed: Vec<_> = hosts.iter().filter(|h| h.standing() == Standing::Failed).cloned().collect();
             for host in &failed {
                 if let Some((task, result)) = host.failure() {

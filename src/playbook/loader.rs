@@ -37,14 +37,14 @@ pub struct Options {
     pub listing: bool,
 }
 
-/// A role that was included while a play runs.
+/// What an include brought in while a play runs.
 #[derive(Debug)]
-pub struct IncludedRole {
+pub struct Included {
     /// Its tasks, those of the roles it depends on before them.
     pub items: Vec<Item>,
-    /// Its handlers.
+    /// The handlers of the roles that it uses.
     pub handlers: Vec<Item>,
-    /// It and the roles it depends on.
+    /// Those roles: the one included, what it depends on, what its tasks import.
     pub roles: Vec<Arc<Role>>,
 }
 
@@ -160,11 +160,8 @@ impl<'a> Loader<'a> {
     }
 
     /// The tasks of a file that is included while a play runs.
-    pub fn task_file(&mut self, path: &Path, context: &Context, handlers: bool) -> Result<Vec<Item>, Vec<Diagnostic>> {
-        let items = self.tasks_of_file(path, context, handlers);
-        // Whether a file is there shows in a moment.
-        self.missing.clear();
-        self.finish(items)
+    pub fn task_file(&mut self, path: &Path, context: &Context, handlers: bool) -> Result<Included, Vec<Diagnostic>> {
+        self.included(|loader| loader.tasks_of_file(path, context, handlers))
     }
 
     /// A role that is included while a play runs: its tasks as a block, its dependencies before them, and its handlers.
@@ -173,14 +170,19 @@ impl<'a> Loader<'a> {
         name: &str,
         options: &RoleOptions,
         context: &Context,
-    ) -> Result<IncludedRole, Vec<Diagnostic>> {
+    ) -> Result<Included, Vec<Diagnostic>> {
+        self.included(|loader| loader.role(name, None, options, context))
+    }
+
+    fn included(&mut self, load: impl FnOnce(&mut Self) -> Vec<Item>) -> Result<Included, Vec<Diagnostic>> {
         self.play_roles.clear();
         self.role_handlers.clear();
-        let items = self.role(name, None, options, context);
+        let items = load(self);
         let handlers = std::mem::take(&mut self.role_handlers);
         let roles = std::mem::take(&mut self.play_roles);
+        // Whether a file is there shows in a moment.
         self.missing.clear();
-        self.finish(IncludedRole { items, handlers, roles })
+        self.finish(Included { items, handlers, roles })
     }
 
     /// A file's content as YAML, read once; an error is reported and gives `None`, as does an empty file.

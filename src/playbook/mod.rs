@@ -31,7 +31,7 @@ pub use check::META_ACTIONS;
 pub use context::{Context, Setting};
 pub use free_form::{FreeForm, parse_free_form, split_words};
 pub use keywords::is_reserved;
-pub use loader::{IncludedRole, Loader, Options};
+pub use loader::{Included, Loader, Options};
 pub use paths::{expand_home, find_file};
 pub use role::{Role, RoleOptions, Used};
 pub use tags::TagFilter;

@@ -131,7 +131,9 @@ impl RoleOptions {
 
     fn identity(&self, path: &Path) -> String {
         let from = [&self.tasks_from, &self.vars_from, &self.defaults_from, &self.handlers_from];
-        format!("{}\0{from:?}\0{}", path.display(), self.entry)
+        // What tasks bring in is never the same use as what the play or another role lists.
+        let by_task = matches!(self.used, Used::Imported | Used::Included);
+        format!("{}\0{from:?}\0{by_task}\0{}", path.display(), self.entry)
     }
 }
 
@@ -254,7 +256,6 @@ impl Loader<'_> {
         if let Some(node) = handlers {
             // Handlers run on their own: neither the condition nor the tags of where the role is used are theirs.
             let mut own = context.clone();
-            own.when.clear();
             own.tags.clear();
             let body = self.items(&node, &own, true, "handlers");
             // A list of its own: where several handlers have a name, the list counts in which they stand.

@@ -1,5 +1,6 @@
 //! How filters, tests, lookups and functions get their arguments: bound to names as Python binds them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use minijinja::value::{Kwargs, Object, ObjectRepr, Rest, ValueKind, ValueOrKwargs, from_args};
@@ -111,6 +112,9 @@ struct Function(&'static Spec);
 impl Object for Function {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
+    }
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<function {}>", self.0.names[0])
     }
     fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Jinja]) -> Result<Jinja, Error> {
         self.0.call(state, args, "function")

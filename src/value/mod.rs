@@ -160,6 +160,17 @@ impl Value {
         }
     }
 
+    /// Whether `is` holds for some string in the value, keys included.
+    #[must_use]
+    pub fn any_text(&self, is: &dyn Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Str(text) => is(text.as_str()),
+            Self::List(items) => items.iter().any(|item| item.any_text(is)),
+            Self::Map(map) => map.iter().any(|(key, value)| key.as_str().is_some_and(is) || value.any_text(is)),
+            _ => false,
+        }
+    }
+
     /// The value as text, as a template prints it.
     #[must_use]
     pub fn to_text(&self) -> String {

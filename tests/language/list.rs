@@ -123,4 +123,24 @@ cases! {
     random_force_handlers_max_fail
     random_imported_role_handlers
     random_max_fail_lost
+    fatal_in_rescued_block
+    run_once_fails_in_rescued_block
+    fatal_on_one_of_batch
+    serial_after_lost_hosts
+    max_fail_counts_new_failures
+    fatal_takes_ended_hosts
+    fatal_in_rescued_block_and_ended_hosts
+    run_once_takes_ended_hosts
+    handlers_of_roles_inherit_when
+    handlers_of_listed_roles_inherit_when
+    handlers_of_roles_used_twice
+    handlers_of_imported_roles_when_false
+    handlers_of_role_in_included_file
+    loop_sees_previous_result
+    rescue_emptied_by_tags
+    role_use_by_task_is_another
+    meta_that_takes_no_when
+    random_handler_when
+    random_loop_register
+    random_fatal_ended
 }

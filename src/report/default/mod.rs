@@ -30,7 +30,7 @@ struct State {
     /// Whether hosts go on by themselves in this play.
     free: bool,
     /// The task whose headline was printed last.
-    banner: Option<usize>,
+    banner: Option<Arc<Task>>,
     /// Headlines of tasks.
     titles: HashMap<usize, (String, bool)>,
 }
@@ -69,7 +69,8 @@ impl Report {
             _ if !self.is_default() => {}
             Event::PlaybookStarted { path, plays } => self.playbook(path, *plays),
             Event::PlayStarted { play, name, .. } => {
-                *state = State { free: self.is_free(play), ..State::default() };
+                let banner = state.banner.take();
+                *state = State { free: self.is_free(play), banner, ..State::default() };
                 let mark = self.mark(&play.context);
                 self.display.banner(&format!("PLAY [{name}]{mark}"));
             }
@@ -79,7 +80,9 @@ impl Report {
             }
             Event::TaskStarted { task, title, handler, .. } => {
                 state.titles.insert(identity(task), (title.clone(), *handler));
-                state.banner = None;
+                if !state.free {
+                    state.banner = None;
+                }
                 if task.action.module != "ansible.builtin.meta" && self.at_once(&state) {
                     self.headline(&mut state, task);
                 }
@@ -159,14 +162,14 @@ impl Report {
 
     /// Prints a task's headline when it is not the one printed last.
     fn headline_for(&self, state: &mut State, task: &Arc<Task>) {
-        if state.banner != Some(identity(task)) {
+        if !state.banner.as_ref().is_some_and(|last| Arc::ptr_eq(last, task)) {
             self.headline(state, task);
         }
     }
 
     fn headline(&self, state: &mut State, task: &Arc<Task>) {
         let (title, handler) = state.titles.get(&identity(task)).cloned().unwrap_or_else(|| (task.title(), false));
-        state.banner = Some(identity(task));
+        state.banner = Some(task.clone());
         let kind = if handler { "RUNNING HANDLER" } else { "TASK" };
         let args = if self.settings().display_args && task.context.no_log.is_none() {
             let args = task.action.args.iter().map(|(key, value)| format!("{key}={}", value.to_text()));
