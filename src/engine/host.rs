@@ -73,6 +73,8 @@ pub struct PlayRun {
     pub members: RwLock<Vec<Arc<HostPlay>>>,
     /// How many hosts the batch under way was made of, those that were lost before it too.
     pub size: AtomicUsize,
+    /// The hosts whose failure counts for `max_fail_percentage`.
+    pub counted: Mutex<HashSet<String>>,
     /// Set when no further batch is to begin.
     pub ended: AtomicBool,
     /// Whether hosts go on by themselves.

@@ -176,9 +176,9 @@ impl Engine {
         drop(known);
         let mut layers = run.vars.roles.write().unwrap_or_else(PoisonError::into_inner);
         for role in roles.iter().filter(|role| role.public) {
-            if !layers.iter().any(|layer| layer.path == role.path) {
-                layers.push(role_layer(role));
-            }
+            // What is brought in last is the strongest, again and again.
+            layers.retain(|l| l.path != role.path || l.defaults != role.defaults || l.vars != role.vars);
+            layers.push(role_layer(role));
         }
     }
 

@@ -148,6 +148,7 @@ impl Engine {
             members: RwLock::default(),
             ended: AtomicBool::new(false),
             size: AtomicUsize::new(0),
+            counted: std::sync::Mutex::default(),
             free: strategy != "linear",
             force_handlers: force.unwrap_or(self.options.force_handlers),
             max_fail_percentage: max_fail,
@@ -290,22 +291,25 @@ impl Engine {
 
     /// Marks hosts that are lost for the rest of the run, and ends the play when those are too many.
     pub(super) fn settle(&self, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &walk::Walk) {
-        self.note_lost(run, hosts, walk.rescuable);
+        self.note_lost(run, hosts, walk);
         if !walk.held {
             self.enforce_limit(run);
         }
     }
 
     /// Marks hosts that are lost for the rest of the run.
-    pub(super) fn note_lost(&self, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], rescuable: bool) {
+    pub(super) fn note_lost(&self, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &walk::Walk) {
         let mut gone = run.vars.gone.write().unwrap_or_else(PoisonError::into_inner);
         for host in hosts {
             let out = match host.standing() {
                 Standing::Unreachable => true,
-                Standing::Failed | Standing::Dropped => !rescuable,
+                Standing::Failed | Standing::Dropped => !walk.rescuable,
                 _ => false,
             };
             if out {
+                if !walk.guarded && host.standing() != Standing::Unreachable {
+                    run.counted.lock().unwrap_or_else(PoisonError::into_inner).insert(host.name.to_string());
+                }
                 gone.insert(host.name.to_string());
                 self.lost().insert(host.name.to_string(), host.standing() == Standing::Unreachable);
             }
@@ -315,11 +319,9 @@ impl Engine {
     /// Ends the play where more hosts of the batch are lost than `max_fail_percentage` grants.
     pub(super) fn enforce_limit(&self, run: &PlayRun) {
         let Some(limit) = run.max_fail_percentage else { return };
-        let batch = run.vars.batch.read().unwrap_or_else(PoisonError::into_inner);
-        // A host that left the play of its own did not fail.
         let failed = {
-            let lost = self.lost();
-            batch.iter().filter(|name| lost.contains_key(name.as_str())).count()
+            let counted = run.counted.lock().unwrap_or_else(PoisonError::into_inner);
+            run.members().iter().filter(|host| counted.contains(&*host.name)).count()
         };
         if failed as f64 * 100.0 / run.size.load(Ordering::SeqCst).max(1) as f64 > limit {
             let going = alive(&run.members());

@@ -149,8 +149,10 @@ impl Engine {
     pub(super) fn any_chosen(&self, items: &[Item], host: &Arc<HostPlay>) -> bool {
         items.iter().any(|item| match item {
             Item::Task(task) => self.chosen(&TaskRun::new(task, &host.play), host),
+            // Behind a role's tasks stands one of the engine's own, which has no tags.
             Item::Block(block) => {
-                [&block.body, &block.rescue, &block.always].iter().any(|part| self.any_chosen(part, host))
+                block.role.is_some()
+                    || [&block.body, &block.rescue, &block.always].iter().any(|part| self.any_chosen(part, host))
             }
         })
     }
@@ -435,11 +437,11 @@ impl Engine {
             // As in the reference, these are lost for later plays even so, other than those that did fail.
             let others = alive(hosts);
             others.iter().for_each(|host| host.stand(standing));
-            self.note_lost(&run.run, &others, false);
+            self.note_lost(&run.run, &others, &Walk::default());
             self.lose_ended(&run.run);
         } else if failed && !walk.rescuable && (once || self.is_fatal(run, &hosts[0])) {
             alive(&run.run.members()).iter().for_each(|host| host.stand(Standing::Failed));
-            self.note_lost(&run.run, &run.run.members(), false);
+            self.note_lost(&run.run, &run.run.members(), &Walk::default());
             self.lose_ended(&run.run);
         }
         self.settle(&run.run, hosts, walk);

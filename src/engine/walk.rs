@@ -19,6 +19,8 @@ pub(super) struct Walk {
     pub handlers: bool,
     /// Whether a failure here counts against the play only later: handlers are forced to run behind it first.
     pub held: bool,
+    /// Whether an `always` is to follow: a failure on the way there never counts for `max_fail_percentage`, as in the reference.
+    pub guarded: bool,
 }
 
 impl Engine {
@@ -52,9 +54,10 @@ impl Engine {
 
     async fn plain_block(self: &Arc<Self>, block: &Arc<Block>, hosts: &[Arc<HostPlay>], walk: &Walk) {
         // A rescue without a task that tags leave in it is none.
-        let rescued = !block.rescue.is_empty()
-            && (walk.handlers || hosts.first().is_some_and(|host| self.any_chosen(&block.rescue, host)));
-        let inner = Walk { rescuable: walk.rescuable || rescued, ..*walk };
+        let kept = |part: &[Item]| walk.handlers || hosts.first().is_some_and(|host| self.any_chosen(part, host));
+        let rescued = kept(&block.rescue);
+        let outer = Walk { guarded: walk.guarded || kept(&block.always), ..*walk };
+        let inner = Walk { rescuable: walk.rescuable || rescued, ..outer };
         self.items(&block.body, hosts, &inner).await;
         if rescued {
             let failed: Vec<_> = hosts.iter().filter(|h| h.standing() == Standing::Failed).cloned().collect();
@@ -65,7 +68,7 @@ impl Engine {
                 }
                 host.stand(Standing::Alive);
             }
-            self.items(&block.rescue, &failed, walk).await;
+            self.items(&block.rescue, &failed, &outer).await;
         }
         if block.always.is_empty() {
             return;

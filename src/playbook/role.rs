@@ -164,6 +164,8 @@ impl Loader<'_> {
 
     /// One entry of `roles:` or of a role's dependencies.
     fn role_entry(&mut self, node: &Node, outer: &Context, used: Used) -> Vec<Item> {
+        // Who depends on a role passes on whether its variables are for everybody.
+        let public = used != Used::Dependency || outer.role.as_ref().is_none_or(|role| role.public);
         if node.as_str().is_some() {
             let Some(name) = self.static_text(node, "a role", outer) else { return Vec::new() };
             if name.contains(',') {
@@ -171,7 +173,7 @@ impl Loader<'_> {
                 self.report(Diagnostic::error("playbook::role", message).at(node.span));
                 return Vec::new();
             }
-            let options = RoleOptions { span: Some(node.span), used, ..RoleOptions::default() };
+            let options = RoleOptions { span: Some(node.span), used, public, ..RoleOptions::default() };
             return self.role(&name, Some(node.span), &options, outer);
         }
         let name_node = node.get("role").or_else(|| node.get("name")).or_else(|| node.get("src"));
@@ -201,7 +203,7 @@ impl Loader<'_> {
             said.extend(node.get(key).map(|value| (format!("\0{key}").into(), value.to_value())));
         }
         let entry = RoleOptions::entry_of(said);
-        let options = RoleOptions { span: Some(name_node.span), used, entry, ..RoleOptions::default() };
+        let options = RoleOptions { span: Some(name_node.span), used, public, entry, ..RoleOptions::default() };
         self.role(&name, Some(name_node.span), &options, &context)
     }
 
