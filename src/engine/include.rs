@@ -153,6 +153,7 @@ impl Engine {
                     validate: flag("rolespec_validate", true),
                     used: Used::Included,
                     entry: RoleOptions::entry_of(params.as_ref().clone()),
+                    vars: Vec::new(),
                     span: Some(task.action.span),
                 };
                 // The role that includes is not a dependent of the one included.

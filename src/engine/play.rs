@@ -346,5 +346,6 @@ pub(super) fn role_layer(role: &crate::playbook::Role) -> RoleLayer {
         path: role.path.clone(),
         defaults: role.defaults.clone(),
         vars: role.vars.clone(),
+        entry_vars: role.entry_vars.clone(),
     }
 }

@@ -431,17 +431,14 @@ impl Engine {
     /// What has to be settled once all hosts are through: who is lost, and whether that ends the play for everybody.
     pub(super) fn after_task(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk, once: bool) {
         let failed = hosts.iter().any(|h| matches!(h.standing(), Standing::Failed | Standing::Unreachable));
-        if failed && walk.rescuable && (once || self.is_fatal(run, &hosts[0])) {
-            // All of them go on with the rescue; but only those on which a `run_once` task ran.
-            let standing = if once { Standing::Dropped } else { Standing::Failed };
+        if failed && (once || self.is_fatal(run, &hosts[0])) {
+            // Where a rescue follows, all of them go on with it; but only those on which a `run_once` task ran.
+            let spared = once && walk.rescuable;
+            let others = if spared { alive(hosts) } else { alive(&run.run.members()) };
+            let standing = if spared { Standing::Dropped } else { Standing::Failed };
             // As in the reference, these are lost for later plays even so, other than those that did fail.
-            let others = alive(hosts);
             others.iter().for_each(|host| host.stand(standing));
             self.note_lost(&run.run, &others, &Walk::default());
-            self.lose_ended(&run.run);
-        } else if failed && !walk.rescuable && (once || self.is_fatal(run, &hosts[0])) {
-            alive(&run.run.members()).iter().for_each(|host| host.stand(Standing::Failed));
-            self.note_lost(&run.run, &run.run.members(), &Walk::default());
             self.lose_ended(&run.run);
         }
         self.settle(&run.run, hosts, walk);

@@ -59,8 +59,14 @@ impl Engine {
         let outer = Walk { guarded: walk.guarded || kept(&block.always), ..*walk };
         let inner = Walk { rescuable: walk.rescuable || rescued, ..outer };
         self.items(&block.body, hosts, &inner).await;
-        if rescued {
-            let failed: Vec<_> = hosts.iter().filter(|h| h.standing() == Standing::Failed).cloned().collect();
+        let mut rescues = Vec::new();
+        while rescued {
+            let fresh = |host: &Arc<HostPlay>| !rescues.iter().any(|known| Arc::ptr_eq(known, host));
+            let failed: Vec<_> =
+                hosts.iter().filter(|h| h.standing() == Standing::Failed && fresh(h)).cloned().collect();
+            if failed.is_empty() {
+                break;
+            }
             for host in &failed {
                 if let Some((task, result)) = host.failure() {
                     let kept = [("ansible_failed_task".into(), task), ("ansible_failed_result".into(), result)];
@@ -69,6 +75,8 @@ impl Engine {
                 host.stand(Standing::Alive);
             }
             self.items(&block.rescue, &failed, &outer).await;
+            // A task of the rescue that is fatal for all fails those that waited here, and these have theirs then.
+            rescues.extend(failed);
         }
         if block.always.is_empty() {
             return;

@@ -300,9 +300,11 @@ impl Inventory {
     /// The names of a group's hosts, those of its children included, in order.
     #[must_use]
     pub fn members(&self, group: &str) -> Vec<String> {
+        // What was listed before its group stands in none but that later.
+        let alone = |h: &&Host| !h.implicit && h.groups.iter().all(|g| g == ALL || g == UNGROUPED);
+        let ungrouped = || self.hosts.values().filter(alone).map(|h| h.name.as_str());
         if group == UNGROUPED {
-            let alone = |h: &&Host| !h.implicit && h.groups.iter().all(|g| g == ALL || g == UNGROUPED);
-            return self.hosts.values().filter(alone).map(|h| h.name.clone()).collect();
+            return ungrouped().map(ToOwned::to_owned).collect();
         }
         // Level by level, as the reference lists them.
         let mut groups: IndexSet<&str> = IndexSet::from([group]);
@@ -310,6 +312,10 @@ impl Inventory {
         let mut at = 0;
         while let Some(name) = groups.get_index(at).copied() {
             at += 1;
+            if name == UNGROUPED {
+                out.extend(ungrouped());
+                continue;
+            }
             let Some(group) = self.groups.get(name) else { continue };
             out.extend(group.hosts.iter().map(String::as_str));
             if name == ALL {

@@ -52,6 +52,7 @@ impl Loader<'_> {
             validate: flag("rolespec_validate", true),
             used: Used::Imported,
             entry: String::new(),
+            vars: Vec::new(),
             span: Some(action.span),
         };
         // The import's `vars` are those of a block around the role, and not its parameters.

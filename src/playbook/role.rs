@@ -20,6 +20,8 @@ pub struct Role {
     pub defaults: Arc<Map>,
     /// `vars`.
     pub vars: Arc<Map>,
+    /// `vars` of the entry in `roles` or `dependencies` that uses it: what it depends on sees them weaker than any role's.
+    pub entry_vars: Vec<Arc<Map>>,
     /// Names of the roles that depend on it, nearest first.
     pub parents: Vec<Arc<Role>>,
     /// Whether it may run twice with the same parameters.
@@ -85,6 +87,8 @@ pub struct RoleOptions {
     pub used: Used,
     /// What the entry that uses it says beside its name, as far as that makes it another use.
     pub entry: String,
+    /// `vars` of the entry.
+    pub vars: Vec<Arc<Map>>,
     /// Where it is used.
     pub span: Option<Span>,
 }
@@ -101,6 +105,7 @@ impl Default for RoleOptions {
             validate: true,
             used: Used::Listed,
             entry: String::new(),
+            vars: Vec::new(),
             span: None,
         }
     }
@@ -184,8 +189,8 @@ impl Loader<'_> {
         };
         let Some(name) = self.static_text(name_node, "a role", outer) else { return Vec::new() };
         let mut context = outer.with(node, false, self);
+        // Weaker than what stands beside the role's name: these are to its tasks as a block's are.
         let vars = node.get("vars").map(|vars| self.vars(vars)).unwrap_or_default();
-        context.params.extend(vars);
         let known = [keywords::SHARED, keywords::CONDITIONAL, &["role", "src", "version", "scm"]];
         let mut params = Map::new();
         for (key, value) in node.as_map().unwrap_or_default() {
@@ -199,11 +204,12 @@ impl Loader<'_> {
             context.params.push(Arc::new(params));
         }
         let mut said = params_of(&context, outer);
+        said.extend(vars.iter().flat_map(|map| map.iter()).map(|(k, v)| (k.clone(), v.clone())));
         for key in ["when", "tags"] {
             said.extend(node.get(key).map(|value| (format!("\0{key}").into(), value.to_value())));
         }
         let entry = RoleOptions::entry_of(said);
-        let options = RoleOptions { span: Some(name_node.span), used, public, entry, ..RoleOptions::default() };
+        let options = RoleOptions { span: Some(name_node.span), used, public, entry, vars, ..RoleOptions::default() };
         self.role(&name, Some(name_node.span), &options, &context)
     }
 
@@ -225,6 +231,8 @@ impl Loader<'_> {
             parents.push(role.clone());
             parents.extend(role.parents.iter().cloned());
         }
+        let mut around = outer.clone();
+        around.vars.extend(options.vars.iter().cloned());
         let duplicates = meta.as_ref().and_then(|m| m.get("allow_duplicates")?.to_value().to_bool()).unwrap_or(false);
         let role = Arc::new(Role {
             name: shown,
@@ -239,7 +247,8 @@ impl Loader<'_> {
             identity: options.identity(&path),
             used: options.used,
             dependencies: std::sync::OnceLock::new(),
-            around: outer.clone(),
+            entry_vars: options.vars.clone(),
+            around,
             path: path.clone(),
         });
         let mut context = outer.clone();
@@ -254,6 +263,7 @@ impl Loader<'_> {
             // It was made a moment ago: nobody else can have set it.
             let _ = role.dependencies.set(self.play_roles.get(before..).unwrap_or_default().to_vec());
         }
+        context.vars.extend(options.vars.iter().cloned());
         let handlers = self.role_file(&path, "handlers", options.handlers_from.as_deref(), span);
         if let Some(node) = handlers {
             // Handlers run on their own: neither the condition nor the tags of where the role is used are theirs.

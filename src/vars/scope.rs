@@ -22,6 +22,8 @@ pub struct RoleLayer {
     pub defaults: Arc<Map>,
     /// `vars`.
     pub vars: Arc<Map>,
+    /// `vars` of the entry that uses it: for what it depends on.
+    pub entry_vars: Vec<Arc<Map>>,
 }
 
 /// What all tasks of a play see.
@@ -113,6 +115,7 @@ impl Scope {
             task.roles.iter().take(1).for_each(|role| push(&role.vars));
             task.dependencies.iter().rev().for_each(|role| push(&role.vars));
             task.roles.iter().skip(1).for_each(|role| push(&role.vars));
+            task.roles.iter().skip(1).flat_map(|role| role.entry_vars.iter().rev()).for_each(&mut push);
             if let Some(play) = &play {
                 let roles = play.roles.read().unwrap_or_else(PoisonError::into_inner);
                 roles.iter().rev().for_each(|role| push(&role.vars));

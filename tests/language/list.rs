@@ -143,4 +143,11 @@ cases! {
     random_handler_when
     random_loop_register
     random_fatal_ended
+    role_entry_vars
+    host_order_of_groups
+    role_dependencies_as_public
+    max_fail_and_always
+    max_fail_and_always_in_include
+    fatal_in_rescue_of_others
+    roles_brought_in_again
 }
