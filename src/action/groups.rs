@@ -58,8 +58,11 @@ pub(super) fn group_by(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, Actio
     }
     let mut out = Map::new();
     let group = key.replace(' ', "-");
-    let member = ctx.world.inventory().group(&group).is_some_and(|g| g.hosts.contains(ctx.host));
-    out.insert("changed".into(), Value::Bool(!member));
+    let inventory = ctx.world.inventory();
+    let member = inventory.group(&group).is_some_and(|g| g.hosts.contains(ctx.host));
+    let below =
+        |parent: &String| inventory.group(&parent.replace(' ', "-")).is_some_and(|g| g.children.contains(&group));
+    out.insert("changed".into(), Value::Bool(!member || !parents.iter().all(below)));
     out.insert("add_group".into(), group.into());
     out.insert("parent_groups".into(), parents.iter().map(|p| p.replace(' ', "-")).collect());
     Ok(out)

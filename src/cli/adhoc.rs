@@ -145,6 +145,7 @@ fn prepare(args: &Args) -> Result<Option<Ready>, Failure> {
         late: true,
         vault: vault.clone(),
         listing: false,
+        private_role_vars: crate::config::private_role_vars(&config.settings) == Some(true),
     };
     let mut loader = Loader::new(&BuiltIn, options, directory.clone());
     let playbook = loader.playbook_of(&directory.join("<ad hoc>"), play).map_err(|found| Failure(2, found))?;

@@ -144,6 +144,7 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
             late: args.late,
             vault: vault.clone(),
             listing,
+            private_role_vars: crate::config::private_role_vars(&config.settings) == Some(true),
         };
         let mut loader = Loader::new(&BuiltIn, options, directory.to_path_buf());
         match loader.playbook(path) {

@@ -224,8 +224,13 @@ fn absolute(text: &str, origin: &Origin) -> PathBuf {
     absolute_path(&base.join(path))
 }
 
+/// `private_role_vars`, where somebody says: then it is for included roles as well, which else keep theirs for themselves.
+pub(crate) fn private_role_vars(settings: &Settings) -> Option<bool> {
+    settings.given("DEFAULT_PRIVATE_ROLE_VARS").and_then(Value::as_bool)
+}
+
 /// A path from the root, without `.` and `..`; links stay.
-fn absolute_path(path: &Path) -> PathBuf {
+pub(crate) fn absolute_path(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).components() {
         match part {

@@ -11,6 +11,7 @@ use super::play::role_layer;
 use super::task::{Asked, TaskRun};
 use super::walk::Walk;
 use super::{Engine, result};
+use crate::config::private_role_vars;
 use crate::diagnostic::Diagnostic;
 use crate::playbook::{Context, Item, Role, RoleOptions, Task, Used, find_file};
 use crate::template::TemplateError;
@@ -19,11 +20,24 @@ use crate::value::{Map, Value};
 /// One thing to include, and the hosts that want exactly this.
 struct Inclusion {
     what: What,
+    /// `apply` as it comes out on them.
+    apply: Value,
     params: Map,
     hosts: Vec<Arc<HostPlay>>,
 }
 
 /// What an include means.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// What to include.
+    what: What,
+    /// `apply` as it comes out: hosts on which it differs do not go together.
+    apply: Value,
+    /// The item it is included for.
+    params: Map,
+}
+
+/// What an include names.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum What {
     /// A file of tasks; the name as it came out when there is no such file.
@@ -34,7 +48,7 @@ pub(super) enum What {
 
 impl OnHost<'_> {
     /// What a pass of an include wants, and the result that is registered for it.
-    pub(super) fn wanted(&self, pass: &Pass) -> Result<(What, Map), TemplateError> {
+    pub(super) fn wanted(&self, pass: &Pass) -> Result<(Wanted, Map), TemplateError> {
         let action = &self.task().action;
         let fail = |message: &str| TemplateError::message(message, Some(action.span));
         let args = match pass.templar.value(&Value::map(without(&action.args, "apply")))? {
@@ -57,7 +71,12 @@ impl OnHost<'_> {
         out.insert("include".into(), name.into());
         out.insert("include_args".into(), Map::new().into());
         out.insert("changed".into(), Value::Bool(false));
-        Ok((what, out))
+        let apply = match action.args.get("apply") {
+            Some(apply) => pass.templar.value(apply).unwrap_or_else(|_| apply.clone()),
+            None => Value::Null,
+        };
+        let params = pass.item.as_ref().map(super::on_host::Item::layer).unwrap_or_default();
+        Ok((Wanted { what, apply, params }, out))
     }
 }
 
@@ -66,13 +85,14 @@ impl Engine {
     pub(super) async fn include(self: &Arc<Self>, run: &Arc<TaskRun>, asked: Asked, walk: &Walk) {
         let mut inclusions: Vec<Inclusion> = Vec::new();
         for (host, wanted) in asked {
-            for (what, params) in wanted {
-                let same = inclusions
-                    .iter_mut()
-                    .find(|i| i.what == what && i.params == params && !i.hosts.iter().any(|h| h.name == host.name));
+            for Wanted { what, apply, params } in wanted {
+                let same = inclusions.iter_mut().find(|i| {
+                    let equal = i.what == what && i.params == params && i.apply == apply;
+                    equal && !i.hosts.iter().any(|h| h.name == host.name)
+                });
                 match same {
                     Some(inclusion) => inclusion.hosts.push(host.clone()),
-                    None => inclusions.push(Inclusion { what, params, hosts: vec![host.clone()] }),
+                    None => inclusions.push(Inclusion { what, apply, params, hosts: vec![host.clone()] }),
                 }
             }
         }
@@ -149,7 +169,7 @@ impl Engine {
                     defaults_from: text("defaults_from"),
                     handlers_from: text("handlers_from"),
                     allow_duplicates: flag("allow_duplicates", true),
-                    public: flag("public", false),
+                    public: flag("public", private_role_vars(&self.world.info.settings) == Some(false)),
                     validate: flag("rolespec_validate", true),
                     used: Used::Included,
                     entry: RoleOptions::entry_of(params.as_ref().clone()),

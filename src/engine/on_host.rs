@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::event::{Event, HostResult, Verdict};
 use super::hands::{RemoteHands, Setting};
 use super::host::HostPlay;
-use super::include::What;
+use super::include::Wanted;
 use super::task::TaskRun;
 use super::{Engine, result};
 use crate::action::{self, ActionContext, ActionError, Plan};
@@ -29,8 +29,8 @@ pub(super) struct Finished {
     pub delegates: Vec<Option<String>>,
     pub delegate_facts: bool,
     pub diagnostic: Option<Diagnostic>,
-    /// What is to be included, with the loop's variables.
-    pub inclusions: Vec<(What, Map)>,
+    /// What is to be included.
+    pub inclusions: Vec<Wanted>,
 }
 
 impl Finished {
@@ -56,7 +56,7 @@ pub(super) struct OnHost<'e> {
     pub(super) scope: Scope,
     pub(super) templar: Templar,
     delegates: Mutex<Vec<Option<String>>>,
-    inclusions: Mutex<Vec<(What, Map)>>,
+    inclusions: Mutex<Vec<Wanted>>,
     /// Of each item that failed, whether that counts for nothing.
     forgiven: Mutex<Vec<bool>>,
     /// The place of the first thing that could not be evaluated.
@@ -346,9 +346,8 @@ impl<'e> OnHost<'e> {
     async fn once(&self, pass: &Pass, setting: &Setting) -> Map {
         if self.task().is_include() {
             return match self.wanted(pass) {
-                Ok((what, result)) => {
-                    let params = pass.item.as_ref().map(Item::layer).unwrap_or_default();
-                    self.inclusions.lock().unwrap_or_else(PoisonError::into_inner).push((what, params));
+                Ok((wanted, result)) => {
+                    self.inclusions.lock().unwrap_or_else(PoisonError::into_inner).push(wanted);
                     result
                 }
                 Err(error) => self.failed(&error),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use super::event::{Event, HostResult, Verdict};
 use super::host::{HostPlay, PlayRun, Standing, alive};
-use super::include::What;
+use super::include::Wanted;
 use super::on_host::{Finished, OnHost};
 use super::play::role_layer;
 use super::turns::Turns;
@@ -29,7 +29,7 @@ fn expression_of(text: &str) -> &str {
 }
 
 /// What each host wants included.
-pub(super) type Asked = Vec<(Arc<HostPlay>, Vec<(What, Map)>)>;
+pub(super) type Asked = Vec<(Arc<HostPlay>, Vec<Wanted>)>;
 
 /// A task under way: what is the same for all hosts.
 pub(super) struct TaskRun {
@@ -260,6 +260,10 @@ impl Engine {
 
     /// `throttle`: fewer hosts at once than elsewhere.
     fn throttle(&self, run: &TaskRun, host: &HostPlay) -> Option<Arc<tokio::sync::Semaphore>> {
+        if run.task.action.module == "ansible.builtin.group_by" {
+            // Whether it changed something depends on what it did for the hosts before.
+            return Some(Arc::new(tokio::sync::Semaphore::new(1)));
+        }
         let value = run.task.context.throttle.as_ref()?;
         let value = run.templar(self, host).value(value).ok()?;
         let limit = value.to_text().trim().parse::<usize>().ok().filter(|n| *n > 0)?;

@@ -59,24 +59,8 @@ impl Engine {
         let outer = Walk { guarded: walk.guarded || kept(&block.always), ..*walk };
         let inner = Walk { rescuable: walk.rescuable || rescued, ..outer };
         self.items(&block.body, hosts, &inner).await;
-        let mut rescues = Vec::new();
-        while rescued {
-            let fresh = |host: &Arc<HostPlay>| !rescues.iter().any(|known| Arc::ptr_eq(known, host));
-            let failed: Vec<_> =
-                hosts.iter().filter(|h| h.standing() == Standing::Failed && fresh(h)).cloned().collect();
-            if failed.is_empty() {
-                break;
-            }
-            for host in &failed {
-                if let Some((task, result)) = host.failure() {
-                    let kept = [("ansible_failed_task".into(), task), ("ansible_failed_result".into(), result)];
-                    self.world.set(&host.name, kept);
-                }
-                host.stand(Standing::Alive);
-            }
-            self.items(&block.rescue, &failed, &outer).await;
-            // A task of the rescue that is fatal for all fails those that waited here, and these have theirs then.
-            rescues.extend(failed);
+        if rescued {
+            self.rescue(block, hosts, &outer).await;
         }
         if block.always.is_empty() {
             return;
@@ -97,6 +81,29 @@ impl Engine {
             if matches!(standing, Standing::Failed | Standing::Dropped) && host.is_alive() && !forgiven {
                 host.stand(standing);
             }
+        }
+    }
+
+    /// The rescue, on hosts that failed in the body. A task of it that is fatal to all fails those that wait behind the body
+    /// as well, and these have theirs then.
+    async fn rescue(self: &Arc<Self>, block: &Block, hosts: &[Arc<HostPlay>], walk: &Walk) {
+        let mut known: Vec<Arc<HostPlay>> = Vec::new();
+        loop {
+            let fresh = |host: &Arc<HostPlay>| !known.iter().any(|known| Arc::ptr_eq(known, host));
+            let failed = hosts.iter().filter(|h| h.standing() == Standing::Failed && fresh(h));
+            let failed: Vec<_> = failed.cloned().collect();
+            if failed.is_empty() {
+                return;
+            }
+            for host in &failed {
+                if let Some((task, result)) = host.failure() {
+                    let kept = [("ansible_failed_task".into(), task), ("ansible_failed_result".into(), result)];
+                    self.world.set(&host.name, kept);
+                }
+                host.stand(Standing::Alive);
+            }
+            self.items(&block.rescue, &failed, walk).await;
+            known.extend(failed);
         }
     }
 

@@ -63,7 +63,7 @@ impl Loader<'_> {
     }
 
     /// Checks `meta`: what it is told to do, where that is plain.
-    pub(super) fn check_steering(&mut self, action: &Action, context: &Context) {
+    pub(super) fn check_steering(&mut self, action: &Action, context: &Context, handlers: bool) {
         if action.module == "ansible.builtin.meta"
             && let Some(Value::Str(what)) = action.args.get("_raw_params")
             && !what.is_template()
@@ -73,6 +73,9 @@ impl Loader<'_> {
                 let message = format!("invalid meta action requested: {word}");
                 let diagnostic = Diagnostic::error("playbook::meta", message).at(what.origin().unwrap_or(action.span));
                 self.report(diagnostic.suggest(word, META_ACTIONS.iter().copied()));
+            } else if word == "end_role" && handlers {
+                let message = "Cannot execute 'end_role' from a handler";
+                self.report(Diagnostic::error("playbook::meta", message).at(action.span));
             } else if word == "end_role" && context.role.is_none() {
                 let message = "Cannot execute 'end_role' from outside of a role";
                 self.report(Diagnostic::error("playbook::meta", message).at(action.span));

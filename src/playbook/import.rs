@@ -48,7 +48,7 @@ impl Loader<'_> {
             defaults_from: text("defaults_from"),
             handlers_from: text("handlers_from"),
             allow_duplicates: flag("allow_duplicates", true),
-            public: flag("public", true),
+            public: flag("public", !self.options().private_role_vars),
             validate: flag("rolespec_validate", true),
             used: Used::Imported,
             entry: String::new(),

@@ -35,6 +35,8 @@ pub struct Options {
     pub vault: Arc<Secrets>,
     /// Whether plays are only to be listed: then modules need not be known, and nothing is said of what they are given.
     pub listing: bool,
+    /// `private_role_vars`: whether the variables of roles are theirs alone.
+    pub private_role_vars: bool,
 }
 
 /// What an include brought in while a play runs.

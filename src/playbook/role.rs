@@ -170,7 +170,10 @@ impl Loader<'_> {
     /// One entry of `roles:` or of a role's dependencies.
     fn role_entry(&mut self, node: &Node, outer: &Context, used: Used) -> Vec<Item> {
         // Who depends on a role passes on whether its variables are for everybody.
-        let public = used != Used::Dependency || outer.role.as_ref().is_none_or(|role| role.public);
+        let public = match (used, &outer.role) {
+            (Used::Dependency, Some(role)) => role.public,
+            _ => !self.options().private_role_vars,
+        };
         if node.as_str().is_some() {
             let Some(name) = self.static_text(node, "a role", outer) else { return Vec::new() };
             if name.contains(',') {
@@ -367,10 +370,23 @@ impl Loader<'_> {
             candidates.push(PathBuf::from(path));
         }
         match candidates.iter().find(|path| path.is_file()) {
+            Some(path)
+                if !crate::config::absolute_path(path).starts_with(crate::config::absolute_path(&role.join(kind))) =>
+            {
+                let message = format!(
+                    "Failed loading '{}' for role ({}) as it is not inside the expected role path: '{}'",
+                    path.display(),
+                    role.file_name().unwrap_or_default().to_string_lossy(),
+                    role.join(kind).display()
+                );
+                self.report(Diagnostic::error("playbook::role-file-outside", message).or_at(span));
+                None
+            }
             Some(path) => self.yaml(path),
             None => {
-                if let Some(from) = from {
-                    let message = format!("the role has no file `{from}` in `{}`", role.join(kind).display());
+                // As in the reference, a role that has none of a kind at all is not asked for one.
+                if let Some(from) = from.filter(|_| kind == "tasks" || role.join(kind).is_dir()) {
+                    let message = format!("Could not find specified file in role: {kind}/{from}");
                     self.report(Diagnostic::error("playbook::missing-role-file", message).or_at(span));
                 }
                 None

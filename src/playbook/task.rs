@@ -62,7 +62,7 @@ impl Loader<'_> {
         self.check_available(&action, &context);
         self.check_file(&action, &context, node);
         self.check_reserved(&action);
-        self.check_steering(&action, &context);
+        self.check_steering(&action, &context, handlers);
         vec![Item::Task(Arc::new(self.task(node, action, context, outer)))]
     }
 
