@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use super::event::{Event, Verdict};
-use super::host::{HostPlay, PlayRun};
+use super::host::{HostPlay, PlayRun, Standing};
 use super::notify::flatten;
 use super::on_host::{OnHost, Pass};
 use super::play::role_layer;
@@ -116,6 +116,8 @@ impl Engine {
         }
         for (items, hosts) in loaded {
             self.items(&items, &hosts, walk).await;
+            // What is included is a block of its own.
+            hosts.iter().filter(|h| h.standing() == Standing::Dropped).for_each(|host| host.stand(Standing::Failed));
         }
     }
 
@@ -189,10 +191,7 @@ impl Engine {
     fn take_roles(&self, run: &PlayRun, handlers: &[Item], roles: &[Arc<Role>]) {
         let mut known = run.handlers.write().unwrap_or_else(PoisonError::into_inner);
         let new = flatten(handlers, known.last().map_or(0, |handler| handler.group + 1));
-        // A role included twice brings its handlers once.
-        let used = |task: &Task| task.context.role.as_ref().map(|role| role.identity.clone());
-        let same = |a: &Task, b: &Task| a.file == b.file && a.span.start == b.span.start && used(a) == used(b);
-        let new: Vec<_> = new.into_iter().filter(|n| !known.iter().any(|k| same(&k.task, &n.task))).collect();
+        // A role included twice brings its handlers twice: from now on the last ones are meant by their names.
         known.extend(new);
         drop(known);
         let mut layers = run.vars.roles.write().unwrap_or_else(PoisonError::into_inner);

@@ -437,9 +437,8 @@ impl Engine {
         let failed = hosts.iter().any(|h| matches!(h.standing(), Standing::Failed | Standing::Unreachable));
         if failed && (once || self.is_fatal(run, &hosts[0])) {
             // Where a rescue follows, all of them go on with it; but only those on which a `run_once` task ran.
-            let spared = once && walk.rescuable;
-            let others = if spared { alive(hosts) } else { alive(&run.run.members()) };
-            let standing = if spared { Standing::Dropped } else { Standing::Failed };
+            let others = if once && walk.rescuable { alive(hosts) } else { alive(&run.run.members()) };
+            let standing = if once { Standing::Dropped } else { Standing::Failed };
             // As in the reference, these are lost for later plays even so, other than those that did fail.
             others.iter().for_each(|host| host.stand(standing));
             self.note_lost(&run.run, &others, &Walk::default());

@@ -62,12 +62,16 @@ impl Engine {
         if rescued {
             self.rescue(block, hosts, &outer).await;
         }
+        // Who was dropped misses what is next in this block, the rescue or else the always, and has failed for what is around.
+        let dropped: Vec<_> = hosts.iter().filter(|h| h.standing() == Standing::Dropped).cloned().collect();
+        dropped.iter().for_each(|host| host.stand(Standing::Failed));
         if block.always.is_empty() {
             return;
         }
         let before: Vec<_> = hosts
             .iter()
-            .filter(|h| matches!(h.standing(), Standing::Alive | Standing::Failed | Standing::Dropped))
+            .filter(|h| matches!(h.standing(), Standing::Alive | Standing::Failed))
+            .filter(|h| rescued || !dropped.iter().any(|dropped| Arc::ptr_eq(dropped, h)))
             .map(|h| (h.clone(), h.standing()))
             .collect();
         let present: Vec<_> = before.iter().map(|(host, _)| host.clone()).collect();
@@ -78,7 +82,7 @@ impl Engine {
         self.items(&block.always, &present, walk).await;
         for (host, standing) in before {
             let forgiven = host.take_forgiven();
-            if matches!(standing, Standing::Failed | Standing::Dropped) && host.is_alive() && !forgiven {
+            if standing == Standing::Failed && host.is_alive() && !forgiven {
                 host.stand(standing);
             }
         }

@@ -220,7 +220,9 @@ impl Inventory {
         if parent == child {
             return Err(format!("can't add group '{child}' to itself"));
         }
-        if self.ancestors(&parent).contains(&child) {
+        // What has no children is above nothing.
+        let leads_on = self.groups.get(&child).is_some_and(|group| !group.children.is_empty());
+        if leads_on && self.ancestors(&parent).contains(&child) {
             return Err(format!("Adding group '{child}' as child to '{parent}' creates a recursive dependency loop."));
         }
         self.add_group(&parent).children.insert(child.clone());

@@ -260,3 +260,30 @@ fn loading_is_linear() {
     // Eight times the hosts in eight times the time; a square would take sixty-four.
     assert!(many < few * 32, "{few:?} for 2,000 hosts, {many:?} for 16,000");
 }
+
+/// What is made to be hard to read is read or refused soon, whatever its size.
+#[test]
+fn hostile_sources_take_as_long_as_they_are() {
+    let many = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let chain = many(20_000, &|at| format!("[g{at}:children]\ng{}\n", at + 1)) + "[g20000]\nh\n";
+    let hosts = many(100_000, &|at| format!("h{at}\n"));
+    let words = format!("h {}\n", many(50_000, &|at| format!("v{at}={at} ")));
+    let brackets = format!("h a={}\n", "[".repeat(100_000));
+    let ladder = many(300, &|at| format!("[g{at}:children]\ng{n}\nk{n}\n[k{at}:children]\ng{n}\nk{n}\n", n = at + 1));
+    let stage = Stage::new(&[
+        ("chain", &chain),
+        ("hosts", &hosts),
+        ("words", &words),
+        ("brackets", &brackets),
+        ("ladder", &(ladder + "[g300]\nh\n[k300]\nh\n")),
+        ("range", "h[1:2000000]\n"),
+        ("ranges", "h[1:1000]x[1:1000]y[1:1000]\n"),
+    ]);
+    for name in ["chain", "hosts", "words", "brackets", "ladder", "range", "ranges"] {
+        let began = Instant::now();
+        let inventory = stage.load(&[name]);
+        assert_eq!(inventory.members("all").is_empty(), name.starts_with("range"), "{name}");
+        assert!(inventory.layers("h").len() < 100, "{name}");
+        assert!(began.elapsed().as_secs() < 20, "{name}: {:?}", began.elapsed());
+    }
+}

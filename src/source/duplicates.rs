@@ -17,6 +17,9 @@ pub enum Duplicates {
     Error = 2,
 }
 
+/// How many of a file are listed: each is shown with its place, and a file may be made of nothing else.
+const LISTED: usize = 50;
+
 // Files are read in many places that know nothing of settings; this one holds for all of them, from the start.
 static RULE: AtomicU8 = AtomicU8::new(Duplicates::Ignore as u8);
 static WARNINGS: Mutex<Vec<Diagnostic>> = Mutex::new(Vec::new());
@@ -43,7 +46,15 @@ pub(super) fn found(name: &str, span: Span) -> Result<(), Diagnostic> {
         _ => {
             let warning = Diagnostic::warning("yaml::duplicate", message).at(span);
             let mut warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
-            warnings.push(warning.help("Using last defined value only."));
+            let before = warnings.iter().rev().take(LISTED + 1);
+            match before.filter(|w| w.span.is_some_and(|s| s.source == span.source)).count() {
+                0..LISTED => warnings.push(warning.help("Using last defined value only.")),
+                LISTED => {
+                    let message = "More keys are duplicates in this file; they are not listed.";
+                    warnings.push(Diagnostic::warning("yaml::duplicate", message).at(span));
+                }
+                _ => {}
+            }
             Ok(())
         }
     }

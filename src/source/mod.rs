@@ -4,6 +4,8 @@
 //! place it comes from with a [`Span`] of twelve bytes.
 
 mod duplicates;
+#[cfg(test)]
+mod hostile;
 mod node;
 mod padding;
 mod resolve;

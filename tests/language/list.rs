@@ -150,4 +150,10 @@ cases! {
     max_fail_and_always_in_include
     fatal_in_rescue_of_others
     roles_brought_in_again
+    run_once_fails_before_always
+    run_once_fails_in_nested_blocks
+    run_once_fails_in_included_role
+    handlers_of_role_included_again
+    group_by_changes
+    include_apply_by_host
 }
