@@ -117,6 +117,8 @@ pub trait Hands: Send + Sync {
     fn calls(&self, module: &'static str, calls: Vec<Call>) -> BoxFuture<'_, Result<Vec<Answer>, RemoteError>>;
     /// Runs a command through the login shell, without a worker, as the user that the task becomes.
     fn exec(&self, command: String) -> BoxFuture<'_, Result<Executed, RemoteError>>;
+    /// Whether the host is this machine.
+    fn is_local(&self) -> bool;
     /// Gives the login up, so that the next step logs in anew.
     fn reset(&self) -> BoxFuture<'_, ()>;
 }
