@@ -12,6 +12,7 @@ mod file;
 mod files;
 mod find;
 mod get_url;
+mod getent;
 mod group;
 mod hostname;
 mod http;
@@ -40,6 +41,7 @@ use crate::module::Entry;
 pub static MODULES: &[Entry] = &[
     Entry::of::<command::CommandArgs>(),
     Entry::of::<copy::Copy>(),
+    Entry::of::<getent::Getent>(),
     Entry::of::<file::File>(),
     Entry::of::<command::ShellArgs>(),
     Entry::of::<command::Script>(),
