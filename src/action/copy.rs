@@ -93,7 +93,7 @@ pub(super) async fn steps(ctx: &ActionContext<'_>, args: Map, hands: &dyn Hands)
 }
 
 /// Runs one call and gives its result.
-async fn one(hands: &dyn Hands, module: &'static str, call: Call) -> Result<Map, ActionError> {
+pub(super) async fn one(hands: &dyn Hands, module: &'static str, call: Call) -> Result<Map, ActionError> {
     let answers = hands.calls(module, vec![call]).await?;
     let answer = answers.into_iter().next().ok_or_else(|| ActionError::failed("the host did not answer"))?;
     Ok(crate::value::from_object(&answer.result))

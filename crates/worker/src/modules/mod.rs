@@ -1,6 +1,7 @@
 //! Every module that runs on a managed host, one file each.
 
 mod apt;
+pub mod assemble;
 mod async_status;
 mod authorized_key;
 mod blockinfile;
@@ -41,6 +42,7 @@ use crate::module::Entry;
 pub static MODULES: &[Entry] = &[
     Entry::of::<command::CommandArgs>(),
     Entry::of::<copy::Copy>(),
+    Entry::of::<assemble::Assemble>(),
     Entry::of::<getent::Getent>(),
     Entry::of::<file::File>(),
     Entry::of::<command::ShellArgs>(),
