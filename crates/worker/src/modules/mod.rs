@@ -8,6 +8,7 @@ mod blockinfile;
 mod command;
 mod copy;
 mod cron;
+mod debconf;
 mod edit;
 mod file;
 mod files;
@@ -18,6 +19,7 @@ mod group;
 mod hostname;
 mod http;
 mod iptables;
+mod known_hosts;
 mod lineinfile;
 mod package;
 mod pattern;
@@ -44,6 +46,8 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<copy::Copy>(),
     Entry::of::<assemble::Assemble>(),
     Entry::of::<getent::Getent>(),
+    Entry::of::<known_hosts::KnownHosts>(),
+    Entry::of::<debconf::Debconf>(),
     Entry::of::<file::File>(),
     Entry::of::<command::ShellArgs>(),
     Entry::of::<command::Script>(),
