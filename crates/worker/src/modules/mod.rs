@@ -10,6 +10,7 @@ mod copy;
 mod cron;
 mod debconf;
 mod edit;
+mod expect;
 mod file;
 mod files;
 mod find;
@@ -48,6 +49,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<getent::Getent>(),
     Entry::of::<known_hosts::KnownHosts>(),
     Entry::of::<debconf::Debconf>(),
+    Entry::of::<expect::Expect>(),
     Entry::of::<file::File>(),
     Entry::of::<command::ShellArgs>(),
     Entry::of::<command::Script>(),
