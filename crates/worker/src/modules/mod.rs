@@ -23,9 +23,11 @@ mod iptables;
 mod known_hosts;
 mod lineinfile;
 mod package;
+mod package_facts;
 mod pattern;
 mod ping;
 mod replace;
+mod service_facts;
 mod setup;
 mod slurp;
 #[cfg(test)]
@@ -50,6 +52,8 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<known_hosts::KnownHosts>(),
     Entry::of::<debconf::Debconf>(),
     Entry::of::<expect::Expect>(),
+    Entry::of::<service_facts::ServiceFacts>(),
+    Entry::of::<package_facts::PackageFacts>(),
     Entry::of::<file::File>(),
     Entry::of::<command::ShellArgs>(),
     Entry::of::<command::Script>(),
