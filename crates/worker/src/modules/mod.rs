@@ -1,6 +1,7 @@
 //! Every module that runs on a managed host, one file each.
 
 mod apt;
+mod apt_repository;
 pub mod assemble;
 mod async_status;
 mod authorized_key;
@@ -54,6 +55,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<expect::Expect>(),
     Entry::of::<service_facts::ServiceFacts>(),
     Entry::of::<package_facts::PackageFacts>(),
+    Entry::of::<apt_repository::AptRepository>(),
     Entry::of::<file::File>(),
     Entry::of::<command::ShellArgs>(),
     Entry::of::<command::Script>(),

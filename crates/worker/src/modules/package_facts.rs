@@ -36,10 +36,22 @@ enum Strategy {
 
 /// Packages by name; of one name there may be several.
 type Packages = BTreeMap<String, Vec<Value>>;
-type Manager = fn(&Host) -> Result<Packages, Failure>;
+type Lister = fn(&Host) -> Result<Packages, Failure>;
 
-/// Those that are known here, in the order in which `auto` looks for them.
-const MANAGERS: &[(&str, Manager)] = &[("apk", apk), ("apt", apt), ("pacman", pacman), ("rpm", rpm)];
+/// A package manager that is known here.
+struct Manager {
+    name: &'static str,
+    program: &'static str,
+    list: Lister,
+}
+
+/// All of them, in the order in which `auto` looks for them.
+const MANAGERS: &[Manager] = &[
+    Manager { name: "apk", program: "apk", list: apk },
+    Manager { name: "apt", program: "apt-get", list: apt },
+    Manager { name: "pacman", program: "pacman", list: pacman },
+    Manager { name: "rpm", program: "rpm", list: rpm },
+];
 /// Those of other systems, or of none that is built in.
 const FOREIGN: &[&str] = &["pkg", "pkg_info", "portage"];
 const ALIASES: &[(&str, &str)] = &[
@@ -61,7 +73,7 @@ impl Module for PackageFacts {
     const NAME: &'static str = "ansible.builtin.package_facts";
 
     fn check(&self) -> Result<(), String> {
-        let known = |name: &str| MANAGERS.iter().any(|(m, _)| *m == name) || FOREIGN.contains(&name) || name == "auto";
+        let known = |name: &str| MANAGERS.iter().any(|m| m.name == name) || FOREIGN.contains(&name) || name == "auto";
         let strangers: Vec<&str> =
             self.manager.iter().filter(|name| !known(&meant(name))).map(String::as_str).collect();
         if strangers.is_empty() {
@@ -73,20 +85,26 @@ impl Module for PackageFacts {
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
         let asked: Vec<String> = self.manager.iter().map(|name| meant(name)).collect();
         let auto = asked.iter().any(|name| name == "auto");
-        let all: Vec<String> = MANAGERS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let all: Vec<String> = MANAGERS.iter().map(|m| m.name.to_owned()).collect();
         let (mut packages, mut found, mut warnings) = (Packages::new(), false, Vec::new());
         for name in if auto { &all } else { &asked } {
-            let answer = match MANAGERS.iter().find(|(known, _)| known == name) {
-                Some((_, ask)) => ask(host),
+            let manager = MANAGERS.iter().find(|m| m.name == name);
+            let usable = match manager {
+                Some(manager) => host.require_program(manager.program).map(|_| manager),
                 None => Err(Failure::new("it is not built in")),
             };
-            match answer {
-                Ok(some) => {
+            match usable.map(|manager| (manager.list)(host)) {
+                Ok(Ok(some)) => {
                     found = true;
                     some.into_iter().for_each(|(name, list)| packages.entry(name).or_default().extend(list));
                     if self.strategy == Strategy::First && !packages.is_empty() {
                         break;
                     }
+                }
+                Ok(Err(failure)) => {
+                    let why = failure.msg;
+                    let msg = format!("Failed to retrieve packages with {name}: Unable to list packages: {why}");
+                    warnings.push(Value::from(msg));
                 }
                 Err(failure) if !auto => {
                     let msg =
@@ -151,7 +169,6 @@ impl<'a> Deb<'a> {
 }
 
 fn apt(host: &Host) -> Result<Packages, Failure> {
-    host.require_program("apt-get")?;
     let status = host.read(Path::new("/var/lib/dpkg/status"))?;
     let status = String::from_utf8_lossy(&status);
     let installed: Vec<Deb<'_>> = status.split("\n\n").map(Deb::parse).filter(Deb::is_installed).collect();
@@ -284,8 +301,10 @@ mod tests {
         assert_eq!(facts(&stage, json!({})), json!({"a:i386": [a], "dpkg": [dpkg]}));
         // One that does not work stands back, and is told of when it was asked for.
         stage.program("rpm", "exit 1");
-        let outcome = stage.call::<PackageFacts>(json!({"manager": ["dnf", "apt"]})).unwrap();
-        assert!(outcome.fields["warnings"][0].as_str().unwrap().contains("manager rpm was not usable"));
+        let outcome = stage.call::<PackageFacts>(json!({"manager": ["apk", "dnf", "apt"]})).unwrap();
+        let warning = |at: usize| outcome.fields["warnings"][at].as_str().unwrap();
+        assert!(warning(0).contains("manager apk was not usable"));
+        assert!(warning(1).contains("Failed to retrieve packages with rpm: Unable to list packages"));
     }
 
     #[test]
