@@ -27,6 +27,7 @@ mod package;
 mod package_facts;
 mod pattern;
 mod ping;
+mod pip;
 mod replace;
 mod service_facts;
 mod setup;
@@ -56,6 +57,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<service_facts::ServiceFacts>(),
     Entry::of::<package_facts::PackageFacts>(),
     Entry::of::<apt_repository::AptRepository>(),
+    Entry::of::<pip::Pip>(),
     Entry::of::<file::File>(),
     Entry::of::<command::ShellArgs>(),
     Entry::of::<command::Script>(),
