@@ -16,6 +16,7 @@ mod include_vars;
 mod raw;
 mod simple;
 mod spec;
+mod unarchive;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -143,7 +144,8 @@ pub fn rides_together(module: &'static str) -> bool {
 /// Whether a task of this module may go on by itself (`async`): the host has all it takes.
 #[must_use]
 pub fn supports_async(module: &'static str) -> bool {
-    const HERE: &[&str] = &["assemble", "async_status", "copy", "fetch", "gather_facts", "script", "template"];
+    const HERE: &[&str] =
+        &["assemble", "async_status", "copy", "fetch", "gather_facts", "script", "template", "unarchive"];
     let short = module.rsplit('.').next().unwrap_or_default();
     module == crate::playbook::UNAVAILABLE || (rides_together(module) && !HERE.contains(&short))
 }
@@ -177,6 +179,7 @@ pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
         "ansible.builtin.copy" => copy::copy(ctx, args),
         "ansible.builtin.template" => copy::template(ctx, args),
         "ansible.builtin.script" => raw::script(ctx, args),
+        "ansible.builtin.unarchive" => unarchive::unarchive(ctx, args),
         "ansible.builtin.fetch"
         | "ansible.builtin.raw"
         | "ansible.builtin.pause"

@@ -40,6 +40,7 @@ mod sysctl;
 mod systemd;
 mod tempfile;
 mod ufw;
+mod unarchive;
 mod user;
 mod wait_for;
 
@@ -58,6 +59,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<package_facts::PackageFacts>(),
     Entry::of::<apt_repository::AptRepository>(),
     Entry::of::<pip::Pip>(),
+    Entry::of::<unarchive::Unarchive>(),
     Entry::of::<file::File>(),
     Entry::of::<command::ShellArgs>(),
     Entry::of::<command::Script>(),
