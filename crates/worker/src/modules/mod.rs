@@ -17,6 +17,7 @@ mod files;
 mod find;
 mod get_url;
 mod getent;
+mod git;
 mod group;
 mod hostname;
 mod http;
@@ -60,6 +61,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<apt_repository::AptRepository>(),
     Entry::of::<pip::Pip>(),
     Entry::of::<unarchive::Unarchive>(),
+    Entry::of::<git::Git>(),
     Entry::of::<file::File>(),
     Entry::of::<command::ShellArgs>(),
     Entry::of::<command::Script>(),
