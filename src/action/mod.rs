@@ -180,6 +180,7 @@ pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
         "ansible.builtin.template" => copy::template(ctx, args),
         "ansible.builtin.script" => raw::script(ctx, args),
         "ansible.builtin.unarchive" => unarchive::unarchive(ctx, args),
+        "ansible.builtin.uri" => unarchive::uri(ctx, args),
         "ansible.builtin.fetch"
         | "ansible.builtin.raw"
         | "ansible.builtin.pause"

@@ -1,4 +1,4 @@
-//! `unarchive`: an archive of the controller's goes along with the call.
+//! `unarchive` and `uri`: a file of the controller's goes along with the call.
 
 use super::{ActionContext, ActionError, Plan, flag, text, to_json};
 use crate::remote::{Call, Content};
@@ -17,6 +17,16 @@ pub(super) fn unarchive(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, Acti
         }
         let decrypt = flag(&args, "decrypt", true) && super::copy::is_vaulted(&args, &path);
         Some(if decrypt { Content::Bytes(ctx.content(&path, true)?) } else { Content::File(path) })
+    };
+    Ok(Plan::Remote { module: ctx.module, call: Call { args: to_json(&args), content } })
+}
+
+/// How a `uri` is carried out: one call, with the file that is sent unless the host has it.
+pub(super) fn uri(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
+    ctx.check_args(ctx.module, &args)?;
+    let content = match text(&args, "src") {
+        Some(src) if !flag(&args, "remote_src", false) => Some(Content::File(ctx.file(&src, "files")?)),
+        _ => None,
     };
     Ok(Plan::Remote { module: ctx.module, call: Call { args: to_json(&args), content } })
 }

@@ -42,6 +42,7 @@ mod systemd;
 mod tempfile;
 mod ufw;
 mod unarchive;
+mod uri;
 mod user;
 mod wait_for;
 
@@ -62,6 +63,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<pip::Pip>(),
     Entry::of::<unarchive::Unarchive>(),
     Entry::of::<git::Git>(),
+    Entry::of::<uri::Uri>(),
     Entry::of::<file::File>(),
     Entry::of::<command::ShellArgs>(),
     Entry::of::<command::Script>(),
