@@ -10,6 +10,7 @@ mod command;
 mod copy;
 mod cron;
 mod debconf;
+mod dpkg_selections;
 mod edit;
 mod expect;
 mod file;
@@ -64,6 +65,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<unarchive::Unarchive>(),
     Entry::of::<git::Git>(),
     Entry::of::<uri::Uri>(),
+    Entry::of::<dpkg_selections::DpkgSelections>(),
     Entry::of::<file::File>(),
     Entry::of::<command::ShellArgs>(),
     Entry::of::<command::Script>(),
