@@ -8,10 +8,26 @@ use crate::value::{Map, Value};
 
 fn seconds(args: &Map, name: &str, default: f64) -> Result<Duration, ActionError> {
     let Some(text) = text(args, name) else { return Ok(Duration::from_secs_f64(default)) };
-    let number = text.trim().parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0);
+    // As in the reference, a time before now is now.
+    let number = text.trim().parse::<f64>().ok().filter(|n| n.is_finite());
     number
-        .map(Duration::from_secs_f64)
+        .and_then(|n| Duration::try_from_secs_f64(n.max(0.0)).ok())
         .ok_or_else(|| ActionError::failed(format!("{name}: '{text}' is not a number of seconds")))
+}
+
+/// Refuses arguments that the action has not, in the words that playbooks look for.
+fn known_options(ctx: &ActionContext<'_>, args: &Map) -> Result<(), ActionError> {
+    use crate::playbook::Catalog;
+    let short = ctx.module.rsplit('.').next().unwrap_or(ctx.module);
+    let stranger = |name: &String| {
+        let one = rplay_protocol::Object::from_iter([(name.clone(), serde_json::Value::Null)]);
+        super::BuiltIn.check(ctx.module, &one).is_err()
+    };
+    let strangers: Vec<String> = args.keys().map(ToString::to_string).filter(stranger).collect();
+    if strangers.is_empty() {
+        return ctx.check_args(ctx.module, args);
+    }
+    Err(ActionError::failed(format!("Invalid options for {short}: {}", strangers.join(","))))
 }
 
 /// Logs in and has the worker answer; gives up after `limit`.
@@ -43,7 +59,7 @@ pub(super) async fn wait_for_connection(
     args: &Map,
     hands: &dyn Hands,
 ) -> Result<Map, ActionError> {
-    ctx.check_args(ctx.module, args)?;
+    known_options(ctx, args)?;
     let began = Instant::now();
     let connect = seconds(args, "connect_timeout", 5.0)?;
     let timeout = seconds(args, "timeout", 600.0)?;
@@ -70,8 +86,16 @@ pub(super) async fn wait_for_connection(
 
 /// `reboot`: restarts the host and waits until it is back.
 pub(super) async fn reboot(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands) -> Result<Map, ActionError> {
-    ctx.check_args(ctx.module, args)?;
     let began = Instant::now();
+    if hands.is_local() {
+        return Err(ActionError::Failed(Map::from_iter([
+            ("msg".into(), Value::from("Running reboot with local connection would reboot the control node.")),
+            ("elapsed".into(), Value::Int(0)),
+            ("rebooted".into(), Value::Bool(false)),
+            ("changed".into(), Value::Bool(false)),
+        ])));
+    }
+    known_options(ctx, args)?;
     let elapsed = || Value::Int(began.elapsed().as_secs().try_into().unwrap_or(i64::MAX));
     if ctx.check {
         return Ok(Map::from_iter([

@@ -67,7 +67,7 @@ fn file_call(ctx: &ActionContext<'_>, args: &Map, path: &Path, src: &str) -> Res
 }
 
 /// Whether a file is encrypted and to be decrypted here.
-fn is_vaulted(args: &Map, path: &Path) -> bool {
+pub(super) fn is_vaulted(args: &Map, path: &Path) -> bool {
     let mut start = [0; 16];
     let mut read = || std::io::Read::read(&mut std::fs::File::open(path)?, &mut start);
     flag(args, "decrypt", true) && read().is_ok_and(|n| is_encrypted(start.get(..n).unwrap_or_default()))
@@ -93,7 +93,7 @@ pub(super) async fn steps(ctx: &ActionContext<'_>, args: Map, hands: &dyn Hands)
 }
 
 /// Runs one call and gives its result.
-async fn one(hands: &dyn Hands, module: &'static str, call: Call) -> Result<Map, ActionError> {
+pub(super) async fn one(hands: &dyn Hands, module: &'static str, call: Call) -> Result<Map, ActionError> {
     let answers = hands.calls(module, vec![call]).await?;
     let answer = answers.into_iter().next().ok_or_else(|| ActionError::failed("the host did not answer"))?;
     Ok(crate::value::from_object(&answer.result))

@@ -4,6 +4,7 @@
 //! content of the controller's beside them. Some are answered here ([`Plan::Ready`]), and a few take several steps
 //! ([`steps`]).
 
+mod assemble;
 mod async_status;
 mod catalog;
 mod connect;
@@ -15,6 +16,7 @@ mod include_vars;
 mod raw;
 mod simple;
 mod spec;
+mod unarchive;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -117,6 +119,8 @@ pub trait Hands: Send + Sync {
     fn calls(&self, module: &'static str, calls: Vec<Call>) -> BoxFuture<'_, Result<Vec<Answer>, RemoteError>>;
     /// Runs a command through the login shell, without a worker, as the user that the task becomes.
     fn exec(&self, command: String) -> BoxFuture<'_, Result<Executed, RemoteError>>;
+    /// Whether the host is this machine.
+    fn is_local(&self) -> bool;
     /// Gives the login up, so that the next step logs in anew.
     fn reset(&self) -> BoxFuture<'_, ()>;
 }
@@ -140,7 +144,8 @@ pub fn rides_together(module: &'static str) -> bool {
 /// Whether a task of this module may go on by itself (`async`): the host has all it takes.
 #[must_use]
 pub fn supports_async(module: &'static str) -> bool {
-    const HERE: &[&str] = &["async_status", "copy", "fetch", "gather_facts", "script", "template"];
+    const HERE: &[&str] =
+        &["assemble", "async_status", "copy", "fetch", "gather_facts", "script", "template", "unarchive"];
     let short = module.rsplit('.').next().unwrap_or_default();
     module == crate::playbook::UNAVAILABLE || (rides_together(module) && !HERE.contains(&short))
 }
@@ -170,9 +175,12 @@ pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
         "ansible.builtin.group_by" => groups::group_by(ctx, &args).map(Plan::Ready),
         "ansible.builtin.validate_argument_spec" => spec::validate(ctx, &args).map(Plan::Ready),
         "ansible.builtin.async_status" => async_status::async_status(ctx, args),
+        "ansible.builtin.assemble" => assemble::assemble(ctx, args),
         "ansible.builtin.copy" => copy::copy(ctx, args),
         "ansible.builtin.template" => copy::template(ctx, args),
         "ansible.builtin.script" => raw::script(ctx, args),
+        "ansible.builtin.unarchive" => unarchive::unarchive(ctx, args),
+        "ansible.builtin.uri" => unarchive::uri(ctx, args),
         "ansible.builtin.fetch"
         | "ansible.builtin.raw"
         | "ansible.builtin.pause"
@@ -188,6 +196,7 @@ pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
 /// Carries out an action that takes several steps.
 pub async fn steps(ctx: &ActionContext<'_>, args: Map, hands: &dyn Hands) -> Result<Map, ActionError> {
     match ctx.module {
+        "ansible.builtin.assemble" => assemble::steps(ctx, args, hands).await,
         "ansible.builtin.copy" => copy::steps(ctx, args, hands).await,
         "ansible.builtin.fetch" => fetch::fetch(ctx, &args, hands).await,
         "ansible.builtin.raw" => raw::raw(ctx, &args, hands).await,

@@ -292,6 +292,10 @@ impl Hands for RemoteHands<'_> {
         })
     }
 
+    fn is_local(&self) -> bool {
+        matches!(self.setting.target, Target::Local)
+    }
+
     fn reset(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move { self.engine.workers.reset(&self.setting.target).await })
     }

@@ -176,6 +176,7 @@ macro_rules! file_arguments {
             /// Whether writing in place is allowed where a rename is not possible; without a word, as
             /// `ANSIBLE_UNSAFE_WRITES` in the environment says.
             #[serde(default)]
+            #[allow(dead_code)]
             pub unsafe_writes: Option<bool>,
         }
         impl $name {

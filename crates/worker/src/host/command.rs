@@ -197,22 +197,28 @@ impl Host {
 
     fn spawn_and_wait(&self, command: &Command) -> Result<Output, Failure> {
         let mut process = self.prepare(command);
+        process.process_group(0);
         let shown = || format!("cannot run {}", command.program.to_string_lossy());
         let mut child = process.spawn().map_err(|e| {
             let rc = e.raw_os_error().unwrap_or(1);
             Failure::new(format!("{}: {e}", shown())).with("rc", rc).with("cmd", command.words().join(" "))
         })?;
         let group = i32::try_from(child.id()).unwrap_or(0);
+        self.with_group(group, || self.communicate(&mut child, command, group)).context(shown)
+    }
+
+    /// Waits for a command's process group, which is ended when the call is cancelled meanwhile.
+    pub(super) fn with_group<T>(&self, group: i32, wait: impl FnOnce() -> T) -> T {
         self.cancel.groups().push(group);
         if self.is_cancelled() {
             end_group(group);
         }
-        let result = self.communicate(&mut child, command, group);
+        let result = wait();
         self.cancel.groups().retain(|g| *g != group);
-        result.context(shown)
+        result
     }
 
-    fn prepare(&self, command: &Command) -> std::process::Command {
+    pub(super) fn prepare(&self, command: &Command) -> std::process::Command {
         // Found by the places for system programs too: a login without a full PATH still has useradd.
         let found = command.program.to_str().filter(|p| !p.contains('/')).and_then(|name| self.find_program(name));
         let program = found.map_or_else(|| command.program.clone(), PathBuf::into_os_string);
@@ -221,7 +227,6 @@ impl Host {
         process.args(&command.args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         process.envs(self.environment.iter().map(|(k, v)| (OsStr::new(k), OsStr::new(v))));
         process.envs(command.environment.iter().map(|(k, v)| (k, v)));
-        process.process_group(0);
         if let Some(directory) = &command.directory {
             process.current_dir(directory);
         }

@@ -15,6 +15,7 @@ mod files;
 mod mode;
 mod paths;
 mod pipes;
+mod terminal;
 mod write;
 
 use std::any::Any;
@@ -29,6 +30,7 @@ pub use command::{Command, Output};
 pub use diff::Diff;
 pub use files::{FileKind, Usage, digest, digest_bytes};
 pub use mode::symbolic_mode;
+pub use terminal::{Answer, Talk};
 pub use write::{WriteOptions, Written};
 
 use crate::module::Failure;

@@ -295,12 +295,12 @@ fn finished(shown: Value, output: &Output, start: &jiff::Zoned, strip: bool) -> 
 }
 
 /// A point in time as Python writes it.
-fn stamp(time: &jiff::Zoned) -> String {
+pub(super) fn stamp(time: &jiff::Zoned) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S.%6f").to_string()
 }
 
 /// A length of time as Python writes it.
-fn delta(duration: jiff::SignedDuration) -> String {
+pub(super) fn delta(duration: jiff::SignedDuration) -> String {
     let seconds = duration.as_secs();
     format!("{}:{:02}:{:02}.{:06}", seconds / 3600, seconds / 60 % 60, seconds % 60, duration.subsec_micros())
 }

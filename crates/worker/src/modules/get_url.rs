@@ -251,6 +251,7 @@ impl GetUrl {
             unredirected: self.unredirected_headers.clone(),
             client_cert: path(&self.client_cert)?,
             client_key: path(&self.client_key)?,
+            ..Client::default()
         })
     }
 

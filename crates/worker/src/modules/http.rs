@@ -9,9 +9,26 @@ use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pe
 use crate::host::Host;
 use crate::module::{Context, Failure};
 
+/// Which redirections are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Follow {
+    /// All of them; what was sent is sent again only where the server asks for that.
+    All,
+    /// Those of requests that change nothing.
+    Safe,
+    /// Those of requests that change nothing, and of POST where it becomes GET.
+    Plain,
+    None,
+}
+
 /// How to fetch.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
+    pub method: String,
+    pub body: Option<Vec<u8>>,
+    pub follow: Follow,
+    /// A bundle of certificates that are trusted instead of the host's.
+    pub ca_path: Option<PathBuf>,
     pub validate_certs: bool,
     pub timeout: Duration,
     pub use_proxy: bool,
@@ -31,6 +48,10 @@ pub(super) struct Client {
 impl Default for Client {
     fn default() -> Self {
         Self {
+            method: "GET".to_owned(),
+            body: None,
+            follow: Follow::All,
+            ca_path: None,
             validate_certs: true,
             timeout: Duration::from_secs(10),
             use_proxy: true,
@@ -85,12 +106,16 @@ impl Client {
         };
         let mut authorized = self.force_basic_auth || netrc.is_some();
         let credentials = credentials.or(netrc);
+        let (mut method, mut body) = (self.method.clone(), self.body.as_deref());
         for _ in 0..REDIRECTS {
             let here = origin(&url) == origin(&first);
             let agent = self.agent_for(host, &url)?;
-            let mut request = agent.get(&url);
+            let mut request = ureq::http::Request::builder().method(method.as_str()).uri(&url);
             for (name, value) in &self.headers {
                 let kept = url == first || !self.unredirected.iter().any(|n| n.eq_ignore_ascii_case(name));
+                // What tells of a body goes with it.
+                let kept =
+                    kept && (body.is_some() == self.body.is_some() || !name.eq_ignore_ascii_case("content-type"));
                 // What proves who is asking is for the server that it was given for.
                 if kept && (here || !name.eq_ignore_ascii_case("authorization")) {
                     request = request.header(name, value);
@@ -100,8 +125,11 @@ impl Client {
                 let token = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
                 request = request.header("Authorization", format!("Basic {token}"));
             }
-            let answer =
-                request.call().map_err(|e| Failure::new(format!("Request failed: {e}")).with("url", first.as_str()))?;
+            let sent = match body {
+                Some(body) => request.body(body).map_err(ureq::Error::Http).and_then(|request| agent.run(request)),
+                None => request.body(()).map_err(ureq::Error::Http).and_then(|request| agent.run(request)),
+            };
+            let answer = sent.map_err(|e| Failure::new(format!("Request failed: {e}")).with("url", first.as_str()))?;
             let status = answer.status().as_u16();
             if status == 401 && credentials.is_some() && !authorized && here {
                 authorized = true;
@@ -109,23 +137,41 @@ impl Client {
             }
             let location = answer.headers().get("location").and_then(|l| l.to_str().ok());
             match location {
-                Some(location) if matches!(status, 301 | 302 | 303 | 307 | 308) => url = joined(&url, location)?,
+                Some(location) if self.follows(status, &method) => {
+                    url = joined(&url, location)?;
+                    if !matches!(status, 307 | 308) && !matches!(method.as_str(), "GET" | "HEAD") {
+                        (method, body) = ("GET".to_owned(), None);
+                    }
+                }
                 _ => return Ok(answer),
             }
         }
         Err(Failure::new(format!("Request failed: more than {REDIRECTS} redirections")).with("url", first))
     }
 
+    fn follows(&self, status: u16, method: &str) -> bool {
+        let safe = matches!(method, "GET" | "HEAD");
+        let redirected = matches!(status, 301 | 302 | 303 | 307 | 308);
+        redirected
+            && match self.follow {
+                Follow::All => true,
+                Follow::Safe => safe,
+                Follow::Plain => safe || (method == "POST" && !matches!(status, 307 | 308)),
+                Follow::None => false,
+            }
+    }
+
     fn agent_for(&self, host: &Host, url: &str) -> Result<ureq::Agent, Failure> {
         let mut tls = TlsConfig::builder().disable_verification(!self.validate_certs);
         if url.starts_with("https://") {
-            if let Some(roots) = roots(host)? {
+            if let Some(roots) = roots(host, self.ca_path.as_deref())? {
                 tls = tls.root_certs(RootCerts::new_with_certs(&roots));
             }
             tls = tls.client_cert(self.client_certificate(host)?);
         }
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .allow_non_standard_methods(true)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_connect(Some(self.timeout))
@@ -159,10 +205,13 @@ impl Client {
 }
 
 /// The certificates that the host trusts; `None` where it keeps none, and those that came with rplay are used.
-fn roots(host: &Host) -> Result<Option<Vec<Certificate<'static>>>, Failure> {
+fn roots(host: &Host, given: Option<&Path>) -> Result<Option<Vec<Certificate<'static>>>, Failure> {
     let own = host.env("SSL_CERT_FILE");
-    for path in own.as_deref().into_iter().chain(BUNDLES) {
-        if let Some(pem) = host.read_if_exists(Path::new(path))? {
+    // One that the task names must be there.
+    let given_pem = given.map(|path| host.read(path)).transpose()?;
+    for path in given.into_iter().chain(own.as_deref().map(Path::new)).chain(BUNDLES.map(Path::new)) {
+        let pem = if given.is_some() { given_pem.clone() } else { host.read_if_exists(path)? };
+        if let Some(pem) = pem {
             let items = parse_pem(&pem).filter_map(Result::ok);
             let certificates: Vec<_> =
                 items.filter_map(|item| if let PemItem::Certificate(c) = item { Some(c) } else { None }).collect();
@@ -192,7 +241,7 @@ fn proxy(host: &Host, url: &str) -> Result<Option<ureq::Proxy>, Failure> {
 }
 
 /// A URL without `user:password@`, and those.
-fn without_credentials(url: &str) -> (String, Option<(String, String)>) {
+pub(super) fn without_credentials(url: &str) -> (String, Option<(String, String)>) {
     let Some((scheme, rest)) = url.split_once("://") else { return (url.to_owned(), None) };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     match rest[..end].rsplit_once('@') {
@@ -241,7 +290,7 @@ fn host_of(url: &str) -> &str {
 }
 
 /// Where a redirection leads from `base`; only to where HTTP leads.
-fn joined(base: &str, location: &str) -> Result<String, Failure> {
+pub(super) fn joined(base: &str, location: &str) -> Result<String, Failure> {
     let target = if location.starts_with("http://") || location.starts_with("https://") {
         location.to_owned()
     } else if let Some(rest) = location.strip_prefix("//") {

@@ -1,26 +1,37 @@
 //! Every module that runs on a managed host, one file each.
 
 mod apt;
+mod apt_repository;
+pub mod assemble;
 mod async_status;
 mod authorized_key;
 mod blockinfile;
 mod command;
 mod copy;
 mod cron;
+mod debconf;
+mod dpkg_selections;
 mod edit;
+mod expect;
 mod file;
 mod files;
 mod find;
 mod get_url;
+mod getent;
+mod git;
 mod group;
 mod hostname;
 mod http;
 mod iptables;
+mod known_hosts;
 mod lineinfile;
 mod package;
+mod package_facts;
 mod pattern;
 mod ping;
+mod pip;
 mod replace;
+mod service_facts;
 mod setup;
 mod slurp;
 #[cfg(test)]
@@ -31,6 +42,8 @@ mod sysctl;
 mod systemd;
 mod tempfile;
 mod ufw;
+mod unarchive;
+mod uri;
 mod user;
 mod wait_for;
 
@@ -40,6 +53,19 @@ use crate::module::Entry;
 pub static MODULES: &[Entry] = &[
     Entry::of::<command::CommandArgs>(),
     Entry::of::<copy::Copy>(),
+    Entry::of::<assemble::Assemble>(),
+    Entry::of::<getent::Getent>(),
+    Entry::of::<known_hosts::KnownHosts>(),
+    Entry::of::<debconf::Debconf>(),
+    Entry::of::<expect::Expect>(),
+    Entry::of::<service_facts::ServiceFacts>(),
+    Entry::of::<package_facts::PackageFacts>(),
+    Entry::of::<apt_repository::AptRepository>(),
+    Entry::of::<pip::Pip>(),
+    Entry::of::<unarchive::Unarchive>(),
+    Entry::of::<git::Git>(),
+    Entry::of::<uri::Uri>(),
+    Entry::of::<dpkg_selections::DpkgSelections>(),
     Entry::of::<file::File>(),
     Entry::of::<command::ShellArgs>(),
     Entry::of::<command::Script>(),

@@ -32,8 +32,14 @@ impl Apt {
         if output.rc == 0 { Ok(output) } else { Err(failure(&command, &output)) }
     }
 
+    /// What updates the package lists for another module.
+    pub(in super::super) fn refresher(retries: u32, max_delay: u64) -> Result<Self, Failure> {
+        let args = json!({"update_cache_retries": retries, "update_cache_retry_max_delay": max_delay});
+        Ok(crate::args::parse(args.as_object().unwrap_or(&rplay_protocol::Object::new()))?)
+    }
+
     /// Runs `apt-get update` until it works or the tries are used up.
-    pub(super) fn refresh(&self, host: &Host) -> Result<(), Failure> {
+    pub(in super::super) fn refresh(&self, host: &Host) -> Result<(), Failure> {
         // Without this, apt-get calls an update in which every mirror failed a success.
         let strict = ["-o", "APT::Update::Error-Mode=any", "update"];
         let command = quiet(Command::new(host.require_program("apt-get")?)).args(strict).streamed();
