@@ -348,18 +348,23 @@ impl Inventory {
 
     /// The longest way from `all` down to a group. Every group is looked at once: `known` has those that were.
     fn depth<'i>(&'i self, group: &'i str, known: &mut HashMap<&'i str, usize>) -> usize {
-        if group == ALL {
-            return 0;
+        let mut path = vec![group];
+        while let Some(name) = path.last().copied() {
+            let parents = || self.groups.get(name).into_iter().flat_map(|g| &g.parents).map(String::as_str);
+            // There are no circles; were there one, this would end it.
+            let fresh = known.insert(name, 0).is_none();
+            let before = path.len();
+            if fresh && name != ALL {
+                path.extend(parents().filter(|parent| !known.contains_key(parent)));
+            }
+            if path.len() == before {
+                let above = parents().filter_map(|parent| known.get(parent)).max();
+                let depth = if name == ALL { 0 } else { above.copied().unwrap_or(0) + 1 };
+                known.insert(name, depth);
+                path.pop();
+            }
         }
-        if let Some(depth) = known.get(group) {
-            return *depth;
-        }
-        // There are no circles; were there one, this would end it.
-        known.insert(group, 0);
-        let parents = self.groups.get(group).into_iter().flat_map(|g| &g.parents);
-        let depth = parents.map(|parent| self.depth(parent, known)).max().unwrap_or(0) + 1;
-        known.insert(group, depth);
-        depth
+        known.get(group).copied().unwrap_or(0)
     }
 
     /// Every group a host is in, `all` first, then by depth, priority and name: the order in which their variables count,
