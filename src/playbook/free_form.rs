@@ -77,10 +77,11 @@ pub fn parse_free_form(line: &str, raw: bool) -> FreeForm {
     let mut out = FreeForm::default();
     let mut rest: Vec<String> = Vec::new();
     for word in split_words(line) {
-        let pair = split_pair(&word).filter(|(key, _)| !key.is_empty());
+        let decoded = decode_escapes(&word);
+        let pair = split_pair(&decoded).filter(|(key, _)| !key.is_empty());
         match pair {
             Some((key, value)) if !raw || OPTIONS.contains(&key) => {
-                out.pairs.push((key.to_owned(), unquote(value)));
+                out.pairs.push((key.to_owned(), inside(value).unwrap_or(value).to_owned()));
             }
             _ => rest.push(word),
         }
@@ -122,11 +123,58 @@ fn join(words: &[String]) -> String {
 
 /// A word without the quotes around it.
 pub(super) fn unquote(word: &str) -> String {
-    let inner = ['"', '\''].iter().find_map(|q| word.strip_prefix(*q)?.strip_suffix(*q).filter(|_| word.len() > 1));
-    match inner {
+    match inside(word) {
         Some(inner) => inner.replace("\\\"", "\"").replace("\\'", "'"),
         None => word.to_owned(),
     }
+}
+
+/// What is between the quotes around a word; `None` where there are none.
+fn inside(word: &str) -> Option<&str> {
+    ['"', '\''].iter().find_map(|q| word.strip_prefix(*q)?.strip_suffix(*q).filter(|_| word.len() > 1))
+}
+
+/// A word with the escape sequences of Python's strings replaced (`\n`, `\t`, `\x41`, `\u00e9`, `\\`, quotes); others stay.
+fn decode_escapes(word: &str) -> String {
+    let mut out = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let after = &rest[at + 1..];
+        let Some(kind) = after.chars().next() else {
+            rest = &rest[at..];
+            break;
+        };
+        let simple = match kind {
+            '\\' | '\'' | '"' => Some(kind),
+            'a' => Some('\x07'),
+            'b' => Some('\x08'),
+            'f' => Some('\x0c'),
+            'n' => Some('\n'),
+            'r' => Some('\r'),
+            't' => Some('\t'),
+            'v' => Some('\x0b'),
+            _ => None,
+        };
+        let digits = match kind {
+            'x' => 2,
+            'u' => 4,
+            'U' => 8,
+            _ => 0,
+        };
+        let code = after.get(1..1 + digits).filter(|hex| digits > 0 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        let coded = code.and_then(|hex| u32::from_str_radix(hex, 16).ok()).and_then(char::from_u32);
+        let (decoded, length) = match (simple, coded) {
+            (Some(c), _) => (c, 1),
+            (None, Some(c)) => (c, 1 + digits),
+            // Not an escape: the backslash is one.
+            (None, None) => ('\\', 0),
+        };
+        out.push(decoded);
+        rest = &after[length..];
+    }
+    out.push_str(rest);
+    out
 }
 
 /// A piece of a trusted line is trusted, with the line's place.
@@ -140,6 +188,17 @@ pub(super) fn piece(text: &str, whole: &Str) -> Str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_of_pythons_strings_count_in_pairs() {
+        let pairs = |line| parse_free_form(line, false).pairs;
+        let pair = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+        assert_eq!(pairs(r"msg='a\nb\tc\x41\u00e9\\d\e\0\101\q'"), pair("msg", "a\nb\tcAé\\d\\e\\0\\101\\q"));
+        assert_eq!(pairs(r#"msg="a\"b\'c\b \u12 \xZ \x4""#), pair("msg", "a\"b'c\u{8} \\u12 \\xZ \\x4"));
+        assert_eq!(pairs(r"m\x73g=hi\"), pair("msg", "hi\\"));
+        let raw = parse_free_form(r"echo a\x3db \x63hdir=/", true);
+        assert_eq!((raw.rest.as_str(), raw.pairs), (r"echo a\x3db", pair("chdir", "/")));
+    }
 
     #[test]
     fn reads_arguments_on_one_line() {

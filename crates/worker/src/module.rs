@@ -177,12 +177,12 @@ impl Entry {
             name: M::NAME,
             check_mode: M::CHECK_MODE,
             check: |object| {
-                let module: M = args::parse(object)?;
+                let module: M = args::parse(object).map_err(|e| e.of_module(M::NAME))?;
                 let known = object.values().all(|v| !args::is_opaque(v));
                 if known { module.check().map_err(ArgError::Invalid) } else { Ok(()) }
             },
             run: |object, host| {
-                let module: M = args::parse(object)?;
+                let module: M = args::parse(object).map_err(|e| e.of_module(M::NAME))?;
                 module.check().map_err(Failure::new)?;
                 if host.check_mode() && M::CHECK_MODE == CheckMode::Skipped {
                     let msg = format!("remote module ({}) does not support check mode", M::NAME);

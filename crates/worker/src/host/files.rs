@@ -89,6 +89,11 @@ impl Host {
         absent_is_none(fs::metadata(self.real(path))).context(|| format!("cannot look at {}", path.display()))
     }
 
+    /// Metadata of what `path` leads to, with the system's own error where there is none.
+    pub fn look(&self, path: &Path) -> io::Result<Metadata> {
+        fs::metadata(self.real(path))
+    }
+
     /// Whether something is at the end of `path`.
     pub fn exists(&self, path: &Path) -> Result<bool, Failure> {
         Ok(self.stat(path)?.is_some())

@@ -53,6 +53,10 @@ file_arguments! {
         #[serde(default)]
         #[schemars(skip)]
         _original_basename: Option<String>,
+        /// The controller's question whether the file is text, which the reference's `copy` asks.
+        #[serde(default)]
+        #[schemars(skip)]
+        _diff_peek: Option<bool>,
     }
 }
 
