@@ -13,14 +13,23 @@ const COPY: &str = "ansible.builtin.copy";
 
 /// How a `copy` is carried out: one call, or, for a directory, several.
 pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, ActionError> {
+    // What is missing comes before what does not fit.
+    let empty = |value: &Value| value.is_null() || (value.as_str() == Some(""));
+    let given =
+        |name: &str| args.get(name).is_some_and(|value| !value.is_null() && (name == "content" || !empty(value)));
+    match (given("src"), given("content")) {
+        (false, false) => return Err(ActionError::failed("src (or content) is required")),
+        _ if !given("dest") => return Err(ActionError::failed("dest is required")),
+        (true, true) => return Err(ActionError::failed("src and content are mutually exclusive")),
+        _ => {}
+    }
     ctx.check_args(COPY, &args)?;
     if flag(&args, "remote_src", false) {
         return Ok(Plan::Remote { module: COPY, call: Call { args: to_json(&args), content: None } });
     }
     match (args.get("content").cloned(), text(&args, "src")) {
-        (Some(_), Some(_)) => Err(ActionError::failed("src and content are mutually exclusive")),
         (None, None) => Err(ActionError::failed("src (or content) is required")),
-        (Some(content), None) => {
+        (Some(content), _) => {
             if text(&args, "dest").is_some_and(|dest| dest.ends_with('/')) {
                 return Err(ActionError::failed("can not use content with a dir as dest"));
             }

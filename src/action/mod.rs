@@ -160,7 +160,13 @@ pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
         }
         _ => {}
     }
-    let args = ctx.evaluate(args)?;
+    let mut args = ctx.evaluate(args)?;
+    if ctx.module == "ansible.builtin.package" && text(&args, "use").is_none_or(|name| name == "auto") {
+        // A variable may say which package manager is meant.
+        if let Some(name) = ctx.templar.variable("ansible_package_use")?.filter(|name| !name.is_null()) {
+            args.insert("use".into(), name);
+        }
+    }
     match ctx.module {
         "ansible.builtin.fail" => Err(simple::fail(&args)),
         "ansible.builtin.set_fact" => simple::set_fact(args).map(Plan::Ready),

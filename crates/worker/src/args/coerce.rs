@@ -259,9 +259,7 @@ impl<'a> Coerce<'a> {
         }
         match &*self.value {
             Value::Object(map) => Ok(map.clone()),
-            Value::String(s) if s.trim_start().starts_with('{') => {
-                serde_json::from_str(s).map_err(|_| self.no_dict())
-            }
+            Value::String(s) if s.trim_start().starts_with('{') => serde_json::from_str(s).map_err(|_| self.no_dict()),
             Value::String(s) if s.contains('=') => {
                 let separators: &[char] = if s.contains(',') { &[','] } else { &[' '] };
                 s.split(separators)
@@ -472,7 +470,8 @@ impl<'de> SeqAccess<'de> for Items {
     type Error = ArgError;
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ArgError> {
         let Some(value) = self.items.next() else { return Ok(None) };
-        let item = Coerce { value: std::borrow::Cow::Owned(value), object: None, name: self.name.clone(), element: true };
+        let item =
+            Coerce { value: std::borrow::Cow::Owned(value), object: None, name: self.name.clone(), element: true };
         seed.deserialize(item).map(Some)
     }
 }

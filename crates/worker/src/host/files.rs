@@ -94,6 +94,11 @@ impl Host {
         fs::metadata(self.real(path))
     }
 
+    /// The same of `path` itself.
+    pub fn look_at_link(&self, path: &Path) -> io::Result<Metadata> {
+        fs::symlink_metadata(self.real(path))
+    }
+
     /// Whether something is at the end of `path`.
     pub fn exists(&self, path: &Path) -> Result<bool, Failure> {
         Ok(self.stat(path)?.is_some())
@@ -188,6 +193,8 @@ fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        // A link that leads to itself leads nowhere.
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Ok(None),
         Err(e) => Err(e),
     }
 }

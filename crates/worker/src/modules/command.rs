@@ -342,11 +342,8 @@ impl Job {
     fn predicted(self) -> Outcome {
         let msg = "Command would have run if not in check mode";
         let known = self.creates.is_some() || self.removes.is_some();
-        let mut outcome = if known {
-            Outcome::new(true)
-        } else {
-            Outcome::unchanged().with("skipped", true).with("failed", false)
-        };
+        let mut outcome =
+            if known { Outcome::new(true) } else { Outcome::unchanged().with("skipped", true).with("failed", false) };
         outcome.set("cmd", self.shown);
         outcome.set("msg", msg);
         outcome.set("rc", 0);

@@ -8,6 +8,7 @@ mod command;
 mod copy;
 mod cron;
 mod edit;
+mod encoding;
 mod file;
 mod files;
 mod find;

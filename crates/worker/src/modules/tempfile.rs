@@ -45,7 +45,8 @@ impl Module for TempFile {
     const CHECK_MODE: CheckMode = CheckMode::Skipped;
 
     fn check(&self) -> Result<(), String> {
-        let wrong = [("prefix", &self.prefix), ("suffix", &self.suffix)].into_iter().find(|(_, part)| part.contains('/'));
+        let wrong =
+            [("prefix", &self.prefix), ("suffix", &self.suffix)].into_iter().find(|(_, part)| part.contains('/'));
         wrong.map_or(Ok(()), |(name, part)| Err(format!("{name} must be a valid file name component, got '{part}'")))
     }
 

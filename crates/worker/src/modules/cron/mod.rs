@@ -132,7 +132,7 @@ impl Module for Cron {
         let unfinished = !old.is_empty() && !old.ends_with(['\n', '\r']);
         let mut outcome = Outcome::new(edited || unfinished);
         let new = table.text();
-        let removed = self.state == State::Absent && place.is_file() && !old.is_empty() && new.is_empty();
+        let removed = self.state == State::Absent && place.is_file() && !old.is_empty() && new.trim().is_empty();
         if outcome.changed {
             if self.backup && !host.check_mode() {
                 outcome.set("backup_file", text(&keep(host, &old)?));

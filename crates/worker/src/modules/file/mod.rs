@@ -196,9 +196,8 @@ impl Report {
 
     fn outcome(self, key: &str, path: &Path) -> Outcome {
         let mut outcome = Outcome::new(self.changed).with(key, text(path));
-        if self.before != self.after {
-            outcome.diffs.push(Diff::values(self.before.into(), self.after.into()));
-        }
+        // Told also when nothing differs: it holds the path.
+        outcome.diffs.push(Diff::values(self.before.into(), self.after.into()));
         outcome
     }
 }
@@ -336,9 +335,19 @@ impl Job<'_> {
             report.changed = true;
             self.create(&path)?;
         }
-        report.add(self.host.set_attributes(&path, &self.attributes, self.args.follow)?);
-        if state != "absent" || self.times.are_given() {
-            self.times.set(self.host, &path, &mut report)?;
+        let mut settle = || {
+            report.add(self.host.set_attributes(&path, &self.attributes, self.args.follow)?);
+            if state != "absent" || self.times.are_given() {
+                self.times.set(self.host, &path, &mut report)?;
+            }
+            Ok(())
+        };
+        if let Err(failure) = settle() {
+            if state == "absent" {
+                // What cannot be as it should is not left behind; the failure that counts is the first.
+                let _ = self.host.remove(&path);
+            }
+            return Err(failure);
         }
         if report.changed {
             report.differs("state", state, "touch");
