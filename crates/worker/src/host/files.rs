@@ -154,7 +154,7 @@ impl Host {
                     out.extend(missing.iter().rev());
                     return Ok(out);
                 }
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Err(e) if e.kind() == io::ErrorKind::NotFound || leads_nowhere(&e) => {
                     let Some(name) = base.file_name().map(ToOwned::to_owned) else { return Ok(path.to_path_buf()) };
                     missing.push(name);
                     base = match base.parent() {
@@ -193,10 +193,14 @@ fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-        // A link that leads to itself leads nowhere.
-        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Ok(None),
+        Err(e) if leads_nowhere(&e) => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// Whether it is said of a link that leads to itself.
+fn leads_nowhere(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 /// The checksum of a whole stream, in hex.

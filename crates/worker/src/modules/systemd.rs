@@ -247,7 +247,13 @@ impl Systemd {
                 return Err(self.missing(unit));
             }
         }
-        let enabled = output.rc == 0 && !matches!(word.as_str(), "indirect" | "alias");
+        let enabled = output.rc == 0
+            && match word.as_str() {
+                // It is enabled through what its `Also=` names, or is another name: then its links tell.
+                "indirect" | "alias" => self.has_links(host, unit)?,
+                // Until the next boot only.
+                runtime => !runtime.ends_with("-runtime"),
+            };
         outcome.set("enabled", enabled);
         if enabled == wanted {
             return Ok(());
@@ -256,6 +262,12 @@ impl Systemd {
         self.act(host, if wanted { "enable" } else { "disable" }, unit)?;
         outcome.set("enabled", wanted);
         Ok(())
+    }
+
+    /// Whether links that enable a unit are there.
+    fn has_links(&self, host: &Host, unit: &str) -> Result<bool, Failure> {
+        let output = host.query(&self.systemctl().args(["is-enabled", "--full", "--", unit]))?;
+        Ok(output.stdout_text().lines().skip(1).any(|line| !line.trim().is_empty()))
     }
 
     fn steer(

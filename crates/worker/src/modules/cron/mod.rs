@@ -102,6 +102,9 @@ impl Module for Cron {
         if self.name.contains(['\n', '\r']) {
             return Err("the name of a job cannot hold line breaks".to_owned());
         }
+        if self.cron_file.as_ref().is_some_and(|file| is_system_crontab(&file.0)) {
+            return Err("Will not manage /etc/crontab via cron_file, see documentation.".to_owned());
+        }
         if self.env && !is_variable(&self.name) {
             return Err("Invalid name for environment variable".to_owned());
         }
@@ -159,6 +162,20 @@ impl Module for Cron {
         }
         Ok(outcome)
     }
+}
+
+/// Whether a `cron_file` is the system's own crontab, which is not one file among others.
+fn is_system_crontab(file: &str) -> bool {
+    let whole = Path::new("/etc/cron.d").join(file);
+    let mut parts: Vec<&std::ffi::OsStr> = Vec::new();
+    for part in whole.components() {
+        match part {
+            std::path::Component::Normal(name) => parts.push(name),
+            std::path::Component::ParentDir => drop(parts.pop()),
+            _ => {}
+        }
+    }
+    parts == ["etc", "crontab"]
 }
 
 fn is_variable(name: &str) -> bool {
