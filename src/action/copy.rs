@@ -154,12 +154,10 @@ async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn 
     } else {
         Path::new(&dest).join(root.file_name().unwrap_or_default())
     };
-    let mut directories = vec![PathBuf::new()];
-    let mut files = Vec::new();
-    let mut links = Vec::new();
-    let follow = flag(&args, "local_follow", true);
-    scan(root, Path::new(""), follow, &mut directories, &mut files, &mut links)
+    let mut tree = Tree { directories: vec![PathBuf::new()], ..Tree::default() };
+    tree.scan(root, Path::new(""), flag(&args, "local_follow", true), &mut Vec::new())
         .map_err(|e| ActionError::failed(format!("cannot read {}: {e}", root.display())))?;
+    let Tree { directories, files, links } = tree;
     let join = |inside: &Path| if inside.as_os_str().is_empty() { target.clone() } else { target.join(inside) };
     let mut made = Vec::new();
     for directory in &directories {
@@ -220,29 +218,38 @@ async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn 
     Ok(out)
 }
 
-fn scan(
-    root: &Path,
-    inside: &Path,
-    follow: bool,
-    directories: &mut Vec<PathBuf>,
-    files: &mut Vec<PathBuf>,
-    links: &mut Vec<(PathBuf, PathBuf)>,
-) -> std::io::Result<()> {
-    let mut entries: Vec<_> = std::fs::read_dir(root.join(inside))?.collect::<Result<_, _>>()?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let path = inside.join(entry.file_name());
-        let full = root.join(&path);
-        if full.is_symlink() && !follow {
-            links.push((path, std::fs::read_link(&full)?));
-        } else if full.is_dir() {
-            directories.push(path.clone());
-            scan(root, &path, follow, directories, files, links)?;
-        } else {
-            files.push(path);
+/// What is in a directory of the controller's, by paths inside it.
+#[derive(Default)]
+struct Tree {
+    directories: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+    /// Links, and where they lead to.
+    links: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Tree {
+    /// Looks through a directory; with `follow`, links count as what they lead to, except those that lead nowhere or back
+    /// to where they are. `above` are the directories on the way there.
+    fn scan(&mut self, root: &Path, inside: &Path, follow: bool, above: &mut Vec<PathBuf>) -> std::io::Result<()> {
+        let mut entries: Vec<_> = std::fs::read_dir(root.join(inside))?.collect::<Result<_, _>>()?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        above.push(root.join(inside).canonicalize()?);
+        for entry in entries {
+            let path = inside.join(entry.file_name());
+            let full = root.join(&path);
+            let end = if full.is_symlink() { full.canonicalize().ok() } else { None };
+            if full.is_symlink() && (!follow || end.is_none_or(|end| above.contains(&end))) {
+                self.links.push((path, std::fs::read_link(&full)?));
+            } else if full.is_dir() {
+                self.directories.push(path.clone());
+                self.scan(root, &path, follow, above)?;
+            } else {
+                self.files.push(path);
+            }
         }
+        above.pop();
+        Ok(())
     }
-    Ok(())
 }
 
 /// How a `template` is carried out: rendered here, then a `copy`.

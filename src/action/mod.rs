@@ -247,7 +247,13 @@ impl ActionContext<'_> {
         if !decrypt {
             return Ok(bytes);
         }
-        self.templar.variables().vault().reveal(bytes).map_err(|e| wrong(&e))
+        let vault = self.templar.variables().vault();
+        if vault.is_empty() && crate::vault::is_encrypted(&bytes) {
+            let path = path.display();
+            let message = format!("A vault password or secret must be specified to decrypt {path}");
+            return Err(ActionError::failed(message));
+        }
+        vault.reveal(bytes).map_err(|e| wrong(&e))
     }
 
     /// A file of the controller's, or a failure that says where it was looked for.

@@ -139,7 +139,7 @@ impl Host {
             return Ok(());
         }
         if after != before {
-            out.add("mode", format!("{before:04o}"), format!("{after:04o}"));
+            out.add("mode", format!("0{before:03o}"), format!("0{after:03o}"));
         }
         let real = self.real(path);
         self.change(|| {

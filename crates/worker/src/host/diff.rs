@@ -51,6 +51,23 @@ impl Diff {
         self
     }
 
+    /// Nothing that differs, under a name.
+    #[must_use]
+    pub fn nothing(header: &str) -> Self {
+        Self::values(Value::Null, Value::Null).headers(header, header)
+    }
+
+    /// The same without the texts, which are for diff mode only.
+    #[must_use]
+    pub fn without_content(mut self) -> Self {
+        for side in [&mut self.before, &mut self.after] {
+            if side.is_string() {
+                *side = Value::String(String::new());
+            }
+        }
+        self
+    }
+
     /// The two sides, for a module that tells several differences as one.
     #[must_use]
     pub fn into_sides(self) -> (Value, Value) {
@@ -73,8 +90,11 @@ impl Diff {
             map.insert("prepared".into(), Value::String(text));
             return Value::Object(map);
         }
-        map.insert("before".into(), self.before);
-        map.insert("after".into(), self.after);
+        // A part that has nothing to tell has headers alone.
+        if !self.before.is_null() || !self.after.is_null() {
+            map.insert("before".into(), self.before);
+            map.insert("after".into(), self.after);
+        }
         if let Some(header) = self.before_header {
             map.insert("before_header".into(), Value::String(header));
         }

@@ -91,6 +91,10 @@ impl Module for Replace {
         let not_writable = || Failure::new(format!("the new content cannot be written as {}", encoding.name()));
         let content = encoding.encode(&new).ok_or_else(not_writable)?;
         let mut edited = edit.write(content, &msg, options, &self.file_attributes())?;
+        edited.outcome.parts = None;
+        if changed {
+            edited.outcome.diffs.truncate(1);
+        }
         if let Some(diff) = edited.outcome.diffs.first_mut().filter(|_| changed) {
             // The decoded texts, under the plain path: this is the one of the three that tells it so.
             *diff = Diff::text(old, new).headers(path.clone(), path);
