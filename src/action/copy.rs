@@ -35,7 +35,7 @@ pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Actio
             }
             let bytes = match &content {
                 // As in the reference: a structure is written as JSON.
-                Value::List(_) | Value::Map(_) => content.to_json().to_string().into_bytes(),
+                Value::List(_) | Value::Map(_) => crate::template::filters::plain_json(&content).into_bytes(),
                 other => other.to_text().into_bytes(),
             };
             args.shift_remove("content");
@@ -65,6 +65,7 @@ fn file_call(ctx: &ActionContext<'_>, args: &Map, path: &Path, src: &str) -> Res
     let name = Path::new(src).file_name().unwrap_or_default().to_string_lossy().into_owned();
     object.insert("_original_basename".into(), name.into());
     object.insert("_source_mode".into(), (meta.mode() & 0o7777).into());
+    object.insert("_source_name".into(), absolute(path).display().to_string().into());
     // Short content rides with the call; long content is read piece by piece while it is sent.
     let vaulted = is_vaulted(args, path);
     let content = if meta.len() <= rplay_protocol::CHUNK as u64 || vaulted {
@@ -73,6 +74,11 @@ fn file_call(ctx: &ActionContext<'_>, args: &Map, path: &Path, src: &str) -> Res
         Content::File(path.to_path_buf())
     };
     Ok(Call { args: object, content: Some(content) })
+}
+
+/// A path of the controller's as it is told to people.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// Whether a file is encrypted and to be decrypted here.
@@ -201,7 +207,7 @@ async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn 
                 return Err(ActionError::Failed(result));
             }
             changed |= flag(&result, "changed", false);
-            match result.get("diff") {
+            match result.get("diff").filter(|_| flag(&result, "changed", false)) {
                 Some(Value::List(items)) => diffs.extend(items.iter().cloned()),
                 Some(diff) => diffs.push(diff.clone()),
                 None => {}
@@ -210,8 +216,9 @@ async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn 
     }
     let mut out = Map::new();
     out.insert("changed".into(), Value::Bool(changed));
+    let dest = if dest.ends_with('/') { dest } else { format!("{dest}/") };
     out.insert("dest".into(), dest.into());
-    out.insert("src".into(), root.display().to_string().into());
+    out.insert("src".into(), absolute(root).display().to_string().into());
     if ctx.diff && !diffs.is_empty() {
         out.insert("diff".into(), Value::list(diffs));
     }
@@ -290,6 +297,9 @@ pub(super) fn template(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, A
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     object.insert("_original_basename".into(), name.into());
     let mode = std::fs::metadata(&path).map(|m| m.mode() & 0o7777).unwrap_or(0o644);
+    let told = absolute(&path).display().to_string();
+    object.insert("src".into(), told.clone().into());
+    object.insert("_source_name".into(), told.into());
     object.insert("_source_mode".into(), mode.into());
     Ok(Plan::Remote { module: COPY, call: Call { args: object, content: Some(Content::Bytes(rendered.into_bytes())) } })
 }

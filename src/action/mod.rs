@@ -263,7 +263,11 @@ impl ActionContext<'_> {
                 vec![name.to_owned()]
             } else {
                 let both = |p: &PathBuf| [p.join(kind).join(name), p.join(name)];
-                self.search.iter().flat_map(both).map(|p| p.display().to_string()).collect()
+                self.search
+                    .iter()
+                    .flat_map(both)
+                    .map(|p| std::path::absolute(&p).unwrap_or(p).display().to_string())
+                    .collect()
             };
             ActionError::failed(format!("Could not find or access '{name}'\nSearched in:\n\t{}", places.join("\n\t")))
         })

@@ -47,9 +47,8 @@ pub struct Outcome {
     pub fields: Object,
     /// What differs, for diff mode.
     pub diffs: Vec<Diff>,
-    /// What modules that edit files tell as `diff` in any case, their content and their attributes, instead of `diffs`; outside
-    /// of diff mode it holds no content.
-    pub parts: Option<Box<[Diff; 2]>>,
+    /// What is told as `diff` in any case and as a list, instead of `diffs`; outside of diff mode it holds no content.
+    pub parts: Option<Vec<Diff>>,
     /// Raw content that goes back to the controller (`fetch`, `slurp`).
     pub content: Option<Vec<u8>>,
 }
@@ -98,8 +97,8 @@ impl Outcome {
         let mut result = self.fields;
         result.insert("changed".to_owned(), Value::Bool(self.changed));
         if let Some(parts) = self.parts {
-            let parts = if diff_mode { *parts } else { parts.map(Diff::without_content) };
-            result.insert("diff".to_owned(), parts.map(Diff::into_value).to_vec().into());
+            let shown = parts.into_iter().map(|part| if diff_mode { part } else { part.without_content() });
+            result.insert("diff".to_owned(), shown.map(Diff::into_value).collect::<Vec<_>>().into());
         } else if diff_mode && !self.diffs.is_empty() {
             let mut diffs: Vec<Value> = self.diffs.into_iter().map(Diff::into_value).collect();
             let diff = if diffs.len() == 1 { diffs.remove(0) } else { Value::Array(diffs) };

@@ -126,8 +126,8 @@ impl Host {
         let attempted = || format!("cannot read {}", path.display());
         let header = path.to_string_lossy();
         if old.is_some_and(|m| m.len() > MAX_DIFF) || new.len().context(attempted)? > MAX_DIFF {
-            let text = format!("(content of {header} is longer than {MAX_DIFF} bytes: not shown)\n");
-            return Ok(Some(Diff::text("", text).headers(&*header, &*header)));
+            let long_new = new.len().context(attempted)? > MAX_DIFF;
+            return Ok(Some(Diff::too_long(old.is_some_and(|m| m.len() > MAX_DIFF), long_new, MAX_DIFF)));
         }
         let before = if old.is_some() { self.read(path)? } else { Vec::new() };
         let mut after = Vec::new();

@@ -97,7 +97,7 @@ impl<'a> Edit<'a> {
         }
         edited.outcome.set("msg", msg);
         if self.exists() || !host.check_mode() {
-            edited.outcome.parts = Some(Box::new(parts));
+            edited.outcome.parts = Some(parts.to_vec());
         }
         Ok(edited)
     }
