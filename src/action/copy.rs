@@ -241,6 +241,7 @@ impl Tree {
         let mut entries: Vec<_> = std::fs::read_dir(root.join(inside))?.collect::<Result<_, _>>()?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
         above.push(root.join(inside).canonicalize()?);
+        let mut deeper = Vec::new();
         for entry in entries {
             let path = inside.join(entry.file_name());
             let full = root.join(&path);
@@ -248,11 +249,15 @@ impl Tree {
             if full.is_symlink() && (!follow || end.is_none_or(|end| above.contains(&end))) {
                 self.links.push((path, std::fs::read_link(&full)?));
             } else if full.is_dir() {
-                self.directories.push(path.clone());
-                self.scan(root, &path, follow, above)?;
+                deeper.push(path);
             } else {
                 self.files.push(path);
             }
+        }
+        // What is in a directory comes before what is in those below it.
+        for path in deeper {
+            self.directories.push(path.clone());
+            self.scan(root, &path, follow, above)?;
         }
         above.pop();
         Ok(())

@@ -190,7 +190,10 @@ impl Entry {
                 let module: M = args::parse(object).map_err(|e| e.of_module(M::NAME))?;
                 module.check().map_err(Failure::new)?;
                 if host.check_mode() && M::CHECK_MODE == CheckMode::Skipped {
-                    let msg = format!("remote module ({}) does not support check mode", M::NAME);
+                    let msg = format!(
+                        "remote module ({}) does not support check mode",
+                        M::NAME.rsplit('.').next().unwrap_or(M::NAME)
+                    );
                     return Ok(Outcome::skipped(msg));
                 }
                 module.run(host)

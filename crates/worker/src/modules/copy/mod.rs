@@ -115,6 +115,10 @@ impl Module for Copy {
         if meta.is_dir() {
             return tree::copy(&self, host, &path);
         }
+        if !meta.is_file() {
+            // A device may never end.
+            return Err(Failure::new(format!("Source {} is not a file", path.display())));
+        }
         let basename = path.file_name().map(|n| n.to_string_lossy().into_owned());
         let mode = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777;
         self.copy_file(host, Source { content: host.content_of(&path), basename, mode: Some(mode), path: Some(path) })

@@ -83,13 +83,13 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum SpecialTime {
+    Reboot,
+    Yearly,
     Annually,
+    Monthly,
+    Weekly,
     Daily,
     Hourly,
-    Monthly,
-    Reboot,
-    Weekly,
-    Yearly,
 }
 
 impl Module for Cron {
@@ -157,8 +157,9 @@ impl Module for Cron {
         }
         outcome.set("jobs", json!(table.jobs()));
         outcome.set("envs", json!(table.variables()));
-        if !self.env && self.job.as_deref().is_some_and(|job| job.contains(['\n', '\r'])) {
-            outcome.set("warnings", json!(["Job should not contain line breaks"]));
+        let warnings = self.warnings();
+        if !warnings.is_empty() {
+            outcome.set("warnings", json!(warnings));
         }
         Ok(outcome)
     }
@@ -207,6 +208,24 @@ impl Cron {
                 table.set_variable(&self.name, value, &place)?
             }
         })
+    }
+
+    /// What is odd about the arguments, and works all the same.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Some(file) = &self.cron_file {
+            let name = Path::new(&file.0).file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
+                warnings.push(format!(
+                    "Filename portion of cron_file (\"{name}\") should consist solely of upper- and lower-case letters, \
+                     digits, underscores, and hyphens"
+                ));
+            }
+        }
+        if !self.env && self.job.as_deref().is_some_and(|job| job.contains(['\n', '\r'])) {
+            warnings.push("Job should not contain line breaks".to_owned());
+        }
+        warnings
     }
 
     /// The job as its line.

@@ -59,7 +59,7 @@ impl User {
             // useradd would refuse to make the group that it gives each user.
             command = command.arg(if self.local { "-n" } else { "-N" });
         }
-        let groups = self.group_names(host, self.group.as_deref())?.unwrap_or_default();
+        let groups = self.group_names(host, None)?.unwrap_or_default();
         if !groups.is_empty() && !self.local {
             command = command.args(["-G".to_owned(), groups.join(",")]);
         }
