@@ -228,9 +228,10 @@ impl User {
 
     fn expiry_change(&self, shadow: Option<&Shadow>, args: &mut Vec<String>) -> Result<(), Failure> {
         let Some(expires) = self.expires else { return Ok(()) };
-        let current = shadow.map_or(-1, |s| s.expires);
         let wanted = if expires < 0.0 { -1 } else { (expires / 86400.0).floor() as i64 };
-        if current != wanted {
+        // Without a line in the shadow file usermod makes one.
+        let current = shadow.map(|s| s.expires);
+        if current != Some(wanted) {
             args.extend(["-e".to_owned(), self.expiry(expires)?]);
         }
         Ok(())
