@@ -151,7 +151,9 @@ impl User {
         if let Some(group) = &self.group {
             let name = self.group_name(host, group)?;
             if primary.as_deref() != Some(&name) {
-                flag("-g", group);
+                // lusermod takes a number only.
+                let gid = host.group(&name)?.filter(|_| self.local).map(|group| group.gid.to_string());
+                flag("-g", gid.as_deref().unwrap_or(group));
             }
             primary = Some(name);
         }
