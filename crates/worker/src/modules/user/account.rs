@@ -117,7 +117,8 @@ impl User {
             return Ok(());
         }
         if let Some(expires) = self.expires {
-            let date = if expires < 0.0 { "-1".to_owned() } else { self.expiry(expires)? };
+            // lchage counts days.
+            let date = if expires < 0.0 { "-1".to_owned() } else { ((expires / 86400.0).floor() as i64).to_string() };
             let command = Command::new(host.require_program("lchage")?).args(["-E", &date, &self.name]);
             steps.run(host, &self.name, &command)?;
         }
