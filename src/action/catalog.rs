@@ -90,7 +90,7 @@ arguments! {
         setype: Option<Json>, selevel: Option<Json>, unsafe_writes: Option<bool>,
     }
     Script {
-        #[serde(alias = "cmd")] _raw_params: Json, creates: Option<Json>, removes: Option<Json>, chdir: Option<Json>,
+        _raw_params: Option<Json>, cmd: Option<Json>, creates: Option<Json>, removes: Option<Json>, chdir: Option<Json>,
         executable: Option<Json>, decrypt: Option<bool>,
     }
 }
@@ -141,7 +141,7 @@ impl Catalog for BuiltIn {
 
     fn check(&self, name: &str, object: &Object) -> Result<(), ArgProblem> {
         let outcome = match HERE.iter().find(|(known, _)| *known == name) {
-            Some((_, check)) => check(object),
+            Some((known, check)) => check(object).map_err(|error| error.of_module(known)),
             None => modules::find(name).map_or(Ok(()), |entry| (entry.check)(object)),
         };
         outcome.map_err(|error| ArgProblem {

@@ -13,20 +13,29 @@ const COPY: &str = "ansible.builtin.copy";
 
 /// How a `copy` is carried out: one call, or, for a directory, several.
 pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, ActionError> {
+    // What is missing comes before what does not fit.
+    let empty = |value: &Value| value.is_null() || (value.as_str() == Some(""));
+    let given =
+        |name: &str| args.get(name).is_some_and(|value| !value.is_null() && (name == "content" || !empty(value)));
+    match (given("src"), given("content")) {
+        (false, false) => return Err(ActionError::failed("src (or content) is required")),
+        _ if !given("dest") => return Err(ActionError::failed("dest is required")),
+        (true, true) => return Err(ActionError::failed("src and content are mutually exclusive")),
+        _ => {}
+    }
     ctx.check_args(COPY, &args)?;
     if flag(&args, "remote_src", false) {
         return Ok(Plan::Remote { module: COPY, call: Call { args: to_json(&args), content: None } });
     }
     match (args.get("content").cloned(), text(&args, "src")) {
-        (Some(_), Some(_)) => Err(ActionError::failed("src and content are mutually exclusive")),
         (None, None) => Err(ActionError::failed("src (or content) is required")),
-        (Some(content), None) => {
+        (Some(content), _) => {
             if text(&args, "dest").is_some_and(|dest| dest.ends_with('/')) {
                 return Err(ActionError::failed("can not use content with a dir as dest"));
             }
             let bytes = match &content {
                 // As in the reference: a structure is written as JSON.
-                Value::List(_) | Value::Map(_) => content.to_json().to_string().into_bytes(),
+                Value::List(_) | Value::Map(_) => crate::template::filters::plain_json(&content).into_bytes(),
                 other => other.to_text().into_bytes(),
             };
             args.shift_remove("content");
@@ -56,6 +65,7 @@ fn file_call(ctx: &ActionContext<'_>, args: &Map, path: &Path, src: &str) -> Res
     let name = Path::new(src).file_name().unwrap_or_default().to_string_lossy().into_owned();
     object.insert("_original_basename".into(), name.into());
     object.insert("_source_mode".into(), (meta.mode() & 0o7777).into());
+    object.insert("_source_name".into(), absolute(path).display().to_string().into());
     // Short content rides with the call; long content is read piece by piece while it is sent.
     let vaulted = is_vaulted(args, path);
     let content = if meta.len() <= rplay_protocol::CHUNK as u64 || vaulted {
@@ -64,6 +74,11 @@ fn file_call(ctx: &ActionContext<'_>, args: &Map, path: &Path, src: &str) -> Res
         Content::File(path.to_path_buf())
     };
     Ok(Call { args: object, content: Some(content) })
+}
+
+/// A path of the controller's as it is told to people.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// Whether a file is encrypted and to be decrypted here.
@@ -145,12 +160,10 @@ async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn 
     } else {
         Path::new(&dest).join(root.file_name().unwrap_or_default())
     };
-    let mut directories = vec![PathBuf::new()];
-    let mut files = Vec::new();
-    let mut links = Vec::new();
-    let follow = flag(&args, "local_follow", true);
-    scan(root, Path::new(""), follow, &mut directories, &mut files, &mut links)
+    let mut tree = Tree { directories: vec![PathBuf::new()], ..Tree::default() };
+    tree.scan(root, Path::new(""), flag(&args, "local_follow", true), &mut Vec::new())
         .map_err(|e| ActionError::failed(format!("cannot read {}: {e}", root.display())))?;
+    let Tree { directories, files, links } = tree;
     let join = |inside: &Path| if inside.as_os_str().is_empty() { target.clone() } else { target.join(inside) };
     let mut made = Vec::new();
     for directory in &directories {
@@ -194,7 +207,7 @@ async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn 
                 return Err(ActionError::Failed(result));
             }
             changed |= flag(&result, "changed", false);
-            match result.get("diff") {
+            match result.get("diff").filter(|_| flag(&result, "changed", false)) {
                 Some(Value::List(items)) => diffs.extend(items.iter().cloned()),
                 Some(diff) => diffs.push(diff.clone()),
                 None => {}
@@ -203,37 +216,52 @@ async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn 
     }
     let mut out = Map::new();
     out.insert("changed".into(), Value::Bool(changed));
+    let dest = if dest.ends_with('/') { dest } else { format!("{dest}/") };
     out.insert("dest".into(), dest.into());
-    out.insert("src".into(), root.display().to_string().into());
+    out.insert("src".into(), absolute(root).display().to_string().into());
     if ctx.diff && !diffs.is_empty() {
         out.insert("diff".into(), Value::list(diffs));
     }
     Ok(out)
 }
 
-fn scan(
-    root: &Path,
-    inside: &Path,
-    follow: bool,
-    directories: &mut Vec<PathBuf>,
-    files: &mut Vec<PathBuf>,
-    links: &mut Vec<(PathBuf, PathBuf)>,
-) -> std::io::Result<()> {
-    let mut entries: Vec<_> = std::fs::read_dir(root.join(inside))?.collect::<Result<_, _>>()?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let path = inside.join(entry.file_name());
-        let full = root.join(&path);
-        if full.is_symlink() && !follow {
-            links.push((path, std::fs::read_link(&full)?));
-        } else if full.is_dir() {
-            directories.push(path.clone());
-            scan(root, &path, follow, directories, files, links)?;
-        } else {
-            files.push(path);
+/// What is in a directory of the controller's, by paths inside it.
+#[derive(Default)]
+struct Tree {
+    directories: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+    /// Links, and where they lead to.
+    links: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Tree {
+    /// Looks through a directory; with `follow`, links count as what they lead to, except those that lead nowhere or back
+    /// to where they are. `above` are the directories on the way there.
+    fn scan(&mut self, root: &Path, inside: &Path, follow: bool, above: &mut Vec<PathBuf>) -> std::io::Result<()> {
+        let mut entries: Vec<_> = std::fs::read_dir(root.join(inside))?.collect::<Result<_, _>>()?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        above.push(root.join(inside).canonicalize()?);
+        let mut deeper = Vec::new();
+        for entry in entries {
+            let path = inside.join(entry.file_name());
+            let full = root.join(&path);
+            let end = if full.is_symlink() { full.canonicalize().ok() } else { None };
+            if full.is_symlink() && (!follow || end.is_none_or(|end| above.contains(&end))) {
+                self.links.push((path, std::fs::read_link(&full)?));
+            } else if full.is_dir() {
+                deeper.push(path);
+            } else {
+                self.files.push(path);
+            }
         }
+        // What is in a directory comes before what is in those below it.
+        for path in deeper {
+            self.directories.push(path.clone());
+            self.scan(root, &path, follow, above)?;
+        }
+        above.pop();
+        Ok(())
     }
-    Ok(())
 }
 
 /// How a `template` is carried out: rendered here, then a `copy`.
@@ -274,6 +302,9 @@ pub(super) fn template(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, A
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     object.insert("_original_basename".into(), name.into());
     let mode = std::fs::metadata(&path).map(|m| m.mode() & 0o7777).unwrap_or(0o644);
+    let told = absolute(&path).display().to_string();
+    object.insert("src".into(), told.clone().into());
+    object.insert("_source_name".into(), told.into());
     object.insert("_source_mode".into(), mode.into());
     Ok(Plan::Remote { module: COPY, call: Call { args: object, content: Some(Content::Bytes(rendered.into_bytes())) } })
 }

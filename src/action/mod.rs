@@ -165,7 +165,13 @@ pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
         }
         _ => {}
     }
-    let args = ctx.evaluate(args)?;
+    let mut args = ctx.evaluate(args)?;
+    if ctx.module == "ansible.builtin.package" && text(&args, "use").is_none_or(|name| name == "auto") {
+        // A variable may say which package manager is meant.
+        if let Some(name) = ctx.templar.variable("ansible_package_use")?.filter(|name| !name.is_null()) {
+            args.insert("use".into(), name);
+        }
+    }
     match ctx.module {
         "ansible.builtin.fail" => Err(simple::fail(&args)),
         "ansible.builtin.set_fact" => simple::set_fact(args).map(Plan::Ready),
@@ -250,7 +256,13 @@ impl ActionContext<'_> {
         if !decrypt {
             return Ok(bytes);
         }
-        self.templar.variables().vault().reveal(bytes).map_err(|e| wrong(&e))
+        let vault = self.templar.variables().vault();
+        if vault.is_empty() && crate::vault::is_encrypted(&bytes) {
+            let path = path.display();
+            let message = format!("A vault password or secret must be specified to decrypt {path}");
+            return Err(ActionError::failed(message));
+        }
+        vault.reveal(bytes).map_err(|e| wrong(&e))
     }
 
     /// A file of the controller's, or a failure that says where it was looked for.
@@ -260,7 +272,11 @@ impl ActionContext<'_> {
                 vec![name.to_owned()]
             } else {
                 let both = |p: &PathBuf| [p.join(kind).join(name), p.join(name)];
-                self.search.iter().flat_map(both).map(|p| p.display().to_string()).collect()
+                self.search
+                    .iter()
+                    .flat_map(both)
+                    .map(|p| std::path::absolute(&p).unwrap_or(p).display().to_string())
+                    .collect()
             };
             ActionError::failed(format!("Could not find or access '{name}'\nSearched in:\n\t{}", places.join("\n\t")))
         })

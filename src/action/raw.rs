@@ -32,6 +32,12 @@ pub(super) async fn raw(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands) 
 /// `script`: a file of the controller's, run on the host.
 pub(super) fn script(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, ActionError> {
     ctx.check_args(ctx.module, &args)?;
+    let given = |name: &str| text(&args, name).is_some_and(|line| !line.trim().is_empty());
+    match (given("_raw_params"), given("cmd")) {
+        (false, false) => return Err(ActionError::failed("one of the following is required: _raw_params, cmd")),
+        (true, true) => return Err(ActionError::failed("parameters are mutually exclusive: _raw_params|cmd")),
+        _ => {}
+    }
     let line = ["_raw_params", "cmd"].iter().find_map(|name| text(&args, name)).unwrap_or_default();
     let words = split_words(&line);
     let Some(name) = words.iter().find(|w| *w != "\n") else {

@@ -434,19 +434,25 @@ impl<'e> OnHost<'e> {
     /// The task's arguments as they are written, with `module_defaults` below them.
     fn args(&self, pass: &Pass) -> Result<Map, TemplateError> {
         let task = self.task();
-        let mut args = Map::new();
+        let through = self.acts_through(pass);
+        // Those of the module that does the work on the host, and those of the task's own, which come over them.
+        let (mut args, mut own) = (Map::new(), Map::new());
         for defaults in &task.context.module_defaults {
             let defaults = pass.templar.value(defaults)?;
             for (name, values) in defaults.as_map().into_iter().flatten() {
                 let name = name.to_string();
                 let info = crate::playbook::canonical_name(&name, &task.context.collections, &action::BuiltIn);
-                if info.is_some_and(|info| info.name == task.action.module) {
-                    // The nearest defaults for the module replace those further out.
-                    args.clear();
-                    args.extend(values.as_map().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
-                }
+                let place = match info.map(|info| info.name) {
+                    Some(name) if name == task.action.module => &mut own,
+                    Some(name) if Some(name) == through.as_deref() => &mut args,
+                    _ => continue,
+                };
+                // The nearest defaults for the module replace those further out.
+                place.clear();
+                place.extend(values.as_map().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
             }
         }
+        args.extend(own);
         if let Some(template) = &task.action.args_template {
             match pass.templar.string(template)? {
                 Value::Map(map) => args.extend(map.iter().map(|(k, v)| (k.clone(), v.clone()))),
@@ -463,6 +469,19 @@ impl<'e> OnHost<'e> {
         }
         args.extend(task.action.args.iter().map(|(k, v)| (k.clone(), v.clone())));
         Ok(args)
+    }
+
+    /// The module that the task's module hands its work to, as the host's facts say; its `module_defaults` count too.
+    fn acts_through(&self, pass: &Pass) -> Option<String> {
+        let fact = match self.task().action.module {
+            "ansible.builtin.service" => "service_mgr",
+            "ansible.builtin.package" => "pkg_mgr",
+            "ansible.builtin.gather_facts" => return Some("ansible.builtin.setup".to_owned()),
+            _ => return None,
+        };
+        let facts = pass.templar.variable("ansible_facts").ok().flatten()?;
+        let name = facts.get(fact)?.as_str()?.to_owned();
+        Some(format!("ansible.builtin.{name}"))
     }
 
     pub(super) fn action_failed(&self, error: ActionError) -> Map {

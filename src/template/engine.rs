@@ -206,10 +206,13 @@ fn is_one_expression(source: &str) -> bool {
     inner.is_some_and(|inner| !["{{", "}}", "{%", "{#"].iter().any(|mark| inner.contains(mark)))
 }
 
-/// The engine drops a template's last newline; a result that is text gets it back, as in the reference.
+/// The engine drops a template's last newline; a result that is text ends with as many as the template, as in the reference.
 fn restore_newline(value: Jinja, source: &str) -> Jinja {
+    let count = |text: &str| text.len() - text.trim_end_matches('\n').len();
     match value.as_str() {
-        Some(text) if source.ends_with('\n') => Jinja::from(format!("{text}\n")),
+        Some(text) if count(source) > count(text) => {
+            Jinja::from(format!("{text}{}", "\n".repeat(count(source) - count(text))))
+        }
         _ => value,
     }
 }

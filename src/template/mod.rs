@@ -74,9 +74,9 @@ pub struct Templar {
     root: Arc<lazy::Root>,
 }
 
-/// The name in `{{ name }}`, when there is nothing else.
+/// The name in `{{ name }}`, when there is nothing else: white space around it belongs to the text.
 fn only_name(text: &str) -> Option<&str> {
-    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
+    let inner = text.strip_prefix("{{")?.strip_suffix("}}")?.trim();
     crate::value::is_variable_name(inner).then_some(inner)
 }
 
@@ -435,7 +435,7 @@ mod unit {
     #[test]
     fn evaluates_natively_and_lazily() {
         let t = templar(
-            "n: 5\nbad: '{{ nope }}'\ntwo: '{{ n * 2 }}'\nd: {k: '{{ two }}', l: ['{{ n }}', x]}\ne: {x: '{{ nope }}', y: 2}\n",
+            "n: 5\nbad: '{{ nope }}'\ntwo: '{{ n * 2 }}'\nd: {k: '{{ two }}', l: ['{{ n }}', x]}\ne: {x: '{{ nope }}', y: 2, z: text}\nword: w\n",
         );
         let cases = [
             ("{{ two }}", serde_json::json!(10)),
@@ -444,6 +444,14 @@ mod unit {
             ("x={{ none }}y", serde_json::json!("x=y")),
             ("{{ none }}", serde_json::json!(null)),
             ("{% if n == 5 %}{{ n }}{% endif %}", serde_json::json!(5)),
+            // White space around text is part of it, and it ends with as many newlines as the template.
+            ("{{ e.z }}\n", serde_json::json!("text\n")),
+            (" {{ e.z }} ", serde_json::json!(" text ")),
+            ("{{ word }}\n", serde_json::json!("w\n")),
+            (" {{ word }}", serde_json::json!(" w")),
+            ("{{ word }}\n\n", serde_json::json!("w\n\n")),
+            ("{% if n == 5 %}\nx\n{% endif %}\n", serde_json::json!("x\n")),
+            ("{{ d.l }}\n", serde_json::json!([5, "x"])),
             ("{% if n == 6 %}{{ n }}{% endif %}", serde_json::json!(null)),
             ("{{ 1 }}{{ 2 }}", serde_json::json!("12")),
             ("{{ bad is defined }}", serde_json::json!(false)),

@@ -47,6 +47,8 @@ pub struct Outcome {
     pub fields: Object,
     /// What differs, for diff mode.
     pub diffs: Vec<Diff>,
+    /// What is told as `diff` in any case and as a list, instead of `diffs`; outside of diff mode it holds no content.
+    pub parts: Option<Vec<Diff>>,
     /// Raw content that goes back to the controller (`fetch`, `slurp`).
     pub content: Option<Vec<u8>>,
 }
@@ -94,7 +96,10 @@ impl Outcome {
     pub fn into_result(self, diff_mode: bool) -> (Object, Option<Vec<u8>>) {
         let mut result = self.fields;
         result.insert("changed".to_owned(), Value::Bool(self.changed));
-        if diff_mode && !self.diffs.is_empty() {
+        if let Some(parts) = self.parts {
+            let shown = parts.into_iter().map(|part| if diff_mode { part } else { part.without_content() });
+            result.insert("diff".to_owned(), shown.map(Diff::into_value).collect::<Vec<_>>().into());
+        } else if diff_mode && !self.diffs.is_empty() {
             let mut diffs: Vec<Value> = self.diffs.into_iter().map(Diff::into_value).collect();
             let diff = if diffs.len() == 1 { diffs.remove(0) } else { Value::Array(diffs) };
             result.insert("diff".to_owned(), diff);
@@ -177,15 +182,18 @@ impl Entry {
             name: M::NAME,
             check_mode: M::CHECK_MODE,
             check: |object| {
-                let module: M = args::parse(object)?;
+                let module: M = args::parse(object).map_err(|e| e.of_module(M::NAME))?;
                 let known = object.values().all(|v| !args::is_opaque(v));
                 if known { module.check().map_err(ArgError::Invalid) } else { Ok(()) }
             },
             run: |object, host| {
-                let module: M = args::parse(object)?;
+                let module: M = args::parse(object).map_err(|e| e.of_module(M::NAME))?;
                 module.check().map_err(Failure::new)?;
                 if host.check_mode() && M::CHECK_MODE == CheckMode::Skipped {
-                    let msg = format!("remote module ({}) does not support check mode", M::NAME);
+                    let msg = format!(
+                        "remote module ({}) does not support check mode",
+                        M::NAME.rsplit('.').next().unwrap_or(M::NAME)
+                    );
                     return Ok(Outcome::skipped(msg));
                 }
                 module.run(host)

@@ -205,6 +205,15 @@ fn dump(value: &Value, style: &Style) -> Result<Jinja, Error> {
     Ok(Jinja::from(out))
 }
 
+/// A value as plain `json.dumps` writes it: on one line, a space behind commas and colons, letters beyond ASCII escaped.
+#[must_use]
+pub fn plain_json(value: &Value) -> String {
+    let mut out = String::new();
+    // Nothing is refused where keys are not sorted.
+    drop(Style::compact().write(&mut out, value, 0));
+    out
+}
+
 /// A value as `json.dumps` writes it with sorted keys and without escapes for letters: with an indent, else on one line
 /// with `item` between entries.
 #[must_use]

@@ -26,7 +26,7 @@ pub use yaml::to_report_yaml;
 use minijinja::Environment;
 
 pub(super) use groups::Group;
-pub use json::dumps;
+pub use json::{dumps, plain_json};
 pub use numbers::bytes_of;
 pub use yaml::dump as dump_yaml;
 

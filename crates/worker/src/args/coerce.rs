@@ -19,6 +19,8 @@ pub enum ArgError {
         known: Vec<&'static str>,
         /// The argument whose sub-options these are; empty at the top.
         within: String,
+        /// The module's short name; empty where it is not known.
+        module: &'static str,
     },
     /// A required argument is not there.
     Missing(String),
@@ -27,6 +29,15 @@ pub enum ArgError {
 }
 
 impl ArgError {
+    /// The same, said of a module.
+    #[must_use]
+    pub fn of_module(mut self, name: &'static str) -> Self {
+        if let Self::Unknown { module, .. } = &mut self {
+            *module = name.rsplit('.').next().unwrap_or(name);
+        }
+        self
+    }
+
     /// The nearest argument the module has to the first one it has not.
     #[must_use]
     pub fn suggestion(&self) -> Option<&'static str> {
@@ -63,12 +74,14 @@ fn distance(a: &str, b: &str) -> usize {
 impl fmt::Display for ArgError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown { names, known, within } => {
-                write!(f, "Unsupported parameters: {}", names.join(", "))?;
+            Self::Unknown { names, known, within, module } => {
+                let of = if module.is_empty() { String::new() } else { format!(" for ({module}) module") };
+                write!(f, "Unsupported parameters{of}: {}", names.join(", "))?;
                 if !within.is_empty() {
                     write!(f, " found in {within}")?;
                 }
-                let mut known = known.clone();
+                // Arguments of the project's own between its two halves are nobody's business.
+                let mut known: Vec<&str> = known.iter().copied().filter(|name| !name.starts_with('_')).collect();
                 known.sort_unstable();
                 write!(f, ". Supported parameters include: {}.", known.join(", "))
             }
@@ -94,32 +107,65 @@ pub(super) struct Coerce<'a> {
     value: std::borrow::Cow<'a, Value>,
     object: Option<&'a Object>,
     name: String,
+    /// Whether this is an item of a list.
+    element: bool,
 }
 
 impl<'a> Coerce<'a> {
     pub(super) fn root(object: &'a Object) -> Self {
-        Self { value: std::borrow::Cow::Owned(Value::Null), object: Some(object), name: String::new() }
+        Self { value: std::borrow::Cow::Owned(Value::Null), object: Some(object), name: String::new(), element: false }
     }
 
     fn sub(&self, value: std::borrow::Cow<'a, Value>, name: &str) -> Coerce<'a> {
         let name = if self.name.is_empty() { name.to_owned() } else { format!("{}.{name}", self.name) };
-        Coerce { value, object: None, name }
+        Coerce { value, object: None, name, element: false }
     }
 
     fn opaque(&self) -> bool {
         self.object.is_none() && is_opaque(&self.value)
     }
 
-    fn invalid(&self, wanted: &str) -> ArgError {
-        let got = match &*self.value {
-            Value::String(s) => format!("string '{s}'"),
-            Value::Null => "null".to_owned(),
-            Value::Bool(b) => format!("boolean {b}"),
-            Value::Number(n) => format!("number {n}"),
-            Value::Array(_) => "a list".to_owned(),
-            Value::Object(_) => "a dictionary".to_owned(),
+    /// That a value is not of the type that is wanted, in the words of the reference, which scripts look for.
+    fn invalid(&self, wanted: &str, reason: &str) -> ArgError {
+        let kind = python_type(&self.value);
+        let subject = if self.element {
+            format!("Elements value for option '{}'", self.name)
+        } else {
+            format!("argument '{}'", self.name)
         };
-        ArgError::Invalid(format!("argument '{}' cannot be read as {wanted}: got {got}", self.name))
+        ArgError::Invalid(format!("{subject} is of type {kind} and we were unable to convert to {wanted}: {reason}"))
+    }
+
+    fn no_bool(&self) -> ArgError {
+        let shown = self.shown();
+        let valid = "true, false, yes, no, on, off, y, n, t, f, 1, 0";
+        self.invalid("bool", &format!("The value '{shown}' is not a valid boolean. Valid booleans include: {valid}"))
+    }
+
+    fn no_int(&self) -> ArgError {
+        let quote = if self.value.is_string() { "'" } else { "" };
+        self.invalid("int", &format!("\"{quote}{}{quote}\" cannot be converted to an int", self.shown()))
+    }
+
+    fn no_float(&self) -> ArgError {
+        self.invalid("float", &format!("<class '{}'> cannot be converted to a float", python_type(&self.value)))
+    }
+
+    fn no_list(&self) -> ArgError {
+        self.invalid("list", &format!("<class '{}'> cannot be converted to a list", python_type(&self.value)))
+    }
+
+    fn no_dict(&self) -> ArgError {
+        let reason = match &*self.value {
+            Value::String(_) => "dictionary requested, could not parse JSON or key=value".to_owned(),
+            other => format!("<class '{}'> cannot be converted to a dict", python_type(other)),
+        };
+        self.invalid("dict", &reason)
+    }
+
+    /// The value as Python prints it.
+    fn shown(&self) -> String {
+        python_text(&self.value)
     }
 
     fn bool(&self) -> Result<bool, ArgError> {
@@ -133,9 +179,9 @@ impl<'a> Coerce<'a> {
             Value::String(s) => match s.to_lowercase().trim() {
                 "y" | "yes" | "on" | "1" | "true" | "t" | "1.0" => Ok(true),
                 "n" | "no" | "off" | "0" | "false" | "f" | "0.0" => Ok(false),
-                _ => Err(self.invalid("a boolean")),
+                _ => Err(self.no_bool()),
             },
-            _ => Err(self.invalid("a boolean")),
+            _ => Err(self.no_bool()),
         }
     }
 
@@ -147,7 +193,7 @@ impl<'a> Coerce<'a> {
             Value::Number(n) => n
                 .as_i64()
                 .or_else(|| n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15).map(|f| f as i64))
-                .ok_or_else(|| self.invalid("a whole number")),
+                .ok_or_else(|| self.no_int()),
             Value::Bool(b) => Ok(i64::from(*b)),
             Value::String(s) => s
                 .trim()
@@ -156,8 +202,8 @@ impl<'a> Coerce<'a> {
                     Ok(f) if f.fract() == 0.0 && f.abs() < 9e15 => Ok(f as i64),
                     _ => Err(()),
                 })
-                .map_err(|()| self.invalid("a whole number")),
-            _ => Err(self.invalid("a whole number")),
+                .map_err(|()| self.no_int()),
+            _ => Err(self.no_int()),
         }
     }
 
@@ -166,10 +212,10 @@ impl<'a> Coerce<'a> {
             return Ok(0.0);
         }
         match &*self.value {
-            Value::Number(n) => n.as_f64().ok_or_else(|| self.invalid("a number")),
-            Value::String(s) => s.trim().parse().map_err(|_| self.invalid("a number")),
+            Value::Number(n) => n.as_f64().ok_or_else(|| self.no_float()),
+            Value::String(s) => s.trim().parse().map_err(|_| self.no_float()),
             Value::Bool(b) => Ok(f64::from(u8::from(*b))),
-            _ => Err(self.invalid("a number")),
+            _ => Err(self.no_float()),
         }
     }
 
@@ -182,8 +228,8 @@ impl<'a> Coerce<'a> {
             Value::Bool(b) => Ok(python_bool(*b).to_owned()),
             Value::Number(n) => Ok(n.to_string()),
             Value::Null => Ok(String::new()),
-            // The reference writes a container as Python would; for those in JSON's common ground this is the same text.
-            other => Ok(other.to_string()),
+            // The reference writes a container as Python would.
+            other => Ok(python_text(other)),
         }
     }
 
@@ -197,7 +243,8 @@ impl<'a> Coerce<'a> {
             Value::String(s) => Ok(s.split(',').map(|part| Value::String(part.trim().to_owned())).collect()),
             other @ (Value::Number(_) | Value::Bool(_)) => Ok(vec![other]),
             other => {
-                Err(Coerce { value: std::borrow::Cow::Owned(other), object: None, name: self.name }.invalid("a list"))
+                let value = std::borrow::Cow::Owned(other);
+                Err(Coerce { value, object: None, name: self.name, element: false }.no_list())
             }
         }
     }
@@ -212,9 +259,7 @@ impl<'a> Coerce<'a> {
         }
         match &*self.value {
             Value::Object(map) => Ok(map.clone()),
-            Value::String(s) if s.trim_start().starts_with('{') => {
-                serde_json::from_str(s).map_err(|_| self.invalid("a dictionary"))
-            }
+            Value::String(s) if s.trim_start().starts_with('{') => serde_json::from_str(s).map_err(|_| self.no_dict()),
             Value::String(s) if s.contains('=') => {
                 let separators: &[char] = if s.contains(',') { &[','] } else { &[' '] };
                 s.split(separators)
@@ -222,11 +267,62 @@ impl<'a> Coerce<'a> {
                     .filter(|part| !part.is_empty())
                     .map(|part| match part.split_once('=') {
                         Some((k, v)) => Ok((k.trim().to_owned(), Value::String(v.trim().to_owned()))),
-                        None => Err(self.invalid("a dictionary")),
+                        None => Err(self.no_dict()),
                     })
                     .collect()
             }
-            _ => Err(self.invalid("a dictionary")),
+            _ => Err(self.no_dict()),
+        }
+    }
+}
+
+/// What Python calls a value's type.
+fn python_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(n) if n.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    }
+}
+
+/// A value as Python's `str` gives it.
+fn python_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => python_repr(other),
+    }
+}
+
+/// A value as Python's `repr` gives it.
+fn python_repr(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(b) => python_bool(*b).to_owned(),
+        Value::Number(n) => n.to_string(),
+        Value::String(s) => {
+            let quote = if s.contains('\'') && !s.contains('"') { '"' } else { '\'' };
+            let mut out = String::from(quote);
+            for c in s.chars() {
+                match c {
+                    '\n' => out.push_str("\\n"),
+                    '\r' => out.push_str("\\r"),
+                    '\t' => out.push_str("\\t"),
+                    '\\' => out.push_str("\\\\"),
+                    c if c == quote => out.extend(['\\', c]),
+                    c => out.push(c),
+                }
+            }
+            out.push(quote);
+            out
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(python_repr).collect::<Vec<_>>().join(", ")),
+        Value::Object(map) => {
+            let entry = |(k, v): (&String, &Value)| format!("{}: {}", python_repr(&k.as_str().into()), python_repr(v));
+            format!("{{{}}}", map.iter().map(entry).collect::<Vec<_>>().join(", "))
         }
     }
 }
@@ -248,7 +344,7 @@ macro_rules! coerced {
 /// Puts the argument's name into a message of serde's own that lacks it.
 fn named(error: ArgError, name: &str) -> ArgError {
     match error {
-        ArgError::Invalid(text) if !text.contains("argument '") => {
+        ArgError::Invalid(text) if !text.contains("argument '") && !text.contains("option '") => {
             ArgError::Invalid(format!("argument '{name}': {text}"))
         }
         other => other,
@@ -329,7 +425,7 @@ impl<'de> de::Deserializer<'de> for Coerce<'_> {
         let entries = self.entries()?;
         let unknown: Vec<String> = entries.keys().filter(|k| !fields.contains(&k.as_str())).cloned().collect();
         if !unknown.is_empty() {
-            return Err(ArgError::Unknown { names: unknown, known: fields.to_vec(), within: self.name });
+            return Err(ArgError::Unknown { names: unknown, known: fields.to_vec(), within: self.name, module: "" });
         }
         visitor.visit_map(Entries { parent: self, entries: entries.into_iter(), value: None })
     }
@@ -374,7 +470,8 @@ impl<'de> SeqAccess<'de> for Items {
     type Error = ArgError;
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ArgError> {
         let Some(value) = self.items.next() else { return Ok(None) };
-        let item = Coerce { value: std::borrow::Cow::Owned(value), object: None, name: self.name.clone() };
+        let item =
+            Coerce { value: std::borrow::Cow::Owned(value), object: None, name: self.name.clone(), element: true };
         seed.deserialize(item).map(Some)
     }
 }
@@ -486,6 +583,10 @@ mod tests {
         assert_eq!(text, "value of state must be one of: present, absent, got: gone");
         let text = args(json!({"path": "x", "count": -1})).unwrap_err().to_string();
         assert!(text.contains("'count'"), "{text}");
+        let text = args(json!({"path": "x", "count": "abc"})).unwrap_err().to_string();
+        let want = "argument 'count' is of type str and we were unable to convert to int: \"'abc'\" cannot be converted to an int";
+        assert_eq!(text, want);
+        assert_eq!(args(json!({"path": [1, "a'b", {"c": null}]})).unwrap().path, "[1, \"a'b\", {'c': None}]");
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Host {
             return Ok(());
         }
         if after != before {
-            out.add("mode", format!("{before:04o}"), format!("{after:04o}"));
+            out.add("mode", format!("0{before:03o}"), format!("0{after:03o}"));
         }
         let real = self.real(path);
         self.change(|| {
@@ -254,7 +254,7 @@ impl Host {
         let group = self.group_by_id(meta.gid())?.map_or_else(|| meta.gid().to_string(), |g| g.name);
         out.insert("owner".into(), owner.into());
         out.insert("group".into(), group.into());
-        out.insert("mode".into(), format!("{:04o}", meta.mode() & 0o7777).into());
+        out.insert("mode".into(), format!("0{:03o}", meta.mode() & 0o7777).into());
         let state = match meta.file_type() {
             t if t.is_symlink() => "link",
             t if t.is_dir() => "directory",

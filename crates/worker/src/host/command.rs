@@ -223,6 +223,8 @@ impl Host {
         let found = command.program.to_str().filter(|p| !p.contains('/')).and_then(|name| self.find_program(name));
         let program = found.map_or_else(|| command.program.clone(), PathBuf::into_os_string);
         let mut process = std::process::Command::new(program);
+        // Programs name themselves in their messages as they were called.
+        process.arg0(&command.program);
         let stdin = if command.stdin.is_empty() { Stdio::null() } else { Stdio::piped() };
         process.args(&command.args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         process.envs(self.environment.iter().map(|(k, v)| (OsStr::new(k), OsStr::new(v))));

@@ -10,6 +10,8 @@ pub struct Diff {
     before_header: Option<String>,
     after_header: Option<String>,
     prepared: Option<String>,
+    /// Sides that are not shown, and why: `src_binary`, `dst_larger` and the like.
+    unseen: Vec<(&'static str, Value)>,
 }
 
 impl Diff {
@@ -22,7 +24,7 @@ impl Diff {
     /// Two structures, shown as such.
     #[must_use]
     pub fn values(before: Value, after: Value) -> Self {
-        Self { before, after, before_header: None, after_header: None, prepared: None }
+        Self { before, after, before_header: None, after_header: None, prepared: None, unseen: Vec::new() }
     }
 
     /// Text that is a diff already.
@@ -36,18 +38,58 @@ impl Diff {
     /// Two contents of a file; those that are not text are only said to differ.
     #[must_use]
     pub fn contents(before: &[u8], after: &[u8], header: &str) -> Self {
-        let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
-            Ok(text) if !text.contains('\0') => text.to_owned(),
-            _ => format!("(binary, {} bytes)\n", bytes.len()),
-        };
-        Self::text(text(before), text(after)).headers(header, header)
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).map(Value::from);
+        let (before, after) = (text(before), text(after));
+        let mut diff = Self::values(Value::Null, Value::Null);
+        match before {
+            Some(text) => (diff.before, diff.before_header) = (text, Some(header.to_owned())),
+            None => diff.unseen.push(("dst_binary", 1.into())),
+        }
+        match after {
+            Some(text) => (diff.after, diff.after_header) = (text, Some(header.to_owned())),
+            None => diff.unseen.push(("src_binary", 1.into())),
+        }
+        diff
+    }
+
+    /// Two contents of which at least one is too long to be shown; those are only said to be.
+    #[must_use]
+    pub fn too_long(old: bool, new: bool, limit: u64) -> Self {
+        let mut diff = Self::values(Value::Null, Value::Null);
+        let sides = [("dst_larger", old), ("src_larger", new)];
+        diff.unseen.extend(sides.into_iter().filter(|(_, long)| *long).map(|(name, _)| (name, limit.into())));
+        diff
     }
 
     /// The name shown above what was not there before.
     #[must_use]
-    pub fn of_new(mut self, after: impl Into<String>) -> Self {
-        self.before_header = None;
-        self.after_header = Some(after.into());
+    pub fn of_new(self, after: impl Into<String>) -> Self {
+        Self { before_header: None, ..self.to(after) }
+    }
+
+    /// The name shown above the new side.
+    #[must_use]
+    pub fn to(mut self, after: impl Into<String>) -> Self {
+        if self.unseen.is_empty() || !self.after.is_null() {
+            self.after_header = Some(after.into());
+        }
+        self
+    }
+
+    /// Nothing that differs, under a name.
+    #[must_use]
+    pub fn nothing(header: &str) -> Self {
+        Self::values(Value::Null, Value::Null).headers(header, header)
+    }
+
+    /// The same without the texts, which are for diff mode only.
+    #[must_use]
+    pub fn without_content(mut self) -> Self {
+        for side in [&mut self.before, &mut self.after] {
+            if side.is_string() {
+                *side = Value::String(String::new());
+            }
+        }
         self
     }
 
@@ -73,8 +115,14 @@ impl Diff {
             map.insert("prepared".into(), Value::String(text));
             return Value::Object(map);
         }
-        map.insert("before".into(), self.before);
-        map.insert("after".into(), self.after);
+        // A part that has nothing to tell has headers alone, and of one that is not shown only the other side is.
+        let told = self.unseen.is_empty() && !(self.before.is_null() && self.after.is_null());
+        for (key, side) in [("before", self.before), ("after", self.after)] {
+            if told || !side.is_null() {
+                map.insert(key.into(), side);
+            }
+        }
+        map.extend(self.unseen.into_iter().map(|(key, value)| (key.to_owned(), value)));
         if let Some(header) = self.before_header {
             map.insert("before_header".into(), Value::String(header));
         }

@@ -89,6 +89,16 @@ impl Host {
         absent_is_none(fs::metadata(self.real(path))).context(|| format!("cannot look at {}", path.display()))
     }
 
+    /// Metadata of what `path` leads to, with the system's own error where there is none.
+    pub fn look(&self, path: &Path) -> io::Result<Metadata> {
+        fs::metadata(self.real(path))
+    }
+
+    /// The same of `path` itself.
+    pub fn look_at_link(&self, path: &Path) -> io::Result<Metadata> {
+        fs::symlink_metadata(self.real(path))
+    }
+
     /// Whether something is at the end of `path`.
     pub fn exists(&self, path: &Path) -> Result<bool, Failure> {
         Ok(self.stat(path)?.is_some())
@@ -144,7 +154,7 @@ impl Host {
                     out.extend(missing.iter().rev());
                     return Ok(out);
                 }
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Err(e) if e.kind() == io::ErrorKind::NotFound || leads_nowhere(&e) => {
                     let Some(name) = base.file_name().map(ToOwned::to_owned) else { return Ok(path.to_path_buf()) };
                     missing.push(name);
                     base = match base.parent() {
@@ -183,8 +193,14 @@ fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) if leads_nowhere(&e) => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// Whether it is said of a link that leads to itself.
+fn leads_nowhere(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 /// The checksum of a whole stream, in hex.

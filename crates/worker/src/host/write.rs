@@ -126,8 +126,8 @@ impl Host {
         let attempted = || format!("cannot read {}", path.display());
         let header = path.to_string_lossy();
         if old.is_some_and(|m| m.len() > MAX_DIFF) || new.len().context(attempted)? > MAX_DIFF {
-            let text = format!("(content of {header} is longer than {MAX_DIFF} bytes: not shown)\n");
-            return Ok(Some(Diff::text("", text).headers(&*header, &*header)));
+            let long_new = new.len().context(attempted)? > MAX_DIFF;
+            return Ok(Some(Diff::too_long(old.is_some_and(|m| m.len() > MAX_DIFF), long_new, MAX_DIFF)));
         }
         let before = if old.is_some() { self.read(path)? } else { Vec::new() };
         let mut after = Vec::new();
@@ -235,9 +235,15 @@ impl Host {
     /// Copies a file to one beside it that carries the time in its name; gives that name.
     pub fn backup(&self, path: &Path) -> Result<Option<PathBuf>, Failure> {
         let stamp = jiff::Zoned::now().strftime("%Y-%m-%d@%H:%M:%S~").to_string();
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{}.{stamp}", std::process::id()));
-        let target = PathBuf::from(name);
+        let named = |number: u32| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(format!(".{number}.{stamp}"));
+            PathBuf::from(name)
+        };
+        // One process makes several within a second: none may take another's place.
+        let own = std::process::id();
+        let free = (own..own.saturating_add(10_000)).map(named).find(|name| !self.taken(name));
+        let target = free.unwrap_or_else(|| named(own));
         self.change(|| {
             let attempted = || format!("Could not make backup of {} to {}", path.display(), target.display());
             let meta = fs::metadata(self.real(path)).context(attempted)?;
@@ -247,6 +253,10 @@ impl Host {
             persist(file, &self.real(&target)).context(attempted)
         })?;
         Ok((!self.check_mode()).then_some(target))
+    }
+
+    fn taken(&self, path: &Path) -> bool {
+        fs::symlink_metadata(self.real(path)).is_ok()
     }
 
     fn replace(
@@ -375,8 +385,23 @@ impl Host {
                 None => rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
             };
             let times = rustix::fs::Timestamps { last_access: spec(access), last_modification: spec(modification) };
-            rustix::fs::utimensat(rustix::fs::CWD, self.real(path), &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
-                .context(|| format!("cannot set the times of {}", path.display()))
+            let set = |times: &rustix::fs::Timestamps| {
+                rustix::fs::utimensat(rustix::fs::CWD, self.real(path), times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+            };
+            let outcome = match set(&times) {
+                // Who may write a file but does not own it may set its times to this moment only.
+                Err(rustix::io::Errno::PERM) if access.is_some() && access == modification => {
+                    let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+                    let fresh = access.and_then(|at| at.elapsed().ok()).is_some_and(|age| age.as_secs() < 5);
+                    if fresh {
+                        set(&rustix::fs::Timestamps { last_access: now, last_modification: now })
+                    } else {
+                        Err(rustix::io::Errno::PERM)
+                    }
+                }
+                outcome => outcome,
+            };
+            outcome.context(|| format!("cannot set the times of {}", path.display()))
         })?;
         Ok(())
     }
@@ -413,10 +438,18 @@ fn tempfile_beside(path: &Path) -> io::Result<NamedTempFile> {
 /// Gives a new file the owner, permissions and extended attributes of the one it is going to replace.
 fn keep_identity(file: &NamedTempFile, old: &fs::Metadata, old_path: &Path) -> io::Result<()> {
     let own = file.as_file().metadata()?;
+    let mut mode = old.mode() & 0o7777;
     if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
-        std::os::unix::fs::fchown(file.as_file(), Some(old.uid()), Some(old.gid()))?;
+        match std::os::unix::fs::fchown(file.as_file(), Some(old.uid()), Some(old.gid())) {
+            // Who may write there but is not the owner becomes it, as with any other tool that replaces files; such a file
+            // must not run with anybody's rights.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root() => {
+                mode &= 0o777;
+            }
+            outcome => outcome?,
+        }
     }
-    file.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
     for name in xattr::list(old_path).into_iter().flatten() {
         if let Ok(Some(value)) = xattr::get(old_path, &name) {
             // Some attributes belong to the kernel or the file system and cannot be set; the file is right without them.
@@ -484,7 +517,11 @@ mod tests {
         fs::set_permissions(dir.path().join("etc/motd"), Permissions::from_mode(0o600)).unwrap();
         let written = host.write_file(path, &b"two\n".to_vec().into(), &options).unwrap();
         assert_eq!(host.read(path).unwrap(), b"two\n");
-        assert_eq!(host.read(&written.backup_file.unwrap()).unwrap(), b"one\n");
+        let first = written.backup_file.unwrap();
+        let second = host.backup(path).unwrap().unwrap();
+        assert_ne!(first, second, "two within a second");
+        assert_eq!(host.read(&first).unwrap(), b"one\n");
+        fs::remove_file(host.real(&second)).unwrap();
         assert_eq!(host.stat(path).unwrap().unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path().join("etc")).unwrap().count(), 2, "nothing else is left");
     }

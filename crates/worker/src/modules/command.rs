@@ -16,7 +16,7 @@ pub struct CommandArgs {
     line: Option<String>,
     /// The command as a list of words.
     #[serde(default)]
-    argv: Vec<String>,
+    argv: Option<Vec<String>>,
     /// A path (or glob); when it exists, the command is not run.
     #[serde(default)]
     creates: Option<PathArg>,
@@ -35,9 +35,12 @@ pub struct CommandArgs {
     /// Whether trailing newlines are stripped from the output.
     #[serde(default = "yes")]
     strip_empty_ends: bool,
-    /// Whether `~` and `$VAR` in words of `argv` are expanded.
+    /// Whether `~` and `$VAR` in words of the command are expanded.
     #[serde(default = "yes")]
     expand_argument_vars: bool,
+    /// Not used: what needs a shell is for the module `shell`.
+    #[serde(default)]
+    executable: Option<String>,
 }
 
 /// Runs a line of shell.
@@ -46,6 +49,9 @@ pub struct ShellArgs {
     /// The line, as the shell gets it.
     #[serde(rename = "_raw_params", alias = "cmd", default)]
     line: Option<String>,
+    /// The command as a list of words, which the shell gets quoted.
+    #[serde(default)]
+    argv: Option<Vec<String>>,
     /// A path (or glob); when it exists, the command is not run.
     #[serde(default)]
     creates: Option<PathArg>,
@@ -58,6 +64,10 @@ pub struct ShellArgs {
     /// The shell; `/bin/sh` by default.
     #[serde(default)]
     executable: Option<PathArg>,
+    /// Refused: the shell expands variables itself.
+    #[serde(default)]
+    #[schemars(skip)]
+    expand_argument_vars: Option<Value>,
     /// What to feed to standard input.
     #[serde(default)]
     stdin: Option<String>,
@@ -100,26 +110,55 @@ pub struct Script {
 impl Module for Script {
     const NAME: &'static str = "ansible.builtin.script";
 
+    fn check(&self) -> Result<(), String> {
+        match &self.chdir {
+            Some(PathArg(path)) if !path.starts_with(['/', '~', '$']) && !path.starts_with('\0') => {
+                Err(format!("chdir {path} must be an absolute path for a Unix-aware remote node"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
+        let there = |arg: &PathArg| Ok::<_, Failure>(!host.glob(&host.path(arg)?)?.is_empty());
+        if let Some(path) = &self.creates
+            && there(path)?
+        {
+            return Ok(Outcome::skipped(format!("{} exists, matching creates option", path.0)));
+        }
+        if let Some(path) = &self.removes
+            && !there(path)?
+        {
+            return Ok(Outcome::skipped(format!("{} does not exist, matching removes option", path.0)));
+        }
+        if host.check_mode() {
+            let known = self.creates.is_some() || self.removes.is_some();
+            let unknown = || Outcome::skipped("Check mode is not supported for this task.");
+            return Ok(if known { Outcome::new(true) } else { unknown() });
+        }
         let Some(content) = host.content().cloned() else {
             return Err(Failure::new("the script's content did not come with the call"));
         };
-        // Kept until the end of this function, in a dry run too: it is the worker's own and gone afterwards.
+        // Kept until the end of this function: it is the worker's own and gone afterwards.
         let file = host.scratch_program(self._original_basename.as_deref().unwrap_or("script"), &content)?;
         let path = file.to_string_lossy().into_owned();
         let with = self.executable.map(|e| format!("{e} ")).unwrap_or_default();
-        let line = format!("{with}{} {}", shell_words::quote(&path), self.line);
-        let job = Job {
-            command: Command::shell(line.trim_end()),
-            shown: Value::String(line.trim_end().to_owned()),
-            creates: self.creates,
-            removes: self.removes,
-            chdir: self.chdir,
-            stdin: None,
-            stdin_add_newline: false,
-            strip_empty_ends: false,
-        };
-        job.run(host)
+        let mut line = format!("{with}{} {}", shell_words::quote(&path), self.line);
+        if let Some(chdir) = &self.chdir {
+            let directory = host.path(chdir)?.to_string_lossy().into_owned();
+            line = format!("cd {} && {line}", shell_words::quote(&directory));
+        }
+        let output = host.run(&Command::shell(line.trim_end()).streamed())?.unwrap_or_default();
+        let fields = [
+            ("rc", Value::from(output.rc)),
+            ("stdout", output.stdout_text().into()),
+            ("stderr", output.stderr_text().into()),
+        ];
+        if output.rc != 0 {
+            let failure = Failure::new("non-zero return code").with("changed", true);
+            return Err(fields.into_iter().fold(failure, |f, (key, value)| f.with(key, value)));
+        }
+        Ok(fields.into_iter().fold(Outcome::new(true), |o, (key, value)| o.with(key, value)))
     }
 }
 
@@ -135,23 +174,59 @@ struct Job {
     strip_empty_ends: bool,
 }
 
+/// Refuses a call that says no command, or two.
+fn one_command(line: Option<&str>, argv: Option<&[String]>) -> Result<(), String> {
+    match (line.map(str::trim).filter(|l| !l.is_empty()), argv) {
+        (None, None) => Err("one of the following is required: _raw_params, cmd, argv".to_owned()),
+        (Some(_), Some(_)) => Err("parameters are mutually exclusive: _raw_params|cmd|argv".to_owned()),
+        (None, Some([])) => Err("argv is empty: there is no command".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// The words of a line as Python's `shlex.split` has them: quotes keep words together, `#` is a letter like others.
+fn words(line: &str) -> Result<Vec<String>, Failure> {
+    let mut words: Vec<String> = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = line.chars();
+    let unclosed = |what: &str| Failure::new(format!("cannot split the command into words: {what}"));
+    while let Some(c) = chars.next() {
+        match c {
+            ' ' | '\t' | '\r' | '\n' => words.extend(word.take()),
+            '\\' => word.get_or_insert_default().push(chars.next().ok_or_else(|| unclosed("it ends in a backslash"))?),
+            '\'' | '"' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next().ok_or_else(|| unclosed("a quotation is not closed"))? {
+                        end if end == c => break,
+                        '\\' if c == '"' => match chars.next().ok_or_else(|| unclosed("a quotation is not closed"))? {
+                            escaped @ ('"' | '\\') => word.push(escaped),
+                            other => word.extend(['\\', other]),
+                        },
+                        other => word.push(other),
+                    }
+                }
+            }
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    Ok(words)
+}
+
 impl Module for CommandArgs {
     const NAME: &'static str = "ansible.builtin.command";
 
     fn check(&self) -> Result<(), String> {
-        match (self.line.as_deref().map(str::trim).filter(|l| !l.is_empty()), self.argv.is_empty()) {
-            (None, true) => Err("no command given".to_owned()),
-            (Some(_), false) => Err("only command or argv can be given, not both".to_owned()),
-            _ => Ok(()),
-        }
+        one_command(self.line.as_deref(), self.argv.as_deref())
     }
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
-        let mut words = match &self.line {
-            Some(line) if self.argv.is_empty() => shell_words::split(line)
-                .map_err(|e| Failure::new(format!("cannot split the command into words: {e}")))?,
-            _ => self.argv.clone(),
+        let shown = match (&self.argv, &self.line) {
+            (Some(argv), _) => argv.clone(),
+            (None, line) => words(line.as_deref().unwrap_or_default())?,
         };
+        let mut words = shown.clone();
         if self.expand_argument_vars {
             for word in &mut words {
                 *word = host.expand_path(word)?.to_string_lossy().into_owned();
@@ -160,7 +235,8 @@ impl Module for CommandArgs {
         let Some((program, args)) = words.split_first() else { return Err(Failure::new("no command given")) };
         let job = Job {
             command: Command::new(program).args(args),
-            shown: json!(words),
+            // As it was written: an expanded variable may hold what is not for everybody's eyes.
+            shown: json!(shown),
             creates: self.creates,
             removes: self.removes,
             chdir: self.chdir,
@@ -168,7 +244,17 @@ impl Module for CommandArgs {
             stdin_add_newline: self.stdin_add_newline,
             strip_empty_ends: self.strip_empty_ends,
         };
-        job.run(host)
+        let mut result = job.run(host);
+        if let Some(executable) = &self.executable {
+            let warning = format!(
+                "The parameter 'executable' is no longer supported with the 'command' module. Not using '{executable}'."
+            );
+            match &mut result {
+                Ok(outcome) => outcome.set("warnings", json!([warning])),
+                Err(failure) => drop(failure.fields.insert("warnings".to_owned(), json!([warning]))),
+            }
+        }
+        result
     }
 }
 
@@ -176,21 +262,24 @@ impl Module for ShellArgs {
     const NAME: &'static str = "ansible.builtin.shell";
 
     fn check(&self) -> Result<(), String> {
-        match self.line.as_deref().map(str::trim) {
-            None | Some("") => Err("no command given".to_owned()),
-            _ => Ok(()),
+        if self.expand_argument_vars.is_some() {
+            return Err("Unsupported parameters for (shell) module: expand_argument_vars".to_owned());
         }
+        one_command(self.line.as_deref(), self.argv.as_deref())
     }
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
-        let line = self.line.unwrap_or_default();
+        let (line, shown) = match &self.argv {
+            Some(argv) => (shell_words::join(argv), json!(argv)),
+            None => (self.line.clone().unwrap_or_default(), json!(self.line)),
+        };
         let shell = match &self.executable {
             Some(path) => host.path(path)?,
             None => "/bin/sh".into(),
         };
         let job = Job {
             command: Command::new(shell).arg("-c").arg(&line),
-            shown: Value::String(line),
+            shown,
             creates: self.creates,
             removes: self.removes,
             chdir: self.chdir,
@@ -209,8 +298,8 @@ impl Job {
             && !host.stat(directory)?.is_some_and(|meta| meta.is_dir())
         {
             let msg =
-                format!("Unable to change directory before execution: {} is not a directory", directory.display());
-            return Err(Failure::new(msg).with("rc", 257).with("cmd", self.shown));
+                format!("Unable to change directory before execution. {} is not a directory", directory.display());
+            return Err(not_started(msg, self.shown, Value::Null));
         }
         let exists = |arg: &PathArg| -> Result<bool, Failure> {
             let pattern = host.path(arg)?;
@@ -220,12 +309,12 @@ impl Job {
         if let Some(path) = &self.creates
             && exists(path)?
         {
-            return Ok(not_run(&self.shown, &format!("Did not run command since '{}' exists", path.0)));
+            return Ok(not_run(&self.shown, host, &format!("run command since '{}' exists", path.0)));
         }
         if let Some(path) = &self.removes
             && !exists(path)?
         {
-            return Ok(not_run(&self.shown, &format!("Did not run command since '{}' does not exist", path.0)));
+            return Ok(not_run(&self.shown, host, &format!("run command since '{}' does not exist", path.0)));
         }
         if host.check_mode() {
             return Ok(self.predicted());
@@ -241,9 +330,10 @@ impl Job {
             command = command.stdin(text);
         }
         let start = jiff::Zoned::now();
-        let output = host.run(&command).map_err(|mut failure| {
-            failure.fields.insert("cmd".to_owned(), self.shown.clone());
-            failure
+        let output = host.run(&command).map_err(|failure| {
+            let rc = failure.fields.get("rc").cloned().unwrap_or(json!(257));
+            let shown = shell_words::join(command.words());
+            not_started(format!("Error executing command. {}", failure.msg), shown.into(), rc)
         })?;
         finished(self.shown, &output.unwrap_or_default(), &start, self.strip_empty_ends)
     }
@@ -252,7 +342,8 @@ impl Job {
     fn predicted(self) -> Outcome {
         let msg = "Command would have run if not in check mode";
         let known = self.creates.is_some() || self.removes.is_some();
-        let mut outcome = if known { Outcome::new(true) } else { Outcome::unchanged().with("skipped", true) };
+        let mut outcome =
+            if known { Outcome::new(true) } else { Outcome::unchanged().with("skipped", true).with("failed", false) };
         outcome.set("cmd", self.shown);
         outcome.set("msg", msg);
         outcome.set("rc", 0);
@@ -263,16 +354,20 @@ impl Job {
     }
 }
 
-fn not_run(shown: &Value, msg: &str) -> Outcome {
+fn not_run(shown: &Value, host: &Host, why: &str) -> Outcome {
+    let since = why.trim_start_matches("run command since ").replace('\'', "");
+    let verb = if host.check_mode() { "Would not" } else { "Did not" };
     Outcome::unchanged()
         .with("cmd", shown.clone())
-        .with(
-            "stdout",
-            format!("skipped, since {}", msg.trim_start_matches("Did not run command since ").replace('\'', "")),
-        )
+        .with("stdout", format!("skipped, since {since}"))
         .with("stderr", "")
         .with("rc", 0)
-        .with("msg", msg)
+        .with("msg", format!("{verb} {why}"))
+}
+
+/// The failure of a command that could not even be begun.
+fn not_started(msg: String, shown: Value, rc: Value) -> Failure {
+    Failure::new(msg).with("cmd", shown).with("rc", rc).with("stdout", "").with("stderr", "")
 }
 
 fn finished(shown: Value, output: &Output, start: &jiff::Zoned, strip: bool) -> Result<Outcome, Failure> {
@@ -334,6 +429,35 @@ mod tests {
         assert!(said.trim_end().ends_with("got a b c"), "{said}");
         let path = said.split(' ').next().unwrap();
         assert!(path.ends_with("say.sh") && !std::path::Path::new(path).exists(), "{path}");
+    }
+
+    #[test]
+    fn words_are_split_as_python_does() {
+        let split = |line: &str| words(line).unwrap();
+        assert_eq!(split(" a  'b c' \"d\\\"e\" # f"), ["a", "b c", "d\"e", "#", "f"]);
+        assert_eq!(split(r#"a\ b "\$x" '' x"y"z"#), ["a b", "\\$x", "", "xyz"]);
+        assert!(words("it's").is_err() && words("a \\").is_err());
+    }
+
+    #[test]
+    fn shells_take_words_too() {
+        let object = json!({"argv": ["echo", "$HOME", "a b"]});
+        let outcome = args::parse::<ShellArgs>(object.as_object().unwrap()).unwrap().run(&Host::new()).unwrap();
+        assert_eq!((&outcome.fields["stdout"], &outcome.fields["cmd"]), (&json!("$HOME a b"), &object["argv"]));
+        let object = json!({"_raw_params": "true", "expand_argument_vars": false});
+        let refused = args::parse::<ShellArgs>(object.as_object().unwrap()).unwrap().check().unwrap_err();
+        assert_eq!(refused, "Unsupported parameters for (shell) module: expand_argument_vars");
+    }
+
+    #[test]
+    fn says_why_nothing_ran() {
+        let host = Host::new();
+        let failure = run(json!({"_raw_params": "/nowhere/x 'a b'"}), &host).unwrap_err();
+        assert_eq!((&failure.fields["rc"], &failure.fields["cmd"]), (&json!(2), &json!("/nowhere/x 'a b'")));
+        let outcome = run(json!({"_raw_params": "true", "executable": "/bin/bash"}), &host).unwrap();
+        assert!(outcome.fields["warnings"][0].as_str().unwrap().contains("no longer supported"));
+        let failure = run(json!({"_raw_params": "cat nothing-here"}), &host).unwrap_err();
+        assert!(failure.fields["stderr"].as_str().unwrap().starts_with("cat: "), "{failure:?}");
     }
 
     #[test]

@@ -51,12 +51,25 @@ impl<'a> Edit<'a> {
         let real = if host.exists(&self.path)? { host.canonical(&self.path)? } else { self.path.clone() };
         let mut edited = Edited { outcome: Outcome::unchanged(), backup: None };
         let changed = self.old.as_ref() != Some(&new);
+        let texts = if host.diff_mode() {
+            (self.old.as_deref().unwrap_or_default(), new.as_slice())
+        } else {
+            Default::default()
+        };
+        let content = Diff::contents(texts.0, texts.1, &self.header("content"));
+        let mut parts = [content, Diff::nothing(&self.header("file attributes"))];
         if changed {
             self.make_parents()?;
             let mode = host.mode_of_new(wanted.mode.as_ref(), false)?;
             let options = WriteOptions { mode_if_new: Some(mode), ..options };
             let diff = Diff::contents(self.old.as_deref().unwrap_or_default(), &new, &self.header("content"));
-            let written = host.write_file(&real, &Content::from(new), &options)?;
+            let written = host.write_file(&real, &Content::from(new), &options).map_err(|mut failure| {
+                // Of a check that said no, these modules tell the status and the words alone.
+                if failure.fields.contains_key("exit_status") {
+                    failure.fields.retain(|key, _| !matches!(key.as_str(), "exit_status" | "path" | "stdout"));
+                }
+                failure
+            })?;
             edited.outcome.changed = true;
             edited.outcome.diffs.push(diff);
             edited.backup = written.backup_file;
@@ -75,12 +88,17 @@ impl<'a> Edit<'a> {
         if sides != Default::default() {
             let header = self.header("file attributes");
             edited.outcome.changed = true;
-            edited.outcome.diffs.push(Diff::values(sides.0, sides.1).headers(header.clone(), header));
+            let diff = Diff::values(sides.0, sides.1).headers(header.clone(), header);
+            parts[1] = diff.clone();
+            edited.outcome.diffs.push(diff);
             let and = if msg.is_empty() { "" } else { " and " };
             msg.push_str(and);
             msg.push_str("ownership, perms or SE linux context changed");
         }
         edited.outcome.set("msg", msg);
+        if self.exists() || !host.check_mode() {
+            edited.outcome.parts = Some(parts.to_vec());
+        }
         Ok(edited)
     }
 
@@ -99,7 +117,7 @@ impl<'a> Edit<'a> {
             if !side.is_object() {
                 *side = json!({});
             }
-            side["mode"] = json!(format!("{mode:04o}"));
+            side["mode"] = json!(format!("0{mode:03o}"));
         }
         Ok(())
     }

@@ -7,13 +7,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fancy_regex::Regex;
 use rplay_protocol::Object;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::encoding::Encoding;
 use super::files::text;
+use super::pattern::{Alphabet, Flags, Pattern};
 use super::stat::{self, Algorithm};
 use crate::args::{Mode, PathArg};
 use crate::host::{Host, symbolic_mode};
@@ -111,9 +112,6 @@ enum AgeStamp {
 
 /// What was asked for, ready to be compared with.
 struct Wanted {
-    patterns: Vec<Regex>,
-    excludes: Vec<Regex>,
-    contains: Option<Regex>,
     age: Option<i64>,
     size: Option<i64>,
     mode: Option<u32>,
@@ -129,33 +127,50 @@ struct Found {
     warnings: Vec<Value>,
 }
 
+impl Found {
+    /// Notes a path that could not be looked through.
+    fn skip(&mut self, path: &Path, why: &str) {
+        let path = text(path);
+        self.warnings.push(format!("Skipped '{path}' path due to this access issue: {why}\n").into());
+        self.skipped.insert(path, why.into());
+    }
+}
+
+/// The patterns that were asked for, compiled.
+struct Patterns {
+    wanted: Vec<Pattern>,
+    excluded: Vec<Pattern>,
+    contains: Option<Pattern>,
+}
+
 impl Module for Find {
     const NAME: &'static str = "ansible.builtin.find";
-
-    fn check(&self) -> Result<(), String> {
-        match self.encoding.as_deref().map(str::to_lowercase).as_deref() {
-            None | Some("utf-8" | "utf8" | "ascii" | "us-ascii") => Ok(()),
-            Some(other) => Err(format!("encoding: files in {other} are not supported; only utf-8 is")),
-        }
-    }
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
         let wanted = self.wanted()?;
         let mut found = Found::default();
+        let patterns = self.compiled();
         for path in &self.paths {
             let root = host.path(path)?;
             if !host.stat(&root)?.is_some_and(|meta| meta.is_dir()) {
                 let why = format!("'{}' is not a directory", text(&root));
-                found.warnings.push(format!("Skipped '{}' path due to this access issue: {why}\n", text(&root)).into());
-                found.skipped.insert(text(&root), why.into());
+                found.skip(&root, &why);
                 continue;
             }
-            self.walk(host, &root, &wanted, &mut found)?;
+            let outcome = match &patterns {
+                Ok(patterns) => self.walk(host, &root, &wanted, patterns, &mut found),
+                Err(failure) => Err(failure.clone()),
+            };
+            if let Err(failure) = outcome {
+                found.skip(&root, &failure.msg);
+            }
         }
-        let message = if found.skipped.is_empty() {
-            "All paths examined"
-        } else {
+        let message = if !found.skipped.is_empty() {
             "Not all paths examined, check warnings for details"
+        } else if self.limit.is_some_and(|limit| found.files.len() >= limit) {
+            "Limit of matches reached"
+        } else {
+            "All paths examined"
         };
         let mut out = Outcome::unchanged()
             .with("matched", found.files.len())
@@ -171,16 +186,28 @@ impl Module for Find {
 }
 
 impl Find {
-    fn wanted(&self) -> Result<Wanted, Failure> {
+    fn encoding(&self) -> Result<Encoding, String> {
+        Encoding::parse(self.encoding.as_deref().unwrap_or_default())
+    }
+
+    fn compiled(&self) -> Result<Patterns, Failure> {
+        let text = |pattern: &str| Pattern::new(pattern, Alphabet::Text, Flags::default()).map_err(Failure::new);
         let compile = |pattern: &String| {
-            let pattern = if self.use_regex { format!("^(?:{pattern})") } else { shell_pattern(pattern) };
-            Regex::new(&pattern).map_err(|e| Failure::new(format!("'{pattern}' is not a regular expression: {e}")))
+            if self.use_regex { text(&format!("\\A(?:{pattern})")) } else { text(&shell_pattern(pattern)) }
         };
         let compile_all = |list: &[String]| list.iter().map(compile).collect::<Result<Vec<_>, _>>();
-        let contains = self.contains.as_ref().map(|pattern| {
-            let anchored = if self.read_whole_file { pattern.clone() } else { format!("^(?:{pattern})") };
-            Regex::new(&anchored).map_err(|e| Failure::new(format!("'{pattern}' is not a regular expression: {e}")))
-        });
+        let contains = self
+            .contains
+            .as_ref()
+            .map(|pattern| if self.read_whole_file { text(pattern) } else { text(&format!("\\A(?:{pattern})")) });
+        Ok(Patterns {
+            wanted: compile_all(&self.patterns)?,
+            excluded: compile_all(&self.excludes)?,
+            contains: contains.transpose()?,
+        })
+    }
+
+    fn wanted(&self) -> Result<Wanted, Failure> {
         let amount = |name: &str, given: &Option<String>, units: &[(char, i64)]| match given {
             None => Ok(None),
             Some(given) => amount(given, units)
@@ -190,9 +217,6 @@ impl Find {
         const TIMES: &[(char, i64)] = &[('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)];
         const SIZES: &[(char, i64)] = &[('b', 1), ('k', 1 << 10), ('m', 1 << 20), ('g', 1 << 30), ('t', 1 << 40)];
         Ok(Wanted {
-            patterns: compile_all(&self.patterns)?,
-            excludes: compile_all(&self.excludes)?,
-            contains: contains.transpose()?,
             age: amount("age", &self.age, TIMES)?,
             size: amount("size", &self.size, SIZES)?,
             mode: match &self.mode {
@@ -205,7 +229,14 @@ impl Find {
     }
 
     /// Looks through a directory and, when asked to, those in it; each directory's own entries come before deeper ones.
-    fn walk(&self, host: &Host, root: &Path, wanted: &Wanted, found: &mut Found) -> Result<(), Failure> {
+    fn walk(
+        &self,
+        host: &Host,
+        root: &Path,
+        wanted: &Wanted,
+        patterns: &Patterns,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
         let mut waiting = vec![(root.to_path_buf(), 1)];
         while let Some((directory, level)) = waiting.pop() {
             if self.limit.is_some_and(|limit| found.files.len() >= limit) {
@@ -214,10 +245,7 @@ impl Find {
             let names = match host.list(&directory) {
                 Ok(names) => names,
                 Err(error) => {
-                    let path = text(&directory);
-                    let warning = format!("Skipped '{path}' path due to this access issue: {}\n", error.msg);
-                    found.warnings.push(warning.into());
-                    found.skipped.insert(path, error.msg.into());
+                    found.skip(&directory, &error.msg);
                     continue;
                 }
             };
@@ -237,7 +265,7 @@ impl Find {
                 if self.limit.is_some_and(|limit| found.files.len() >= limit) {
                     return Ok(());
                 }
-                if let Some(file) = self.matched(host, path, meta, wanted)? {
+                if let Some(file) = self.matched(host, path, meta, wanted, patterns)? {
                     found.files.push(file);
                 }
             }
@@ -251,7 +279,14 @@ impl Find {
     }
 
     /// What is told of an entry that is wanted.
-    fn matched(&self, host: &Host, path: &Path, meta: &Metadata, wanted: &Wanted) -> Result<Option<Value>, Failure> {
+    fn matched(
+        &self,
+        host: &Host,
+        path: &Path,
+        meta: &Metadata,
+        wanted: &Wanted,
+        patterns: &Patterns,
+    ) -> Result<Option<Value>, Failure> {
         let name = path.file_name().unwrap_or_default();
         if !self.hidden && name.as_bytes().starts_with(b".") {
             return Ok(None);
@@ -264,8 +299,8 @@ impl Find {
             FileType::Link => kind.is_symlink(),
         };
         let name = name.to_string_lossy();
-        let any = |patterns: &[Regex]| patterns.iter().any(|pattern| pattern.is_match(name.as_ref()).unwrap_or(false));
-        let named = (wanted.patterns.is_empty() || any(&wanted.patterns)) && !any(&wanted.excludes);
+        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_match(&name).unwrap_or(false));
+        let named = (patterns.wanted.is_empty() || any(&patterns.wanted)) && !any(&patterns.excluded);
         if !right_kind || !named || !self.is_of_age(meta, wanted) || !self.has_mode(meta, wanted) {
             return Ok(None);
         }
@@ -273,7 +308,7 @@ impl Find {
         if kind.is_file() && !at_least(wanted.size, meta.len() as f64) {
             return Ok(None);
         }
-        if self.file_type == FileType::File && !self.has_content(host, path, wanted)? {
+        if self.file_type == FileType::File && !self.has_content(host, path, patterns)? {
             return Ok(None);
         }
         let mut file = stat::facts(path, meta);
@@ -305,21 +340,28 @@ impl Find {
         wanted.mode.is_none_or(|mode| if self.exact_mode { own == mode } else { own & mode != 0 })
     }
 
-    fn has_content(&self, host: &Host, path: &Path, wanted: &Wanted) -> Result<bool, Failure> {
-        let Some(contains) = &wanted.contains else { return Ok(true) };
+    fn has_content(&self, host: &Host, path: &Path, patterns: &Patterns) -> Result<bool, Failure> {
+        let Some(contains) = &patterns.contains else { return Ok(true) };
+        let encoding = self.encoding().map_err(Failure::new)?;
         let wrong = |e: std::io::Error| Failure::new(format!("cannot read {}: {e}", path.display()));
         let mut reader = BufReader::new(host.open(path)?);
-        if self.read_whole_file {
-            let mut bytes = Vec::new();
-            reader.read_to_end(&mut bytes).map_err(wrong)?;
-            return Ok(contains.is_match(String::from_utf8_lossy(&bytes).as_ref()).unwrap_or(false));
-        }
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).map_err(wrong)? > 0 {
-            if contains.is_match(String::from_utf8_lossy(&line).as_ref()).unwrap_or(false) {
+        let mut bytes = Vec::new();
+        let read = |reader: &mut BufReader<_>, bytes: &mut Vec<u8>| match self.read_whole_file {
+            true => reader.read_to_end(bytes),
+            false => reader.read_until(b'\n', bytes),
+        };
+        while read(&mut reader, &mut bytes).map_err(wrong)? > 0 {
+            let text = encoding.decode(&bytes).ok_or_else(|| {
+                let named = self.encoding.as_deref().unwrap_or("utf-8");
+                let file = path.display();
+                Failure::new(format!(
+                    "Failed to read the file {file} due to an encoding error. current encoding: {named}"
+                ))
+            })?;
+            if contains.is_match(&text).unwrap_or(false) {
                 return Ok(true);
             }
-            line.clear();
+            bytes.clear();
         }
         Ok(false)
     }
@@ -409,6 +451,19 @@ mod tests {
         assert_eq!(found(&host, json!({"recurse": true, "contains": "hello"})), ["/d/a.txt"]);
         let whole = json!({"recurse": true, "contains": "hello", "read_whole_file": true, "limit": 1});
         assert_eq!(found(&host, whole), ["/d/a.txt"]);
+        let end = json!({"contains": "hello$", "read_whole_file": true});
+        assert_eq!(found(&host, end), ["/d/a.txt"], "`$` matches before the last newline");
+        std::fs::write(at("d/bin"), b"hello\xff").unwrap();
+        let module = |more: Value| {
+            let module: Find = args::parse(more.as_object().unwrap()).unwrap();
+            module.run(&host).unwrap().fields
+        };
+        let out = module(json!({"paths": "/d", "contains": "hello", "patterns": "bin"}));
+        assert!(out["skipped_paths"]["/d"].as_str().unwrap().contains("encoding error"), "{out:?}");
+        let out = module(json!({"paths": "/d", "contains": "hello", "patterns": "bin", "encoding": "latin-1"}));
+        assert_eq!(out["matched"], 1);
+        assert_eq!(module(json!({"paths": "/d", "limit": 1}))["msg"], "Limit of matches reached");
+        assert_eq!(module(json!({"paths": "/d", "patterns": "(", "use_regex": true}))["matched"], 0);
         assert_eq!(found(&host, json!({"age": "1h"})), [""; 0]);
         assert_eq!(found(&host, json!({"use_regex": true, "patterns": "[a-z]\\.l"})), ["/d/b.log"]);
     }

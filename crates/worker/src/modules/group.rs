@@ -87,7 +87,8 @@ impl Module for Group {
             }
             (State::Absent, None) => {}
         }
-        if host.check_mode() && steps.any {
+        let stays = self.state == State::Present && existing.is_some();
+        if host.check_mode() && steps.any && !stays {
             return Ok(Outcome::new(true));
         }
         let mut outcome = Outcome::new(steps.any).with("name", self.name.as_str());

@@ -63,8 +63,10 @@ enum State {
     Present,
 }
 
-const EMPTY_REGEXP: &str = "The regular expression is an empty string, which matches every line of the file: the last line \
-     is replaced instead of a line being added. If that is meant, say '^'.";
+/// What is said of a `regexp` or `search_string` that says nothing.
+const EMPTY: &str = "is an empty string, which will match every line in the file. This may have unintended consequences, \
+     such as replacing the last line in the file rather than appending.";
+const USE_CARET: &str = " If this is desired, use '^' to match every line in the file and avoid this warning.";
 
 impl Module for LineInFile {
     const NAME: &'static str = "ansible.builtin.lineinfile";
@@ -137,8 +139,10 @@ impl Module for LineInFile {
         if self.state == State::Absent {
             outcome.set("found", found);
         }
-        if self.regexp.as_deref() == Some("") {
-            outcome.set("warnings", json!([EMPTY_REGEXP]));
+        match (self.regexp.as_deref(), self.search_string.as_deref()) {
+            (Some(""), _) => outcome.set("warnings", json!([format!("The regular expression {EMPTY}{USE_CARET}")])),
+            (None, Some("")) => outcome.set("warnings", json!([format!("The search string {EMPTY}")])),
+            _ => {}
         }
         Ok(outcome)
     }

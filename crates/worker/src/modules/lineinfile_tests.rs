@@ -19,6 +19,23 @@ fn edited(content: &str, args: &Value) -> (String, Outcome, Outcome) {
 const FILE: &str = "a=1\nb=2\n# c\nb=3\nend\n";
 
 #[test]
+fn tells_content_and_attributes_apart_also_when_nothing_differs() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Host::at(dir.path());
+    put(&host, "a\n");
+    let told = |line: &str, diff: bool| {
+        let host = Host::at(dir.path()).diffing(diff);
+        stage::edit::<LineInFile>(&host, json!({"line": line})).unwrap().into_result(diff).0["diff"].clone()
+    };
+    let header = "/f (file attributes)";
+    let attributes = json!({"before_header": header, "after_header": header});
+    let content = |before: &str, after: &str| json!({"before": before, "after": after, "before_header": "/f (content)", "after_header": "/f (content)"});
+    assert_eq!(told("b", true), json!([content("a\n", "a\nb\n"), attributes]));
+    assert_eq!(told("b", true), json!([content("a\nb\n", "a\nb\n"), attributes]));
+    assert_eq!(told("c", false), json!([content("", ""), attributes]));
+}
+
+#[test]
 fn puts_lines_where_they_belong() {
     let cases = [
         (json!({"line": "x"}), "a=1\nb=2\n# c\nb=3\nend\nx\n", "line added"),

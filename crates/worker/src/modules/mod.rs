@@ -12,6 +12,7 @@ mod cron;
 mod debconf;
 mod dpkg_selections;
 mod edit;
+mod encoding;
 mod expect;
 mod file;
 mod files;

@@ -72,7 +72,7 @@ impl Module for Package {
             Some(entry) if entry.name != Self::NAME => (entry.run)(&self.args, host),
             _ => {
                 let msg = format!(
-                    "this host's package manager is {manager}, and rplay has no module for it yet: apt is built in"
+                    "Could not find a matching action for the \"{manager}\" package manager. rplay has apt so far."
                 );
                 Err(Failure::new(msg))
             }

@@ -23,7 +23,7 @@ impl Module for Ping {
 
     fn run(self, _: &Host) -> Result<Outcome, Failure> {
         if self.data == "crash" {
-            return Err(Failure::new("boom"));
+            return Err(Failure::new("Task failed: Module failed: boom"));
         }
         Ok(Outcome::unchanged().with("ping", self.data))
     }

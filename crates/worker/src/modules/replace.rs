@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::edit::Edit;
+use super::encoding::Encoding;
 use super::files::text;
 use super::pattern::{Alphabet, Flags, Pattern, Replacement};
 use crate::args::{PathArg, file_arguments};
@@ -44,57 +45,6 @@ fn utf8() -> String {
     "utf-8".to_owned()
 }
 
-/// The encodings that a file can have.
-#[derive(Debug, Clone, Copy)]
-enum Encoding {
-    Utf8,
-    Ascii,
-    Latin1,
-}
-
-impl Encoding {
-    fn parse(name: &str) -> Result<Self, String> {
-        match name.to_ascii_lowercase().replace(['_', ' '], "-").as_str() {
-            "utf-8" | "utf8" => Ok(Self::Utf8),
-            "ascii" | "us-ascii" => Ok(Self::Ascii),
-            "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" | "l1" => Ok(Self::Latin1),
-            _ => Err(format!("encoding '{name}' is not supported: use utf-8, ascii or latin-1")),
-        }
-    }
-
-    fn decode(self, bytes: &[u8]) -> Result<String, Failure> {
-        let position = match self {
-            Self::Latin1 => return Ok(super::pattern::widen(bytes)),
-            Self::Ascii => bytes.iter().position(|b| !b.is_ascii()),
-            Self::Utf8 => std::str::from_utf8(bytes).err().map(|e| e.valid_up_to()),
-        };
-        match position {
-            Some(at) => Err(Failure::new(format!("the file is not {}: see the byte at position {at}", self.name()))),
-            None => Ok(String::from_utf8_lossy(bytes).into_owned()),
-        }
-    }
-
-    fn encode(self, text: &str) -> Result<Vec<u8>, Failure> {
-        let limit = match self {
-            Self::Utf8 => return Ok(text.as_bytes().to_vec()),
-            Self::Ascii => 0x7f,
-            Self::Latin1 => 0xff,
-        };
-        text.chars()
-            .map(|c| u8::try_from(u32::from(c)).ok().filter(|b| *b <= limit))
-            .collect::<Option<Vec<u8>>>()
-            .ok_or_else(|| Failure::new(format!("the new content cannot be written as {}", self.name())))
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Utf8 => "utf-8",
-            Self::Ascii => "ascii",
-            Self::Latin1 => "latin-1",
-        }
-    }
-}
-
 impl Module for Replace {
     const NAME: &'static str = "ansible.builtin.replace";
 
@@ -110,7 +60,8 @@ impl Module for Replace {
             return Err(Failure::new(format!("Path {} does not exist !", edit.path.display())).with("rc", 257));
         };
         let encoding = Encoding::parse(&self.encoding).map_err(Failure::new)?;
-        let old = encoding.decode(&bytes)?;
+        let not_text = || Failure::new(format!("{} is not {}", edit.path.display(), encoding.name()));
+        let old = encoding.decode(&bytes).ok_or_else(not_text)?.into_owned();
         edit.old = Some(bytes);
         let range = match self.section().map_err(Failure::new)? {
             None => 0..old.len(),
@@ -137,7 +88,13 @@ impl Module for Replace {
         let path = text(&edit.path);
         let msg = format!("{count} replacements made");
         let changed = new != old;
-        let mut edited = edit.write(encoding.encode(&new)?, &msg, options, &self.file_attributes())?;
+        let not_writable = || Failure::new(format!("the new content cannot be written as {}", encoding.name()));
+        let content = encoding.encode(&new).ok_or_else(not_writable)?;
+        let mut edited = edit.write(content, &msg, options, &self.file_attributes())?;
+        edited.outcome.parts = None;
+        if changed {
+            edited.outcome.diffs.truncate(1);
+        }
         if let Some(diff) = edited.outcome.diffs.first_mut().filter(|_| changed) {
             // The decoded texts, under the plain path: this is the one of the three that tells it so.
             *diff = Diff::text(old, new).headers(path.clone(), path);

@@ -65,13 +65,20 @@ impl Module for Fetch {
 }
 
 fn readable(host: &Host, path: &Path) -> Result<(), Failure> {
-    match host.stat(path)? {
-        None => Err(Failure::new(format!("File not found: {}", path.display()))),
-        Some(meta) if meta.is_dir() => {
-            Err(Failure::new(format!("Source is a directory and must be a file: {}", path.display())))
+    let shown = path.display();
+    match host.look(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Failure::new(format!("File not found: {shown}")))
         }
-        Some(_) if !host.may(path, "r") => Err(Failure::new(format!("File is not readable: {}", path.display()))),
-        Some(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(Failure::new(format!("File is not readable: {shown}")))
+        }
+        Err(error) => Err(Failure::new(format!("Unable to slurp file: {shown}: {error}"))),
+        Ok(meta) if meta.is_dir() && host.may(path, "r") => {
+            Err(Failure::new(format!("Source is a directory and must be a file: {shown}")))
+        }
+        Ok(_) if !host.may(path, "r") => Err(Failure::new(format!("File is not readable: {shown}"))),
+        Ok(_) => Ok(()),
     }
 }
 
@@ -102,6 +109,7 @@ mod tests {
         assert_eq!((&outcome.fields["content"], &outcome.fields["encoding"]), (&json!("/wA="), &json!("base64")));
         assert_eq!(run::<Slurp>(&host, json!({"src": "/g"})).unwrap_err().msg, "File not found: /g");
         assert!(run::<Slurp>(&host, json!({"src": "/"})).unwrap_err().msg.contains("directory"));
+        assert!(run::<Slurp>(&host, json!({"src": "/f/below"})).unwrap_err().msg.starts_with("Unable to slurp file"));
     }
 
     #[test]

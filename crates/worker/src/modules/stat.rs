@@ -72,9 +72,13 @@ impl Module for Stat {
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
         let path = host.path(&self.path)?;
-        let meta = if self.follow { host.stat(&path)? } else { host.lstat(&path)? };
-        let Some(meta) = meta else {
-            return Ok(Outcome::unchanged().with("stat", json!({"exists": false})));
+        let meta = match if self.follow { host.look(&path) } else { host.look_at_link(&path) } {
+            Ok(meta) => meta,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Outcome::unchanged().with("stat", json!({"exists": false})));
+            }
+            // As the system says it: "Not a directory", "Permission denied".
+            Err(e) => return Err(Failure::new(e.to_string().split(" (os error").next().unwrap_or_default())),
         };
         let mut out = facts(&path, &meta);
         if meta.file_type().is_symlink() {
@@ -204,9 +208,10 @@ const FLAGS: [(char, &str); 19] = [
 
 /// `version`, `attr_flags` and `attributes`; nothing where the file system has none.
 fn attributes(host: &Host, path: &Path) -> Result<Object, Failure> {
-    let mut out = Object::new();
+    let nothing = [("version", Value::Null), ("attr_flags", "".into()), ("attributes", json!([]))];
+    let mut out: Object = nothing.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     if host.find_program("lsattr").is_none() {
-        return Ok(out);
+        return Ok(Object::new());
     }
     let ask =
         |options: &str| host.query(&Command::new("lsattr").args([options, "--"]).arg(path.as_os_str()).c_locale());

@@ -66,11 +66,12 @@ pub struct Systemd {
     no_block: bool,
 }
 
-/// Controls services.
+/// Controls services, by the service manager that the host has.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Service {
     /// The service.
-    name: String,
+    #[serde(default, alias = "service", alias = "unit")]
+    name: Option<String>,
     /// What it should be doing.
     #[serde(default)]
     state: Option<State>,
@@ -79,23 +80,37 @@ pub struct Service {
     enabled: Option<bool>,
     /// Seconds between stop and start of a restart; systemd does not need it.
     #[serde(default)]
-    #[allow(dead_code)]
     sleep: Option<i64>,
     /// What to look for in the process list; systemd does not need it.
     #[serde(default)]
-    #[allow(dead_code)]
     pattern: Option<String>,
     /// For OpenRC; systemd does not need it.
     #[serde(default)]
-    #[allow(dead_code)]
     runlevel: Option<String>,
     /// For init scripts; systemd does not need it.
     #[serde(default, alias = "args")]
-    #[allow(dead_code)]
     arguments: Option<String>,
     /// Which service manager; `auto` finds out.
     #[serde(default, rename = "use")]
     manager: Option<String>,
+    /// For systemd: whether existing links are overwritten when enabling.
+    #[serde(default)]
+    force: bool,
+    /// For systemd: whether the unit is masked.
+    #[serde(default)]
+    masked: Option<bool>,
+    /// For systemd: whether it reads its configuration again first.
+    #[serde(default, alias = "daemon-reload")]
+    daemon_reload: bool,
+    /// For systemd: whether it executes itself anew first.
+    #[serde(default, alias = "daemon-reexec")]
+    daemon_reexec: bool,
+    /// For systemd: whose systemd is meant.
+    #[serde(default)]
+    scope: Scope,
+    /// For systemd: whether not to wait for the operation to finish.
+    #[serde(default)]
+    no_block: bool,
 }
 
 impl Module for Systemd {
@@ -132,7 +147,8 @@ impl Module for Systemd {
         };
         let status = self.status(host, &unit)?;
         let found = status.get("LoadState").and_then(Value::as_str).is_some_and(|s| s != "not-found")
-            || status.get("ActiveState").and_then(Value::as_str).is_some_and(|s| s == "active" || s == "activating");
+            || status.get("ActiveState").and_then(Value::as_str).is_some_and(|s| s == "active" || s == "activating")
+            || status.is_empty() && self.is_known(host, &unit)?;
         outcome.set("status", status.clone());
         self.mask(host, &unit, &status, found, &mut outcome)?;
         self.enable(host, &unit, found, &mut outcome)?;
@@ -181,6 +197,13 @@ impl Systemd {
         Ok(properties(&output.stdout_text()))
     }
 
+    /// Whether there is such a unit, where systemd itself cannot be asked: in a chroot only its files can be.
+    fn is_known(&self, host: &Host, unit: &str) -> Result<bool, Failure> {
+        let named = if unit.contains('.') { unit.to_owned() } else { format!("{unit}.service") };
+        let output = host.query(&self.systemctl().args(["list-unit-files", "--no-legend", "--", &named]))?;
+        Ok(output.rc == 0 && !output.stdout_text().trim().is_empty())
+    }
+
     fn missing(&self, unit: &str) -> Failure {
         Failure::new(format!("Could not find the requested service {unit}: host"))
     }
@@ -224,7 +247,13 @@ impl Systemd {
                 return Err(self.missing(unit));
             }
         }
-        let enabled = output.rc == 0 && !matches!(word.as_str(), "indirect" | "alias");
+        let enabled = output.rc == 0
+            && match word.as_str() {
+                // It is enabled through what its `Also=` names, or is another name: then its links tell.
+                "indirect" | "alias" => self.has_links(host, unit)?,
+                // Until the next boot only.
+                runtime => !runtime.ends_with("-runtime"),
+            };
         outcome.set("enabled", enabled);
         if enabled == wanted {
             return Ok(());
@@ -233,6 +262,12 @@ impl Systemd {
         self.act(host, if wanted { "enable" } else { "disable" }, unit)?;
         outcome.set("enabled", wanted);
         Ok(())
+    }
+
+    /// Whether links that enable a unit are there.
+    fn has_links(&self, host: &Host, unit: &str) -> Result<bool, Failure> {
+        let output = host.query(&self.systemctl().args(["is-enabled", "--full", "--", unit]))?;
+        Ok(output.stdout_text().lines().skip(1).any(|line| !line.trim().is_empty()))
     }
 
     fn steer(
@@ -244,7 +279,8 @@ impl Systemd {
         outcome: &mut Outcome,
     ) -> Result<(), Failure> {
         let Some(wanted) = self.state else { return Ok(()) };
-        if !found && !host.check_mode() {
+        // In a dry run an earlier task may not have brought it; what is to be stopped has to be there.
+        if !found && (!host.check_mode() || wanted == State::Stopped) {
             return Err(self.missing(unit));
         }
         let word = match wanted {
@@ -283,9 +319,6 @@ impl Module for Service {
     const NAME: &'static str = "ansible.builtin.service";
 
     fn check(&self) -> Result<(), String> {
-        if self.state.is_none() && self.enabled.is_none() {
-            return Err("one of the following is required: state, enabled".to_owned());
-        }
         match self.manager.as_deref().map(|m| m.rsplit('.').next().unwrap_or(m)) {
             None | Some("auto" | "systemd" | "service") => Ok(()),
             Some(other) => Err(format!("the service manager '{other}' is not supported: systemd is")),
@@ -298,8 +331,34 @@ impl Module for Service {
             let msg = "this host's services are not managed by systemd, and no other service manager is supported";
             return Err(Failure::new(msg));
         }
-        let unit = Systemd { name: Some(self.name), state: self.state, enabled: self.enabled, ..Systemd::default() };
-        unit.run(host)
+        let ignored = [
+            ("pattern", self.pattern.is_some()),
+            ("runlevel", self.runlevel.is_some()),
+            ("sleep", self.sleep.is_some()),
+            ("arguments", self.arguments.is_some()),
+        ];
+        let warnings: Vec<Value> = ignored
+            .into_iter()
+            .filter(|(_, given)| *given)
+            .map(|(name, _)| format!("Ignoring \"{name}\" as it is not used in \"systemd\"").into())
+            .collect();
+        let unit = Systemd {
+            name: self.name,
+            state: self.state,
+            enabled: self.enabled,
+            force: self.force,
+            masked: self.masked,
+            daemon_reload: self.daemon_reload,
+            daemon_reexec: self.daemon_reexec,
+            scope: self.scope,
+            no_block: self.no_block,
+        };
+        unit.check().map_err(Failure::new)?;
+        let mut outcome = unit.run(host)?;
+        if !warnings.is_empty() {
+            outcome.set("warnings", warnings);
+        }
+        Ok(outcome)
     }
 }
 

@@ -35,9 +35,9 @@ fn prefix() -> String {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum State {
-    Directory,
     #[default]
     File,
+    Directory,
 }
 
 impl Module for TempFile {
@@ -45,10 +45,9 @@ impl Module for TempFile {
     const CHECK_MODE: CheckMode = CheckMode::Skipped;
 
     fn check(&self) -> Result<(), String> {
-        if self.prefix.contains('/') || self.suffix.contains('/') {
-            return Err("prefix and suffix are parts of a name: they cannot hold a slash".to_owned());
-        }
-        Ok(())
+        let wrong =
+            [("prefix", &self.prefix), ("suffix", &self.suffix)].into_iter().find(|(_, part)| part.contains('/'));
+        wrong.map_or(Ok(()), |(name, part)| Err(format!("{name} must be a valid file name component, got '{part}'")))
     }
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {

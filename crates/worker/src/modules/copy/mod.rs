@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::files::{self, text};
 use crate::args::{Mode, Octal, PathArg, file_arguments};
-use crate::host::{Attributes, Content, FileKind, Host, WriteOptions};
+use crate::host::{Attributes, Content, Diff, FileKind, Host, WriteOptions};
 use crate::module::{Context, Failure, Module, Outcome};
 
 file_arguments! {
@@ -58,6 +59,10 @@ file_arguments! {
         #[serde(default)]
         #[schemars(skip)]
         _original_basename: Option<String>,
+        /// What the new content is called in a diff, from the controller.
+        #[serde(default)]
+        #[schemars(skip)]
+        _source_name: Option<String>,
         /// The source's permissions, from the controller, for `mode: preserve`.
         #[serde(default)]
         #[schemars(skip)]
@@ -110,6 +115,10 @@ impl Module for Copy {
         if meta.is_dir() {
             return tree::copy(&self, host, &path);
         }
+        if !meta.is_file() {
+            // A device may never end.
+            return Err(Failure::new(format!("Source {} is not a file", path.display())));
+        }
         let basename = path.file_name().map(|n| n.to_string_lossy().into_owned());
         let mode = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777;
         self.copy_file(host, Source { content: host.content_of(&path), basename, mode: Some(mode), path: Some(path) })
@@ -137,11 +146,14 @@ impl Copy {
         let existed = host.exists(&dest)?;
         if existed {
             if !self.force {
-                if let Some(src) = src {
+                if let Some(src) = self._source_name.clone().or(src) {
                     outcome.set("src", src);
                 }
-                files::describe(host, &dest, &mut outcome)?;
-                return Ok(outcome.with("msg", "file already exists").with("dest", text(&dest)));
+                if source.path.is_some() {
+                    files::describe(host, &dest, &mut outcome)?;
+                    outcome.set("msg", "file already exists");
+                }
+                return Ok(outcome.with("dest", text(&dest)));
             }
         } else if !outcome.changed && !host.check_mode() {
             // In a dry run an earlier task may not have made it.
@@ -150,6 +162,11 @@ impl Copy {
         let mut attributes = self.attributes_for(source.mode);
         let written = host.write_file(&dest, &source.content, &self.options(host, &attributes)?)?;
         outcome.changed |= written.changed;
+        if source.path.is_none() && written.changed {
+            // Of what comes from the controller the content alone is told, by its name there.
+            let name = self._source_name.clone().unwrap_or_else(|| text(&dest));
+            outcome.parts = Some(written.diff.clone().map(|diff| diff.to(name)).into_iter().collect());
+        }
         outcome.diffs.extend(written.diff);
         let md5 = source.content.checksum("md5").context(|| "cannot read the source".to_owned())?;
         if source.path.is_some() && existed && written.changed {
@@ -159,6 +176,11 @@ impl Copy {
             attributes.group.get_or_insert(host.gid().to_string());
         }
         files::settle(host, &dest, &attributes, self.follow, &mut outcome)?;
+        if source.path.is_none() && outcome.diffs.is_empty() && host.diff_mode() {
+            // Nothing differs, of this path.
+            let side = || json!({"path": text(&dest)});
+            outcome.diffs.push(Diff::values(side(), side()));
+        }
         outcome.set("dest", text(&dest));
         outcome.set("checksum", checksum);
         if written.changed || source.path.is_some() {

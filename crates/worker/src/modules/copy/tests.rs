@@ -43,7 +43,12 @@ fn writes_content_once() {
     assert_eq!(first.fields["state"], "file");
     assert_eq!((read(&host, "/etc/motd").as_str(), mode(&host, "/etc/motd")), ("one\n", 0o600));
     let second = copy(&host, args).unwrap();
-    assert!(!second.changed && second.diffs.is_empty());
+    assert!(!second.changed);
+    let told = second.into_result(true).0["diff"].clone();
+    assert_eq!(told, json!({"before": {"path": "/etc/motd"}, "after": {"path": "/etc/motd"}}));
+    let device = json!({"src": "/dev/null", "dest": "/x", "remote_src": true});
+    assert!(copy(&Host::new(), device).unwrap_err().msg.ends_with("is not a file"));
+    let second = copy(&host, json!({"content": "one\n", "dest": "/etc/motd", "mode": "0600"})).unwrap();
     assert_eq!(second.fields["path"], "/etc/motd");
 }
 

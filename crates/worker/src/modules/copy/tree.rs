@@ -109,7 +109,9 @@ impl Walk<'_> {
     fn link(&self, from: &Path, to: &Path, outcome: &mut Outcome) -> Result<(), Failure> {
         let target = self.host.read_link(from)?;
         match self.host.kind(to)? {
-            FileKind::Link if self.host.read_link(to)? == target => return Ok(()),
+            FileKind::Link if self.host.read_link(to)? == target => {
+                return files::settle(self.host, to, &self.ownership(), false, outcome);
+            }
             FileKind::Directory => {
                 return Err(Failure::new(format!("cannot replace the directory {} by a link", to.display())));
             }
@@ -117,6 +119,7 @@ impl Walk<'_> {
         }
         self.host.make_symlink(to, &target)?;
         outcome.changed = true;
-        Ok(())
+        // The link itself: what it leads to may be anybody's.
+        files::settle(self.host, to, &self.ownership(), false, outcome)
     }
 }

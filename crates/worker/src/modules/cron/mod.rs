@@ -83,13 +83,13 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum SpecialTime {
+    Reboot,
+    Yearly,
     Annually,
+    Monthly,
+    Weekly,
     Daily,
     Hourly,
-    Monthly,
-    Reboot,
-    Weekly,
-    Yearly,
 }
 
 impl Module for Cron {
@@ -101,6 +101,9 @@ impl Module for Cron {
         let timed = [&self.minute, &self.hour, &self.day, &self.month, &self.weekday].iter().any(|t| *t != "*");
         if self.name.contains(['\n', '\r']) {
             return Err("the name of a job cannot hold line breaks".to_owned());
+        }
+        if self.cron_file.as_ref().is_some_and(|file| is_system_crontab(&file.0)) {
+            return Err("Will not manage /etc/crontab via cron_file, see documentation.".to_owned());
         }
         if self.env && !is_variable(&self.name) {
             return Err("Invalid name for environment variable".to_owned());
@@ -132,7 +135,7 @@ impl Module for Cron {
         let unfinished = !old.is_empty() && !old.ends_with(['\n', '\r']);
         let mut outcome = Outcome::new(edited || unfinished);
         let new = table.text();
-        let removed = self.state == State::Absent && place.is_file() && !old.is_empty() && new.is_empty();
+        let removed = self.state == State::Absent && place.is_file() && !old.is_empty() && new.trim().is_empty();
         if outcome.changed {
             if self.backup && !host.check_mode() {
                 outcome.set("backup_file", text(&keep(host, &old)?));
@@ -154,11 +157,26 @@ impl Module for Cron {
         }
         outcome.set("jobs", json!(table.jobs()));
         outcome.set("envs", json!(table.variables()));
-        if !self.env && self.job.as_deref().is_some_and(|job| job.contains(['\n', '\r'])) {
-            outcome.set("warnings", json!(["Job should not contain line breaks"]));
+        let warnings = self.warnings();
+        if !warnings.is_empty() {
+            outcome.set("warnings", json!(warnings));
         }
         Ok(outcome)
     }
+}
+
+/// Whether a `cron_file` is the system's own crontab, which is not one file among others.
+fn is_system_crontab(file: &str) -> bool {
+    let whole = Path::new("/etc/cron.d").join(file);
+    let mut parts: Vec<&std::ffi::OsStr> = Vec::new();
+    for part in whole.components() {
+        match part {
+            std::path::Component::Normal(name) => parts.push(name),
+            std::path::Component::ParentDir => drop(parts.pop()),
+            _ => {}
+        }
+    }
+    parts == ["etc", "crontab"]
 }
 
 fn is_variable(name: &str) -> bool {
@@ -190,6 +208,24 @@ impl Cron {
                 table.set_variable(&self.name, value, &place)?
             }
         })
+    }
+
+    /// What is odd about the arguments, and works all the same.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Some(file) = &self.cron_file {
+            let name = Path::new(&file.0).file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
+                warnings.push(format!(
+                    "Filename portion of cron_file (\"{name}\") should consist solely of upper- and lower-case letters, \
+                     digits, underscores, and hyphens"
+                ));
+            }
+        }
+        if !self.env && self.job.as_deref().is_some_and(|job| job.contains(['\n', '\r'])) {
+            warnings.push("Job should not contain line breaks".to_owned());
+        }
+        warnings
     }
 
     /// The job as its line.

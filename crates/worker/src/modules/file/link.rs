@@ -55,7 +55,13 @@ impl Job<'_> {
             self.times.set(host, &self.followed(path.to_path_buf())?, &mut report)?;
         }
         let mut outcome = report.outcome("dest", path).with("src", text(&src));
-        files::describe(host, path, &mut outcome)?;
+        if self.args.follow && !host.check_mode() && !host.exists(path)? {
+            let warning =
+                "Cannot set fs attributes on a non-existent symlink target. With follow=false that is not tried.";
+            outcome.set("warnings", vec![warning]);
+        } else {
+            files::describe(host, path, &mut outcome)?;
+        }
         Ok(outcome)
     }
 
@@ -64,7 +70,7 @@ impl Job<'_> {
         let before = state_at(host, path)?;
         let src = match &self.args.src {
             Some(src) => host.path(src)?,
-            None if before != "absent" => path.to_path_buf(),
+            None if before == "hard" => path.to_path_buf(),
             None => return Err(Failure::new("src is required for creating new hardlinks")),
         };
         let failure = |msg: String| Err(Failure::new(msg).with("dest", text(path)).with("src", text(&src)));
@@ -99,7 +105,8 @@ impl Job<'_> {
             report.add(host.set_attributes(path, &self.attributes, self.args.follow)?);
             self.times.set(host, path, &mut report)?;
         }
-        let mut outcome = report.outcome("dest", path).with("src", text(&src));
+        let told = self.args.src.as_ref().map(|_| text(&src));
+        let mut outcome = report.outcome("dest", path).with("src", told);
         files::describe(host, path, &mut outcome)?;
         Ok(outcome)
     }

@@ -3,6 +3,8 @@
 mod link;
 mod times;
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -53,6 +55,10 @@ file_arguments! {
         #[serde(default)]
         #[schemars(skip)]
         _original_basename: Option<String>,
+        /// The controller's question whether the file is text, which the reference's `copy` asks.
+        #[serde(default)]
+        #[schemars(skip)]
+        _diff_peek: Option<bool>,
     }
 }
 
@@ -86,7 +92,9 @@ impl Module for File {
     }
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
-        let path = trimmed(host.path(&self.path)?);
+        let path = host.path(&self.path)?;
+        // A link is managed by its own name; a directory is told by the one that was given.
+        let path = if self.state == Some(State::Directory) { path } else { trimmed(path) };
         let before = state_at(host, &path)?;
         let state = match self.state {
             Some(state) => state,
@@ -120,7 +128,21 @@ impl Module for File {
             State::Link => job.symbolic_link(&path),
             State::Hard => job.hard_link(&path),
         };
-        result.map_err(|failure| job.described(failure))
+        let warnings = if before == "absent" || touch { job.strangers()? } else { Vec::new() };
+        match result {
+            Ok(mut outcome) => {
+                if !warnings.is_empty() {
+                    outcome.set("warnings", warnings);
+                }
+                Ok(outcome)
+            }
+            Err(mut failure) => {
+                if !warnings.is_empty() {
+                    failure.fields.insert("warnings".to_owned(), warnings.into());
+                }
+                Err(job.described(failure))
+            }
+        }
     }
 }
 
@@ -138,7 +160,6 @@ fn trimmed(path: PathBuf) -> PathBuf {
 
 /// What is at a path, in the words of the `state` argument.
 fn state_at(host: &Host, path: &Path) -> Result<&'static str, Failure> {
-    use std::os::unix::fs::MetadataExt;
     let Some(meta) = host.lstat(path)? else { return Ok("absent") };
     Ok(match meta.file_type() {
         t if t.is_symlink() => "link",
@@ -192,14 +213,45 @@ impl Report {
 
     fn outcome(self, key: &str, path: &Path) -> Outcome {
         let mut outcome = Outcome::new(self.changed).with(key, text(path));
-        if self.before != self.after {
-            outcome.diffs.push(Diff::values(self.before.into(), self.after.into()));
-        }
+        // Told also when nothing differs: it holds the path.
+        outcome.diffs.push(Diff::values(self.before.into(), self.after.into()));
         outcome
     }
 }
 
 impl Job<'_> {
+    /// In a dry run: owners who are not there yet, whom an earlier task would have to make.
+    fn strangers(&self) -> Result<Vec<Value>, Failure> {
+        let mut warnings = Vec::new();
+        if !self.host.check_mode() {
+            return Ok(warnings);
+        }
+        let mut warn = |what: &str, id: &str, name: &str| {
+            let with = if name.parse::<u32>().is_ok() { format!(" with {id}") } else { String::new() };
+            let text = format!("failed to look up {what}{with} {name}: an earlier task would have to create it");
+            warnings.push(text.into());
+        };
+        if let Some(owner) = &self.attributes.owner {
+            let known = match owner.parse::<u32>() {
+                Ok(uid) => self.host.user_by_id(uid)?.is_some(),
+                Err(_) => self.host.user(owner)?.is_some(),
+            };
+            if !known {
+                warn("user", "uid", owner);
+            }
+        }
+        if let Some(group) = &self.attributes.group {
+            let known = match group.parse::<u32>() {
+                Ok(gid) => self.host.group_by_id(gid)?.is_some(),
+                Err(_) => self.host.group(group)?.is_some(),
+            };
+            if !known {
+                warn("group", "gid", group);
+            }
+        }
+        Ok(warnings)
+    }
+
     /// Adds to a failure what is at the path that it names.
     fn described(&self, mut failure: Failure) -> Failure {
         let named = failure.fields.get("path").or_else(|| failure.fields.get("dest")).and_then(Value::as_str);
@@ -218,7 +270,13 @@ impl Job<'_> {
         if report.changed {
             self.host.remove(path)?;
         }
-        Ok(report.outcome("path", path).with("state", "absent"))
+        if !report.changed {
+            return Ok(Outcome::unchanged().with("path", text(path)).with("state", "absent"));
+        }
+        let mut outcome = report.outcome("path", path).with("state", "absent");
+        // In a dry run it is still there.
+        files::describe(self.host, path, &mut outcome)?;
+        Ok(outcome)
     }
 
     /// The files and directories below a directory that is about to go.
@@ -269,6 +327,9 @@ impl Job<'_> {
         match state {
             "absent" => {
                 report.differs("state", "absent", "directory");
+                if !self.host.check_mode() {
+                    self.tell_mode_of_new(&mut report, true)?;
+                }
                 let made = files::make_directories(self.host, &path, self.attributes.mode.as_ref())?;
                 for directory in &made {
                     report.add(self.host.set_attributes(directory, &self.attributes, self.args.follow)?);
@@ -289,28 +350,30 @@ impl Job<'_> {
         }
         self.times.set(self.host, &path, &mut report)?;
         if self.args.recurse && state == "directory" {
-            self.recurse(&path, &mut report)?;
+            self.recurse(&path, &mut report, &mut BTreeSet::new())?;
         }
         let mut outcome = report.outcome("path", &path);
-        if self.host.stat(&path)?.is_none() {
-            outcome.set("state", "directory");
-        }
         files::describe(self.host, &path, &mut outcome)?;
         Ok(outcome)
     }
 
     /// Gives the attributes to everything below a directory; the diff tells of the directory alone.
-    fn recurse(&self, directory: &Path, report: &mut Report) -> Result<(), Failure> {
+    ///
+    /// `seen` holds the directories that links led to, by device and inode: a link may lead back to where it is.
+    fn recurse(&self, directory: &Path, report: &mut Report, seen: &mut BTreeSet<(u64, u64)>) -> Result<(), Failure> {
         for name in self.host.list(directory)? {
             let path = directory.join(name);
             report.changed |= self.host.set_attributes(&path, &self.attributes, false)?.is_some();
             match self.host.kind(&path)? {
                 FileKind::Link if self.args.follow && self.host.exists(&path)? => {
-                    // Only one step, and nothing below it: what a link leads to may hold the link itself.
                     let target = self.host.canonical(&path)?;
                     report.changed |= self.host.set_attributes(&target, &self.attributes, false)?.is_some();
+                    let meta = self.host.stat(&target)?.filter(std::fs::Metadata::is_dir);
+                    if meta.is_some_and(|meta| seen.insert((meta.dev(), meta.ino()))) {
+                        self.recurse(&target, report, seen)?;
+                    }
                 }
-                FileKind::Directory => self.recurse(&path, report)?,
+                FileKind::Directory => self.recurse(&path, report, seen)?,
                 _ => {}
             }
             let mut unseen = Report::new(&path);
@@ -321,9 +384,9 @@ impl Job<'_> {
     }
 
     fn touch(&self, path: PathBuf) -> Result<Outcome, Failure> {
-        let path = self.followed(path)?;
+        let (named, path) = (path.clone(), self.followed(path)?);
         let state = state_at(self.host, &path)?;
-        let mut report = Report::new(&path);
+        let mut report = Report::new(&named);
         if !matches!(state, "absent" | "file" | "directory" | "hard") {
             let msg = format!("Can only touch files, directories, and hardlinks ({} is {state})", path.display());
             return Err(Failure::new(msg));
@@ -332,16 +395,38 @@ impl Job<'_> {
             report.changed = true;
             self.create(&path)?;
         }
-        report.add(self.host.set_attributes(&path, &self.attributes, self.args.follow)?);
-        if state != "absent" || self.times.are_given() {
-            self.times.set(self.host, &path, &mut report)?;
+        let mut settle = || {
+            if state == "absent" {
+                self.tell_mode_of_new(&mut report, false)?;
+            }
+            report.add(self.host.set_attributes(&path, &self.attributes, self.args.follow)?);
+            self.times.set(self.host, &path, &mut report)
+        };
+        if let Err(failure) = settle() {
+            if state == "absent" {
+                // What cannot be as it should is not left behind; the failure that counts is the first.
+                let _ = self.host.remove(&path);
+            }
+            return Err(failure);
         }
-        if report.changed {
-            report.differs("state", state, "touch");
+        let state_named = if named == path { state } else { state_at(self.host, &named)? };
+        // Told also of a touch that comes to nothing.
+        report.before.insert("state".to_owned(), state_named.into());
+        report.after.insert("state".to_owned(), "touch".into());
+        let mut outcome = report.outcome("dest", &named);
+        if state == "absent" && self.host.check_mode() {
+            outcome.diffs.clear();
         }
-        let mut outcome = report.outcome("dest", &path);
-        files::describe(self.host, &path, &mut outcome)?;
+        files::describe(self.host, &named, &mut outcome)?;
         Ok(outcome)
+    }
+
+    /// A new file or directory has its permissions from the start; the reference tells of them as a change.
+    fn tell_mode_of_new(&self, report: &mut Report, directory: bool) -> Result<(), Failure> {
+        let default = self.host.mode_of_new(None, directory)?;
+        let mode = self.host.mode_of_new(self.attributes.mode.as_ref(), directory)?;
+        report.differs("mode", format!("0{default:03o}"), format!("0{mode:03o}"));
+        Ok(())
     }
 
     fn create(&self, path: &Path) -> Result<(), Failure> {

@@ -45,11 +45,6 @@ impl Times {
         Ok(Self { access: read(access)?, modification: read(modification)? })
     }
 
-    /// Whether a time other than `now` is wanted.
-    pub(super) fn are_given(&self) -> bool {
-        (self.access, self.modification) != (Time::Now, Time::Now)
-    }
-
     /// Sets the times of `path` and tells what differed.
     pub(super) fn set(&self, host: &Host, path: &Path, report: &mut Report) -> Result<(), Failure> {
         if (self.access, self.modification) == (Time::Preserve, Time::Preserve) {

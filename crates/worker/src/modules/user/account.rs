@@ -59,7 +59,7 @@ impl User {
             // useradd would refuse to make the group that it gives each user.
             command = command.arg(if self.local { "-n" } else { "-N" });
         }
-        let groups = self.group_names(host, self.group.as_deref())?.unwrap_or_default();
+        let groups = self.group_names(host, None)?.unwrap_or_default();
         if !groups.is_empty() && !self.local {
             command = command.args(["-G".to_owned(), groups.join(",")]);
         }
@@ -117,7 +117,8 @@ impl User {
             return Ok(());
         }
         if let Some(expires) = self.expires {
-            let date = if expires < 0.0 { "-1".to_owned() } else { self.expiry(expires)? };
+            // lchage counts days.
+            let date = if expires < 0.0 { "-1".to_owned() } else { ((expires / 86400.0).floor() as i64).to_string() };
             let command = Command::new(host.require_program("lchage")?).args(["-E", &date, &self.name]);
             steps.run(host, &self.name, &command)?;
         }
@@ -151,7 +152,9 @@ impl User {
         if let Some(group) = &self.group {
             let name = self.group_name(host, group)?;
             if primary.as_deref() != Some(&name) {
-                flag("-g", group);
+                // lusermod takes a number only.
+                let gid = host.group(&name)?.filter(|_| self.local).map(|group| group.gid.to_string());
+                flag("-g", gid.as_deref().unwrap_or(group));
             }
             primary = Some(name);
         }
@@ -228,9 +231,10 @@ impl User {
 
     fn expiry_change(&self, shadow: Option<&Shadow>, args: &mut Vec<String>) -> Result<(), Failure> {
         let Some(expires) = self.expires else { return Ok(()) };
-        let current = shadow.map_or(-1, |s| s.expires);
         let wanted = if expires < 0.0 { -1 } else { (expires / 86400.0).floor() as i64 };
-        if current != wanted {
+        // Without a line in the shadow file usermod makes one.
+        let current = shadow.map(|s| s.expires);
+        if current != Some(wanted) {
             args.extend(["-e".to_owned(), self.expiry(expires)?]);
         }
         Ok(())

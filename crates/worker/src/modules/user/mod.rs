@@ -284,7 +284,9 @@ impl User {
             );
         }
         if self.append && self.groups.is_none() {
-            warnings.push("'append' is set, but no 'groups' are specified: there is nothing to append.".to_owned());
+            warnings.push(
+                "'append' is set, but no 'groups' are specified. Use 'groups' to say what is appended.".to_owned(),
+            );
         }
         warnings
     }

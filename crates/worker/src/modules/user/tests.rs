@@ -47,7 +47,7 @@ fn a_new_user_with_everything() {
     assert_eq!(
         calls,
         [
-            "useradd [-u] [1001] [-Z] [user_u] [-g] [users] [-G] [adm,sudo] [-c] [N] [-d] [/home/new] [-s] [/bin/zsh] \
+            "useradd [-u] [1001] [-Z] [user_u] [-g] [users] [-G] [adm,sudo,users] [-c] [N] [-d] [/home/new] [-s] [/bin/zsh] \
              [-e] [2030-01-01] [-m] [-k] [/etc/skel] [-K] [UMASK=077] [-r] [-K] [UID_MAX=2000] [new]"
                 .to_owned(),
             format!("chpasswd [-e] <new:{hash}"),
