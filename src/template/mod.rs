@@ -8,6 +8,7 @@ mod call;
 #[cfg(test)]
 mod cases;
 mod chain;
+mod csv;
 mod engine;
 mod error;
 mod files;

@@ -6,6 +6,7 @@ mod blocks;
 mod canonical;
 mod dicts;
 mod emitter;
+mod general;
 mod groups;
 pub(super) mod hashes;
 pub(super) mod json;
@@ -54,7 +55,10 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         urls::FILTERS,
         vault::FILTERS,
         yaml::FILTERS,
-    ] {
+    ]
+    .iter()
+    .chain(general::FAMILIES)
+    {
         add_filters(env, family);
     }
 }
