@@ -38,7 +38,6 @@ use super::time;
 pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_filter("forceescape", minijinja::filters::escape);
     for family in [
-        addresses::FILTERS,
         basics::FILTERS,
         dicts::FILTERS,
         groups::FILTERS,
@@ -57,6 +56,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         yaml::FILTERS,
     ]
     .iter()
+    .chain(addresses::FAMILIES)
     .chain(general::FAMILIES)
     {
         add_filters(env, family);
