@@ -19,6 +19,7 @@ mod scalars;
 mod sequences;
 mod text;
 pub(super) mod urls;
+mod utils;
 pub(super) mod vault;
 pub(super) mod yaml;
 
@@ -52,6 +53,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         text::FILTERS,
         time::FILTERS,
         urls::FILTERS,
+        utils::FILTERS,
         vault::FILTERS,
         yaml::FILTERS,
     ]

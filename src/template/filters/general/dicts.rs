@@ -65,7 +65,7 @@ fn groupby_as_dict(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 
 /// How keys are matched.
 #[derive(Clone, Copy)]
-enum By {
+pub(in crate::template::filters) enum By {
     Equal,
     Start,
     End,
@@ -73,7 +73,7 @@ enum By {
 }
 
 impl By {
-    fn read(call: &Call<'_, '_, '_>, at: usize) -> Result<Self, Error> {
+    pub(in crate::template::filters) fn read(call: &Call<'_, '_, '_>, at: usize) -> Result<Self, Error> {
         match call.text_option(at)?.as_deref() {
             None | Some("equal") => Ok(Self::Equal),
             Some("starts_with") => Ok(Self::Start),
@@ -85,7 +85,7 @@ impl By {
         }
     }
 
-    fn matches(self, name: &str, wanted: &str) -> Result<bool, Error> {
+    pub(in crate::template::filters) fn matches(self, name: &str, wanted: &str) -> Result<bool, Error> {
         Ok(match self {
             Self::Equal => name == wanted,
             Self::Start => name.starts_with(wanted),

@@ -6,6 +6,8 @@ mod ini;
 mod lists;
 mod text;
 
+pub(super) use dicts::By;
+
 use crate::template::call::Spec;
 
 /// A filter's names: the full one, and the short one where no other collection has it too.
