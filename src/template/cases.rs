@@ -66,3 +66,8 @@ fn lookups() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/template/cases/lookups");
     check(include_str!("cases/lookups.txt"), || templar(include_str!("cases/lookups/vars.yml"), vec![here.clone()]));
 }
+
+#[test]
+fn general_lookups() {
+    check(include_str!("cases/lookups/general.txt"), || templar(include_str!("cases/lookups/general.yml"), Vec::new()));
+}

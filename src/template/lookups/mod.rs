@@ -2,6 +2,7 @@
 
 mod csv;
 pub(super) mod files;
+mod general;
 mod generators;
 mod ini;
 #[cfg(test)]
@@ -41,6 +42,7 @@ type Run = fn(&Lookup<'_>) -> Result<Vec<Value>, Error>;
 const LOOKUPS: &[(&str, Run)] = &[
     ("config", outside::config),
     ("csvfile", csv::run),
+    ("dependent", general::dependent),
     ("dict", generators::dict),
     ("env", outside::env),
     ("file", files::file),
@@ -53,6 +55,7 @@ const LOOKUPS: &[(&str, Run)] = &[
     ("items", generators::items),
     ("lines", outside::lines),
     ("list", generators::list),
+    ("merge_variables", general::merge_variables),
     ("nested", generators::nested),
     ("cartesian", generators::nested),
     ("password", password::run),
