@@ -191,12 +191,19 @@ fn native(env: &Environment<'static>, root: &Arc<Root>, source: &str) -> Result<
     Ok(restore_newline(Jinja::from(output), source))
 }
 
-/// Renders a file's template, whoever asks for it: all that it prints is text.
-pub(super) fn in_full<T>(render: impl FnOnce() -> T) -> T {
+/// Renders a file's template, whoever asks for it: all that it prints is text. With it comes the value that it is the text
+/// of, when it printed nothing else.
+pub(super) fn in_full<E>(render: impl FnOnce() -> Result<String, E>) -> Result<(String, Option<Jinja>), E> {
     PRINTED.with_borrow_mut(|stack| stack.push(Printed::Last(None)));
     let out = render();
-    PRINTED.with_borrow_mut(Vec::pop);
-    out
+    let printed = PRINTED.with_borrow_mut(Vec::pop);
+    out.map(|out| {
+        let value = match printed {
+            Some(Printed::Last(Some((value, text)))) if text == out => Some(mutable::freeze(value)),
+            _ => None,
+        };
+        (out, value)
+    })
 }
 
 /// Whether a template is `{{ … }}` and nothing else, as far as that shows at once.

@@ -9,6 +9,7 @@ mod call;
 mod cases;
 mod chain;
 mod csv;
+mod encodings;
 mod engine;
 mod error;
 mod files;
@@ -37,6 +38,7 @@ use crate::source::Span;
 use crate::value::{Key, Map, Str, Value};
 use crate::vault::Secrets;
 
+pub use encodings::encode;
 pub use engine::check_syntax;
 pub use error::TemplateError;
 pub use files::FileOptions;
@@ -269,7 +271,18 @@ impl Templar {
 
     /// A whole template file's text.
     pub fn file(&self, path: &std::path::Path, options: &FileOptions) -> Result<String, TemplateError> {
-        files::render(&self.root, path, options).map_err(|e| self.explain(e))
+        files::render(&self.root, path, options).map(|(text, _)| text).map_err(|e| self.explain(e))
+    }
+
+    /// A template file's text, or the value of the one expression that it holds.
+    fn file_value(&self, path: &std::path::Path, options: &FileOptions) -> Result<Value, TemplateError> {
+        let (text, value) = files::render(&self.root, path, options).map_err(|e| self.explain(e))?;
+        let value = value.filter(|value| value.as_str().is_none()).map(|value| lazy::to_value(&value));
+        match value.transpose().map_err(|e| TemplateError::new(&e, None))? {
+            Some(value) => Ok(value),
+            None if text.is_empty() => Ok(Value::Null),
+            None => Ok(Value::from(text)),
+        }
     }
 
     /// Adds to an error about something undefined the nearest name that is defined.
