@@ -71,3 +71,8 @@ fn lookups() {
 fn general_lookups() {
     check(include_str!("cases/lookups/general.txt"), || templar(include_str!("cases/lookups/general.yml"), Vec::new()));
 }
+
+#[test]
+fn words() {
+    check(include_str!("cases/words.txt"), || templar(include_str!("cases/words.yml"), Vec::new()));
+}

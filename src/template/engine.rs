@@ -10,8 +10,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja};
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
 use super::{
-    TemplateError, call, chain, filters, functions, lookups, methods, mutable, python, rewrite as rewriting, tests,
-    time,
+    TemplateError, call, chain, filters, functions, lookups, methods, missing, mutable, python, rewrite as rewriting,
+    tests, time,
 };
 use crate::value::{Str, Undecryptable};
 
@@ -144,7 +144,7 @@ pub(super) fn touch(value: Jinja) -> Jinja {
 
 /// Evaluates a string that is a template; one that is a single expression keeps the expression's type.
 pub(super) fn render_inline(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
-    native(&INLINE, root, text.as_str()).map_err(|e| TemplateError::new(&e, Some(text)))
+    native(&INLINE, root, text.as_str()).map_err(|e| missing::spelled(TemplateError::new(&e, Some(text)), root))
 }
 
 /// The variables that a template uses, in the order in which they stand in it.
@@ -165,8 +165,13 @@ pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateEr
             let range = e.range().map(|r| r.start.saturating_sub(3)..r.end.saturating_sub(3));
             error.span = super::place_within(text, e.line(), range).or(text.origin());
         }
-        error
+        missing::spelled(error, root)
     })
+}
+
+/// A part of an expression, evaluated on its own.
+pub(super) fn part(root: &Arc<Root>, expression: &str) -> Option<Jinja> {
+    native(&EXPRESSIONS, root, &format!("{{{{ {expression} }}}}")).ok()
 }
 
 fn native(env: &Environment<'static>, root: &Arc<Root>, source: &str) -> Result<Jinja, minijinja::Error> {

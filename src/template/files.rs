@@ -9,7 +9,7 @@ use minijinja::{Environment, Value as Jinja};
 
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
-use super::{TemplateError, engine};
+use super::{TemplateError, engine, missing};
 use crate::source;
 use crate::value::{Map, Value};
 use crate::vault::{Secrets, is_encrypted};
@@ -205,7 +205,8 @@ pub(super) fn render(
     let skipped = text.len() - body.len();
     // The text of what is encrypted is no part of an error.
     let error = |e: minijinja::Error| {
-        if encrypted { TemplateError::new(&e, None) } else { place(&e, path, &text, skipped) }
+        let error = if encrypted { TemplateError::new(&e, None) } else { place(&e, path, &text, skipped) };
+        missing::spelled(error, root)
     };
     let env = environment(&options).map_err(error)?;
     let name = name(&search(root), path);

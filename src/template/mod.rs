@@ -18,6 +18,7 @@ mod functions;
 mod lazy;
 pub mod lookups;
 mod methods;
+mod missing;
 mod mutable;
 mod password;
 mod printf;
