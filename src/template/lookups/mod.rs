@@ -10,6 +10,7 @@ mod loops;
 mod outside;
 mod password;
 mod random_string;
+mod url;
 mod variables;
 
 use std::sync::Arc;
@@ -67,7 +68,7 @@ const LOOKUPS: &[(&str, Run)] = &[
     ("template", files::template),
     ("together", generators::together),
     ("unvault", files::unvault),
-    ("url", outside::url),
+    ("url", url::run),
     ("varnames", variables::varnames),
     ("vars", variables::vars),
 ];

@@ -240,6 +240,7 @@ impl GetUrl {
     fn client(&self, host: &Host) -> Result<Client, Failure> {
         let path = |arg: &Option<PathArg>| arg.as_ref().map(|path| host.path(path)).transpose();
         Ok(Client {
+            follow_redirects: true,
             validate_certs: self.validate_certs,
             timeout: Duration::from_secs(self.timeout),
             use_proxy: self.use_proxy,

@@ -1,4 +1,4 @@
-//! Fetching by HTTP, for the modules that download.
+//! Fetching by HTTP, for the modules that download and for the controller's own lookups.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,20 +11,30 @@ use crate::module::{Context, Failure};
 
 /// How to fetch.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub struct Client {
+    /// Whether the server must prove who it is.
     pub validate_certs: bool,
+    /// How long to wait for a connection, for the answer to begin and for each piece of it.
     pub timeout: Duration,
+    /// Whether the proxies that the environment names are used.
     pub use_proxy: bool,
+    /// Whether credentials are looked for in `~/.netrc`.
     pub use_netrc: bool,
+    /// Whether redirections are followed.
+    pub follow_redirects: bool,
+    /// What the client calls itself.
     pub agent: String,
     /// User and password for basic authentication.
     pub credentials: Option<(String, String)>,
     /// Whether credentials are sent before they are asked for.
     pub force_basic_auth: bool,
+    /// Further headers.
     pub headers: Vec<(String, String)>,
     /// Names of headers that do not follow a redirection.
     pub unredirected: Vec<String>,
+    /// A file with the certificate that proves who the client is, and maybe its key.
     pub client_cert: Option<PathBuf>,
+    /// A file with the certificate's key.
     pub client_key: Option<PathBuf>,
 }
 
@@ -35,6 +45,7 @@ impl Default for Client {
             timeout: Duration::from_secs(10),
             use_proxy: true,
             use_netrc: true,
+            follow_redirects: true,
             agent: "ansible-httpget".to_owned(),
             credentials: None,
             force_basic_auth: false,
@@ -47,7 +58,7 @@ impl Default for Client {
 }
 
 /// An answer; its status may be one of failure.
-pub(super) type Answer = ureq::http::Response<ureq::Body>;
+pub type Answer = ureq::http::Response<ureq::Body>;
 
 /// Redirections that are followed before it is called a loop.
 const REDIRECTS: usize = 10;
@@ -75,7 +86,7 @@ impl Client {
     }
 
     /// Asks for a URL, following redirections and answering a request for credentials.
-    pub(super) fn get(&self, host: &Host, url: &str) -> Result<Answer, Failure> {
+    pub fn get(&self, host: &Host, url: &str) -> Result<Answer, Failure> {
         let (mut url, from_url) = without_credentials(url);
         let first = url.clone();
         let credentials = self.credentials.clone().or(from_url);
@@ -109,7 +120,9 @@ impl Client {
             }
             let location = answer.headers().get("location").and_then(|l| l.to_str().ok());
             match location {
-                Some(location) if matches!(status, 301 | 302 | 303 | 307 | 308) => url = joined(&url, location)?,
+                Some(location) if self.follow_redirects && matches!(status, 301 | 302 | 303 | 307 | 308) => {
+                    url = joined(&url, location)?
+                }
                 _ => return Ok(answer),
             }
         }
@@ -284,7 +297,8 @@ fn netrc(host: &Host, machine: &str) -> Result<Option<(String, String)>, Failure
 }
 
 /// A status with its meaning, as in `404 Not Found`.
-pub(super) fn reason(answer: &Answer) -> String {
+#[must_use]
+pub fn reason(answer: &Answer) -> String {
     let status = answer.status();
     format!("HTTP Error {}: {}", status.as_u16(), status.canonical_reason().unwrap_or("unknown"))
 }

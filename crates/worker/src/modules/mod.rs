@@ -14,7 +14,7 @@ mod find;
 mod get_url;
 mod group;
 mod hostname;
-mod http;
+pub mod http;
 mod iptables;
 mod lineinfile;
 mod package;
