@@ -214,6 +214,9 @@ impl Templar {
 
     /// A condition: a truth value, or an expression that comes to one. Anything else is an error, as in ansible-core 2.19.
     pub fn condition(&self, condition: &Value) -> Result<bool, TemplateError> {
+        if is_empty_condition(condition) {
+            return self.empty_condition(condition);
+        }
         let (result, origin) = match condition {
             Value::Str(text) if text.is_template() => match embedded(text) {
                 Some((expression, constants)) => (self.with(constants).expression(&expression)?, text.origin()),
@@ -227,6 +230,7 @@ impl Templar {
         };
         match result {
             Value::Bool(verdict) => Ok(verdict),
+            other if is_empty_condition(&other) => self.empty_condition(condition),
             other if self.allows_broken_conditions() => Ok(truthy(&other)),
             other => {
                 let truth = if truthy(&other) { "True" } else { "False" };
@@ -237,6 +241,15 @@ impl Templar {
                 Err(TemplateError::message(message, origin))
             }
         }
+    }
+
+    /// A condition that says nothing is an error, or holds where broken conditions are allowed.
+    fn empty_condition(&self, condition: &Value) -> Result<bool, TemplateError> {
+        if self.allows_broken_conditions() {
+            return Ok(true);
+        }
+        let origin = if let Value::Str(text) = condition { text.origin() } else { None };
+        Err(TemplateError::message("Empty conditional expressions are not allowed.", origin))
     }
 
     /// Whether `ALLOW_BROKEN_CONDITIONALS` is set: then conditions may be of any type.
@@ -317,6 +330,15 @@ impl Templar {
             }
         }
         error
+    }
+}
+
+/// Whether a condition, or what it comes to, says nothing.
+fn is_empty_condition(condition: &Value) -> bool {
+    match condition {
+        Value::Null => true,
+        Value::Str(text) => text.as_str().trim().is_empty(),
+        _ => false,
     }
 }
 
@@ -512,6 +534,9 @@ mod unit {
         assert!(check("n").unwrap_err().message.contains("type 'int'"));
         assert!(check("{{ n == 5 }}").unwrap());
         assert!(t.condition(&Value::Bool(true)).unwrap());
+        for empty in [Value::Null, Value::Str(Str::trusted(" ", None)), Value::Str(Str::trusted("{{ '' }}", None))] {
+            assert_eq!(t.condition(&empty).unwrap_err().message, "Empty conditional expressions are not allowed.");
+        }
     }
 
     #[test]
