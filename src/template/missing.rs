@@ -1,7 +1,8 @@
 //! What is said of an attribute or element that is not there: what it is that lacks it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use fancy_regex::Regex;
 use minijinja::Value as Jinja;
 
 use super::call::type_name;
@@ -40,6 +41,25 @@ fn words(root: &Arc<Root>, expression: &str) -> Option<String> {
         (false, false) => format!("{} object has no element {shown}", type_name(&object)),
         (_, true) => format!("object of type '{}' has no attribute {shown}", type_name(&object)),
     })
+}
+
+/// The same for something that came to nothing somewhere inside a template's result: of the paths in the template, the
+/// first that leads nowhere.
+pub(super) fn inside(root: &Arc<Root>, template: &str) -> Option<String> {
+    static PATHS: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#"[A-Za-z_]\w*(?:\.\w+|\[(?:-?\w+|'[^']*'|"[^"]*")\])+"#).ok());
+    let paths = PATHS.as_ref()?.find_iter(template).filter_map(Result::ok);
+    for path in paths {
+        let (mut steps, mut rest) = (Vec::new(), path.as_str());
+        while let Some((base, _)) = split(rest) {
+            steps.push(rest);
+            rest = base;
+        }
+        if let Some(words) = steps.into_iter().rev().find_map(|step| words(root, step)) {
+            return Some(words);
+        }
+    }
+    None
 }
 
 /// An expression as what is before its last `.name` or `[key]`, and that.

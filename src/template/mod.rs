@@ -313,6 +313,8 @@ impl Templar {
             if let Some(name) = found {
                 out.message = format!("'{name}' is undefined");
                 out.undefined = Some(name);
+            } else if let Some(words) = missing::inside(&self.root, text.as_str()) {
+                out.message = words;
             }
         }
         self.explain(out)
