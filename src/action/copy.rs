@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{ActionContext, ActionError, Hands, Plan, flag, text, to_json};
 use crate::remote::{Call, Content};
-use crate::template::FileOptions;
+use crate::template::{FileOptions, encode};
 use crate::value::{Map, Value};
 use crate::vault::is_encrypted;
 
@@ -39,10 +39,7 @@ pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Actio
                 other => other.to_text().into_bytes(),
             };
             args.shift_remove("content");
-            // As in the reference the source has a name that ends like the destination's; here it is no file.
-            let ending = text(&args, "dest").unwrap_or_default();
-            let ending = Path::new(&ending).extension().map(|e| format!(".{}", e.to_string_lossy()));
-            args.insert("src".into(), format!("<content>/.source{}", ending.unwrap_or_default()).into());
+            args.insert("src".into(), made_name(&args).into());
             Ok(Plan::Remote { module: COPY, call: Call { args: to_json(&args), content: Some(Content::Bytes(bytes)) } })
         }
         (None, Some(src)) => {
@@ -55,6 +52,13 @@ pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Actio
             Ok(Plan::Remote { module: COPY, call })
         }
     }
+}
+
+/// As in the reference a source that is no file has a name that ends like the destination's.
+fn made_name(args: &Map) -> String {
+    let dest = text(args, "dest").unwrap_or_default();
+    let ending = Path::new(&dest).extension().map(|e| format!(".{}", e.to_string_lossy()));
+    format!("<content>/.source{}", ending.unwrap_or_default())
 }
 
 /// The call that copies one file.
@@ -276,13 +280,12 @@ pub(super) fn template(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, A
         Some("\r\n" | "\\r\\n") => "\r\n",
         Some(_) => return Err(ActionError::failed("newline_sequence needs to be one of: \n, \r or \r\n")),
     };
-    if text(&args, "output_encoding").is_some_and(|e| !matches!(e.to_lowercase().as_str(), "utf-8" | "utf8")) {
-        return Err(ActionError::failed("output_encoding: only utf-8 is supported"));
-    }
+    let encoding = text(&args, "output_encoding").unwrap_or_default();
     let mut rendered = ctx.templar.with_template(&path, text(&args, "dest").as_deref()).file(&path, &options)?;
     if newline != "\n" {
         rendered = rendered.replace('\n', newline);
     }
+    let bytes = encode(&rendered, &encoding).map_err(ActionError::failed)?;
     for key in [
         "src",
         "newline_sequence",
@@ -298,6 +301,7 @@ pub(super) fn template(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, A
     ] {
         args.shift_remove(key);
     }
+    args.insert("src".into(), made_name(&args).into());
     let mut object = to_json(&args);
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     object.insert("_original_basename".into(), name.into());
@@ -306,5 +310,5 @@ pub(super) fn template(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, A
     object.insert("src".into(), told.clone().into());
     object.insert("_source_name".into(), told.into());
     object.insert("_source_mode".into(), mode.into());
-    Ok(Plan::Remote { module: COPY, call: Call { args: object, content: Some(Content::Bytes(rendered.into_bytes())) } })
+    Ok(Plan::Remote { module: COPY, call: Call { args: object, content: Some(Content::Bytes(bytes)) } })
 }

@@ -65,8 +65,10 @@ impl Loader<'_> {
         search.extend(node.span.directory());
         search.push(self.directory.clone());
         let place = written.origin().unwrap_or(action.span);
+        let ignored = context.ignore_errors.as_ref().is_some_and(|v| v.to_bool() != Some(false));
+        let may_fail = ignored || self.guarded > 0 || node.get("failed_when").is_some();
         match find_file(name, kind, &search) {
-            Some(path) if kind == "templates" => self.check_template(path, &action.args),
+            Some(path) if kind == "templates" => self.check_template(path, &action.args, may_fail),
             Some(_) => {}
             None => {
                 let message = format!("{}: the file `{name}` does not exist", action.written);
@@ -76,33 +78,32 @@ impl Loader<'_> {
                     .map(|p| format!("`{}`", p.display()))
                     .collect();
                 let diagnostic = Diagnostic::error("playbook::missing-file", message).at(place);
-                let ignored = context.ignore_errors.as_ref().is_some_and(|v| v.to_bool() != Some(false));
                 self.missing.push(Missing {
                     diagnostic: diagnostic.help(format!("looked in {}", unique(looked).join(", "))),
                     name: PathBuf::from(name).file_name().unwrap_or_default().to_string_lossy().into_owned(),
                     task: node.span,
-                    certain: context.when.is_empty()
-                        && context.tags.is_empty()
-                        && !ignored
-                        && self.guarded == 0
-                        && node.get("failed_when").is_none(),
+                    certain: context.when.is_empty() && context.tags.is_empty() && !may_fail,
                 });
             }
         }
     }
 
-    /// Checks that a template file can be read; each once.
-    fn check_template(&mut self, path: PathBuf, args: &Map) {
+    /// Checks that a template file can be read; each once. What is wrong is only warned of where the task may fail.
+    fn check_template(&mut self, path: PathBuf, args: &Map, may_fail: bool) {
         let open = |(key, value): (&Key, &Value)| key.to_string().ends_with("_string") && value.has_templates();
         if args.iter().any(open) || !path.is_file() {
             return;
         }
         let options = FileOptions::of_args(args);
-        if !self.templates.insert((path.clone(), options.clone())) {
+        if !self.templates.insert((path.clone(), options.clone(), may_fail)) {
             return;
         }
         if let Err(error) = options.check(&path, &self.options().vault) {
-            self.report(error.to_diagnostic());
+            let mut diagnostic = error.to_diagnostic();
+            if may_fail {
+                diagnostic.severity = Severity::Warning;
+            }
+            self.report(diagnostic);
         }
     }
 

@@ -66,8 +66,8 @@ pub struct Loader<'a> {
     pub(super) play_roles: Vec<Arc<Role>>,
     /// Files that tasks name and that are not there.
     pub(super) missing: Vec<Missing>,
-    /// Template files that were checked.
-    pub(super) templates: HashSet<(PathBuf, FileOptions)>,
+    /// Template files that were checked, and whether their tasks may fail.
+    pub(super) templates: HashSet<(PathBuf, FileOptions, bool)>,
     /// How many blocks with a `rescue` are around what is being loaded.
     pub(super) guarded: usize,
     /// Variables of the play being loaded.

@@ -59,10 +59,20 @@ macro_rules! tables {
     };
 }
 
-tables! { addresses core undefined jinja data regex paths hashes lists tests random }
+tables! { addresses networks core undefined jinja data regex paths hashes lists tests random general utils }
 
 #[test]
 fn lookups() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/template/cases/lookups");
     check(include_str!("cases/lookups.txt"), || templar(include_str!("cases/lookups/vars.yml"), vec![here.clone()]));
+}
+
+#[test]
+fn general_lookups() {
+    check(include_str!("cases/lookups/general.txt"), || templar(include_str!("cases/lookups/general.yml"), Vec::new()));
+}
+
+#[test]
+fn words() {
+    check(include_str!("cases/words.txt"), || templar(include_str!("cases/words.yml"), Vec::new()));
 }

@@ -10,8 +10,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja};
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
 use super::{
-    TemplateError, call, chain, filters, functions, lookups, methods, mutable, python, rewrite as rewriting, tests,
-    time,
+    TemplateError, call, chain, filters, functions, lookups, methods, missing, mutable, python, rewrite as rewriting,
+    tests, time,
 };
 use crate::value::{Str, Undecryptable};
 
@@ -144,7 +144,7 @@ pub(super) fn touch(value: Jinja) -> Jinja {
 
 /// Evaluates a string that is a template; one that is a single expression keeps the expression's type.
 pub(super) fn render_inline(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
-    native(&INLINE, root, text.as_str()).map_err(|e| TemplateError::new(&e, Some(text)))
+    native(&INLINE, root, text.as_str()).map_err(|e| missing::spelled(TemplateError::new(&e, Some(text)), root))
 }
 
 /// The variables that a template uses, in the order in which they stand in it.
@@ -165,8 +165,13 @@ pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateEr
             let range = e.range().map(|r| r.start.saturating_sub(3)..r.end.saturating_sub(3));
             error.span = super::place_within(text, e.line(), range).or(text.origin());
         }
-        error
+        missing::spelled(error, root)
     })
+}
+
+/// A part of an expression, evaluated on its own.
+pub(super) fn part(root: &Arc<Root>, expression: &str) -> Option<Jinja> {
+    native(&EXPRESSIONS, root, &format!("{{{{ {expression} }}}}")).ok()
 }
 
 fn native(env: &Environment<'static>, root: &Arc<Root>, source: &str) -> Result<Jinja, minijinja::Error> {
@@ -191,12 +196,19 @@ fn native(env: &Environment<'static>, root: &Arc<Root>, source: &str) -> Result<
     Ok(restore_newline(Jinja::from(output), source))
 }
 
-/// Renders a file's template, whoever asks for it: all that it prints is text.
-pub(super) fn in_full<T>(render: impl FnOnce() -> T) -> T {
+/// Renders a file's template, whoever asks for it: all that it prints is text. With it comes the value that it is the text
+/// of, when it printed nothing else.
+pub(super) fn in_full<E>(render: impl FnOnce() -> Result<String, E>) -> Result<(String, Option<Jinja>), E> {
     PRINTED.with_borrow_mut(|stack| stack.push(Printed::Last(None)));
     let out = render();
-    PRINTED.with_borrow_mut(Vec::pop);
-    out
+    let printed = PRINTED.with_borrow_mut(Vec::pop);
+    out.map(|out| {
+        let value = match printed {
+            Some(Printed::Last(Some((value, text)))) if text == out => Some(mutable::freeze(value)),
+            _ => None,
+        };
+        (out, value)
+    })
 }
 
 /// Whether a template is `{{ … }}` and nothing else, as far as that shows at once.

@@ -23,6 +23,8 @@ pub struct TemplateError {
     pub file: Option<Box<(String, usize)>>,
     /// Whether the template could not even be read.
     pub is_syntax: bool,
+    /// The expression that came to nothing.
+    pub missing: Option<String>,
 }
 
 impl TemplateError {
@@ -37,6 +39,7 @@ impl TemplateError {
             is_undefined: false,
             file: None,
             is_syntax: false,
+            missing: None,
         }
     }
 
@@ -59,6 +62,10 @@ impl TemplateError {
                 out.is_undefined = true;
                 let name = detail.strip_prefix('`').and_then(|rest| rest.split('`').next()).unwrap_or_default();
                 (out.message, out.undefined) = undefined(name, &detail);
+                if out.undefined.is_none() && !name.is_empty() && !mandatory {
+                    let place = text.map(Str::as_str).zip(error.range());
+                    out.missing = Some(place.and_then(|(text, range)| whole(name, text, range)).unwrap_or(name.into()));
+                }
                 if detail == crate::value::UNDEFINED_INSIDE
                     && let Some(attribute) = text.and_then(|text| named_attribute(text.as_str()))
                 {
@@ -94,6 +101,7 @@ impl TemplateError {
             _ if let Some((_, name)) = detail.strip_suffix("` is undefined)").and_then(|d| d.rsplit_once("(`")) => {
                 out.is_undefined = true;
                 (out.message, out.undefined) = undefined(name, &detail);
+                out.missing = out.undefined.is_none().then(|| name.to_owned());
             }
             _ if detail.starts_with("unable to calculate") && detail.contains(" // 0") => {
                 out.message = "Error rendering template: integer division or modulo by zero".to_owned();
@@ -152,6 +160,19 @@ fn named_attribute(text: &str) -> Option<&str> {
     let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let name = rest.get(1..)?.split(quote).next()?;
     name.rsplit('.').next()
+}
+
+/// What the engine calls `(...).name` or `a[...]`, as it is written in the template.
+fn whole(name: &str, text: &str, range: std::ops::Range<usize>) -> Option<String> {
+    let written = text.get(range.clone())?;
+    if let Some(base) = name.strip_suffix("[...]").filter(|base| !base.contains("...")) {
+        let (_, key) = super::missing::split(written)?;
+        return key.starts_with('[').then(|| format!("{base}{key}"));
+    }
+    // What is written there may be but the end of something longer.
+    let before = text.get(..range.start)?.trim_end().chars().next_back();
+    let begins = before.is_none_or(|c| !(c.is_alphanumeric() || matches!(c, '_' | ')' | ']' | '}' | '"' | '\'' | '.')));
+    (name.starts_with("(...)") && begins).then(|| written.to_owned())
 }
 
 /// The reference's sentence for something undefined, and the top-level name when it is one.

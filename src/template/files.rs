@@ -9,7 +9,7 @@ use minijinja::{Environment, Value as Jinja};
 
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
-use super::{TemplateError, engine};
+use super::{TemplateError, engine, missing};
 use crate::source;
 use crate::value::{Map, Value};
 use crate::vault::{Secrets, is_encrypted};
@@ -193,15 +193,20 @@ fn read(path: &Path, vault: &Secrets) -> Result<(String, bool), String> {
     Ok((text, encrypted))
 }
 
-/// Renders a file.
-pub(super) fn render(root: &Arc<Root>, path: &Path, options: &FileOptions) -> Result<String, TemplateError> {
+/// Renders a file: its text, and the value that it is the text of, when it prints nothing else.
+pub(super) fn render(
+    root: &Arc<Root>,
+    path: &Path,
+    options: &FileOptions,
+) -> Result<(String, Option<Jinja>), TemplateError> {
     let fail = |message: String| TemplateError::message(message, None);
     let (text, encrypted) = read(path, &root.variables().vault()).map_err(&fail)?;
     let (options, body) = options.with_header(&text).map_err(|e| fail(format!("{}: {e}", path.display())))?;
     let skipped = text.len() - body.len();
     // The text of what is encrypted is no part of an error.
     let error = |e: minijinja::Error| {
-        if encrypted { TemplateError::new(&e, None) } else { place(&e, path, &text, skipped) }
+        let error = if encrypted { TemplateError::new(&e, None) } else { place(&e, path, &text, skipped) };
+        missing::spelled(error, root)
     };
     let env = environment(&options).map_err(error)?;
     let name = name(&search(root), path);
@@ -212,14 +217,15 @@ pub(super) fn render(root: &Arc<Root>, path: &Path, options: &FileOptions) -> Re
     } else {
         env.get_template(&name).map_err(error)?
     };
-    let mut out = engine::in_full(|| template.render(Jinja::from_dyn_object(root.clone()))).map_err(error)?;
+    let rendered = engine::in_full(|| template.render(Jinja::from_dyn_object(root.clone())));
+    let (mut out, value) = rendered.map_err(error)?;
     // The engine drops a file's last newline, which is right for what is included. The whole gets back what it had.
     let newlines = |text: &str| text.len() - text.trim_end_matches('\n').len();
     if options.keep_trailing_newline && !out.is_empty() {
         let missing = newlines(body).saturating_sub(newlines(&out));
         out.push_str(&"\n".repeat(missing));
     }
-    Ok(out)
+    Ok((out, value))
 }
 
 /// An error's place in the file it is in, which may be one that was included.

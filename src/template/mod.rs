@@ -8,6 +8,8 @@ mod call;
 #[cfg(test)]
 mod cases;
 mod chain;
+mod csv;
+mod encodings;
 mod engine;
 mod error;
 mod files;
@@ -16,6 +18,7 @@ mod functions;
 mod lazy;
 pub mod lookups;
 mod methods;
+mod missing;
 mod mutable;
 mod password;
 mod printf;
@@ -36,6 +39,7 @@ use crate::source::Span;
 use crate::value::{Key, Map, Str, Value};
 use crate::vault::Secrets;
 
+pub use encodings::encode;
 pub use engine::check_syntax;
 pub use error::TemplateError;
 pub use files::FileOptions;
@@ -210,6 +214,9 @@ impl Templar {
 
     /// A condition: a truth value, or an expression that comes to one. Anything else is an error, as in ansible-core 2.19.
     pub fn condition(&self, condition: &Value) -> Result<bool, TemplateError> {
+        if is_empty_condition(condition) {
+            return self.empty_condition(condition);
+        }
         let (result, origin) = match condition {
             Value::Str(text) if text.is_template() => match embedded(text) {
                 Some((expression, constants)) => (self.with(constants).expression(&expression)?, text.origin()),
@@ -223,6 +230,7 @@ impl Templar {
         };
         match result {
             Value::Bool(verdict) => Ok(verdict),
+            other if is_empty_condition(&other) => self.empty_condition(condition),
             other if self.allows_broken_conditions() => Ok(truthy(&other)),
             other => {
                 let truth = if truthy(&other) { "True" } else { "False" };
@@ -233,6 +241,15 @@ impl Templar {
                 Err(TemplateError::message(message, origin))
             }
         }
+    }
+
+    /// A condition that says nothing is an error, or holds where broken conditions are allowed.
+    fn empty_condition(&self, condition: &Value) -> Result<bool, TemplateError> {
+        if self.allows_broken_conditions() {
+            return Ok(true);
+        }
+        let origin = if let Value::Str(text) = condition { text.origin() } else { None };
+        Err(TemplateError::message("Empty conditional expressions are not allowed.", origin))
     }
 
     /// Whether `ALLOW_BROKEN_CONDITIONALS` is set: then conditions may be of any type.
@@ -268,7 +285,18 @@ impl Templar {
 
     /// A whole template file's text.
     pub fn file(&self, path: &std::path::Path, options: &FileOptions) -> Result<String, TemplateError> {
-        files::render(&self.root, path, options).map_err(|e| self.explain(e))
+        files::render(&self.root, path, options).map(|(text, _)| text).map_err(|e| self.explain(e))
+    }
+
+    /// A template file's text, or the value of the one expression that it holds.
+    fn file_value(&self, path: &std::path::Path, options: &FileOptions) -> Result<Value, TemplateError> {
+        let (text, value) = files::render(&self.root, path, options).map_err(|e| self.explain(e))?;
+        let value = value.filter(|value| value.as_str().is_none()).map(|value| lazy::to_value(&value));
+        match value.transpose().map_err(|e| TemplateError::new(&e, None))? {
+            Some(value) => Ok(value),
+            None if text.is_empty() => Ok(Value::Null),
+            None => Ok(Value::from(text)),
+        }
     }
 
     /// Adds to an error about something undefined the nearest name that is defined.
@@ -285,6 +313,8 @@ impl Templar {
             if let Some(name) = found {
                 out.message = format!("'{name}' is undefined");
                 out.undefined = Some(name);
+            } else if let Some(words) = missing::inside(&self.root, text.as_str()) {
+                out.message = words;
             }
         }
         self.explain(out)
@@ -302,6 +332,15 @@ impl Templar {
             }
         }
         error
+    }
+}
+
+/// Whether a condition, or what it comes to, says nothing.
+fn is_empty_condition(condition: &Value) -> bool {
+    match condition {
+        Value::Null => true,
+        Value::Str(text) => text.as_str().trim().is_empty(),
+        _ => false,
     }
 }
 
@@ -505,6 +544,9 @@ mod unit {
         assert!(check("n").unwrap_err().message.contains("type 'int'"));
         assert!(check("{{ n == 5 }}").unwrap());
         assert!(t.condition(&Value::Bool(true)).unwrap());
+        for empty in [Value::Null, Value::Str(Str::trusted(" ", None)), Value::Str(Str::trusted("{{ '' }}", None))] {
+            assert_eq!(t.condition(&empty).unwrap_err().message, "Empty conditional expressions are not allowed.");
+        }
     }
 
     #[test]

@@ -60,7 +60,8 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     let mutates = mutable::METHODS.iter().any(|method| source.contains(method));
     let dates = source.contains('-') && ["datetime", "now("].iter().any(|word| source.contains(word));
     let macros = source.contains("macro ");
-    if !(macros || chains || raw || modulo || mutates || dates) {
+    let plus = source.contains('+');
+    if !(macros || chains || raw || modulo || mutates || dates || plus) {
         return source.to_owned();
     }
     let masked = if raw { mask(source) } else { source.to_owned() };
@@ -79,6 +80,9 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     }
     if dates {
         operators(&tokens, true, &mut edits);
+    }
+    if plus {
+        signs(&tokens, &mut edits);
     }
     if macros {
         macro_calls(&tokens, &mut edits);
@@ -173,6 +177,16 @@ fn operators(tokens: &Tokens<'_>, minus: bool, edits: &mut Vec<Edit>) {
         edits.push(Edit::insert(tokens[start].1.start_offset, "("));
         edits.push(Edit::replace(span, format!(")|{}(", if minus { time::MINUS } else { MOD })));
         edits.push(Edit::insert(tokens[end].1.end_offset, ")"));
+    }
+}
+
+/// Takes away every `+` that is a sign: the engine knows only `-` as one.
+fn signs(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
+    for (i, (token, span)) in tokens.iter().enumerate() {
+        let before = i.checked_sub(1).and_then(|b| tokens.get(b)).map(|(token, _)| token);
+        if matches!(token, Token::Plus) && !before.is_some_and(ends_operand) {
+            edits.push(Edit::replace(span, ""));
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `hostvars`: every host's variables, put together when they are asked for.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use minijinja::Value as Jinja;
@@ -7,8 +8,10 @@ use minijinja::value::{Enumerator, Object};
 
 use super::scope::{Scope, TaskVars};
 use super::world::World;
-use crate::template;
+use crate::config::Settings;
+use crate::template::{self, Variable, Variables};
 use crate::value::{Map, Value};
+use crate::vault::Secrets;
 
 /// All hosts by name.
 pub(super) fn all(world: &Arc<World>) -> Jinja {
@@ -25,7 +28,34 @@ pub(super) fn one(world: &Arc<World>, name: &str, delegate: bool) -> Jinja {
     if delegate && scope.raw("ansible_host").is_none() {
         task.params.push(Arc::new(Map::from_iter([("ansible_host".into(), Value::data(name))])));
     }
-    template::scope_object(Arc::new(Scope::new(world, name, None, task)))
+    template::scope_object(Arc::new(Shown(Scope::new(world, name, None, task))))
+}
+
+/// What is not told of when the variables of a host are listed: what holds all of them again, and what only tasks have.
+const UNTOLD: &[&str] = &["ansible_search_path", "environment", "hostvars", "omit"];
+
+/// A host's variables as `hostvars` lists them.
+#[derive(Debug)]
+struct Shown(Scope);
+
+impl Variables for Shown {
+    fn get(&self, name: &str) -> Option<Variable> {
+        self.0.get(name)
+    }
+    fn names(&self) -> Vec<Arc<str>> {
+        let mut names = self.0.names();
+        names.retain(|name| !UNTOLD.contains(&&**name));
+        names
+    }
+    fn search_path(&self) -> Vec<PathBuf> {
+        self.0.search_path()
+    }
+    fn settings(&self) -> Arc<Settings> {
+        self.0.settings()
+    }
+    fn vault(&self) -> Arc<Secrets> {
+        self.0.vault()
+    }
 }
 
 impl Object for HostVars {

@@ -43,6 +43,7 @@ cases! {
     handlers_run_once_and_when
     handlers_same_name
     hostvars_magic
+    hostvars_whole
     ignore_and_rescue
     import_playbook
     import_tasks

@@ -15,7 +15,7 @@ pub(super) const FILTERS: &[Spec] = &[
 
 /// What becomes of two lists under one key.
 #[derive(Clone, Copy, PartialEq)]
-enum Lists {
+pub(super) enum Lists {
     Replace,
     Keep,
     Append,
@@ -25,7 +25,7 @@ enum Lists {
 }
 
 impl Lists {
-    fn parse(word: &str) -> Result<Self, Error> {
+    pub(super) fn parse(word: &str) -> Result<Self, Error> {
         Ok(match word {
             "replace" => Self::Replace,
             "keep" => Self::Keep,
@@ -58,7 +58,7 @@ impl Lists {
 }
 
 /// `high` over `low`.
-fn merge(low: &Map, high: &Map, recursive: bool, lists: Lists) -> Map {
+pub(super) fn merge(low: &Map, high: &Map, recursive: bool, lists: Lists) -> Map {
     let mut out = low.clone();
     for (key, value) in high {
         let merged = match (out.get(key), value) {

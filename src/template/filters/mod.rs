@@ -6,6 +6,7 @@ mod blocks;
 mod canonical;
 mod dicts;
 mod emitter;
+mod general;
 mod groups;
 pub(super) mod hashes;
 pub(super) mod json;
@@ -18,6 +19,7 @@ mod scalars;
 mod sequences;
 mod text;
 pub(super) mod urls;
+mod utils;
 pub(super) mod vault;
 pub(super) mod yaml;
 
@@ -37,7 +39,6 @@ use super::time;
 pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_filter("forceescape", minijinja::filters::escape);
     for family in [
-        addresses::FILTERS,
         basics::FILTERS,
         dicts::FILTERS,
         groups::FILTERS,
@@ -52,9 +53,14 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         text::FILTERS,
         time::FILTERS,
         urls::FILTERS,
+        utils::FILTERS,
         vault::FILTERS,
         yaml::FILTERS,
-    ] {
+    ]
+    .iter()
+    .chain(addresses::FAMILIES)
+    .chain(general::FAMILIES)
+    {
         add_filters(env, family);
     }
 }

@@ -4,6 +4,7 @@ use minijinja::Error;
 
 use super::{Lookup, files};
 use crate::template::call::{fail, to_int};
+use crate::template::csv::Dialect;
 use crate::template::python;
 use crate::value::{Key, Map, Value};
 
@@ -37,7 +38,7 @@ pub(super) fn run(lookup: &Lookup<'_>) -> Result<Vec<Value>, Error> {
             .ok_or_else(|| fail("expected str, bytes or os.PathLike object, not NoneType"))?;
         let content = String::from_utf8_lossy(&content);
         let (column, key_column) = (column(&options, "col", 1)?, column(&options, "keycol", 0)?);
-        let rows = rows(&content, delimiter);
+        let rows = Dialect::new(delimiter).rows(&content).map_err(fail)?;
         let mut found = None;
         for row in rows.iter().filter(|row| !row.is_empty()) {
             if field(row, key_column)? == key {
@@ -71,44 +72,4 @@ fn field(row: &[String], column: i64) -> Result<&str, Error> {
     let length = i64::try_from(row.len()).unwrap_or(i64::MAX);
     let at = usize::try_from(if column < 0 { column + length } else { column }).ok();
     at.and_then(|at| row.get(at)).map(String::as_str).ok_or_else(|| fail("list index out of range"))
-}
-
-/// Rows of fields; a field in quotes may hold delimiters, newlines and doubled quotes.
-fn rows(text: &str, delimiter: char) -> Vec<Vec<String>> {
-    let mut rows = Vec::new();
-    let (mut row, mut field) = (Vec::new(), String::new());
-    let mut quoted = false;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                field.push('"');
-                chars.next();
-            }
-            '"' if quoted => quoted = false,
-            '"' if field.is_empty() => quoted = true,
-            '\r' if !quoted && chars.peek() == Some(&'\n') => {}
-            '\n' if !quoted => {
-                row.push(std::mem::take(&mut field));
-                rows.push(std::mem::take(&mut row));
-            }
-            c if c == delimiter && !quoted => row.push(std::mem::take(&mut field)),
-            c => field.push(c),
-        }
-    }
-    if !field.is_empty() || !row.is_empty() {
-        row.push(field);
-        rows.push(row);
-    }
-    rows
-}
-
-#[cfg(test)]
-mod unit {
-    use super::*;
-
-    #[test]
-    fn reads_quoted_fields() {
-        assert_eq!(rows("a,\"b,\"\"c\"\"\nd\",e\r\nf\n", ','), [vec!["a", "b,\"c\"\nd", "e"], vec!["f"]]);
-    }
 }

@@ -225,8 +225,7 @@ pub(super) fn template(lookup: &Lookup<'_>) -> Found {
         let path = find(lookup, &name, "templates").ok_or_else(missing)?;
         let templar = lookup.templar.with_template(&path, None);
         let templar = Templar::new(Arc::new(Over { map: more.clone(), under: templar.variables().clone() }));
-        let text = templar.file(&path, &options).map_err(TemplateError::into_engine)?;
-        out.push(if text.is_empty() { Value::Null } else { Value::from(text) });
+        out.push(templar.file_value(&path, &options).map_err(TemplateError::into_engine)?);
     }
     Ok(out)
 }

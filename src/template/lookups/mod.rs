@@ -2,6 +2,7 @@
 
 mod csv;
 pub(super) mod files;
+mod general;
 mod generators;
 mod ini;
 #[cfg(test)]
@@ -9,6 +10,7 @@ mod loops;
 mod outside;
 mod password;
 mod random_string;
+mod url;
 mod variables;
 
 use std::sync::Arc;
@@ -41,6 +43,7 @@ type Run = fn(&Lookup<'_>) -> Result<Vec<Value>, Error>;
 const LOOKUPS: &[(&str, Run)] = &[
     ("config", outside::config),
     ("csvfile", csv::run),
+    ("dependent", general::dependent),
     ("dict", generators::dict),
     ("env", outside::env),
     ("file", files::file),
@@ -53,6 +56,7 @@ const LOOKUPS: &[(&str, Run)] = &[
     ("items", generators::items),
     ("lines", outside::lines),
     ("list", generators::list),
+    ("merge_variables", general::merge_variables),
     ("nested", generators::nested),
     ("cartesian", generators::nested),
     ("password", password::run),
@@ -64,7 +68,7 @@ const LOOKUPS: &[(&str, Run)] = &[
     ("template", files::template),
     ("together", generators::together),
     ("unvault", files::unvault),
-    ("url", outside::url),
+    ("url", url::run),
     ("varnames", variables::varnames),
     ("vars", variables::vars),
 ];

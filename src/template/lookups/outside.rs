@@ -1,4 +1,4 @@
-//! Lookups of what is outside: `env`, `pipe`, `lines`, `config`; `url` is refused.
+//! Lookups of what is outside: `env`, `pipe`, `lines`, `config`.
 
 use std::process::{Command, Stdio};
 
@@ -48,12 +48,6 @@ pub(super) fn lines(lookup: &Lookup<'_>) -> Found {
         out.extend(output(lookup, term, "lines")?.lines().map(Value::from));
     }
     Ok(out)
-}
-
-pub(super) fn url(_: &Lookup<'_>) -> Found {
-    Err(fail(
-        "fetching URLs from the controller is not supported; use the module `uri` or `get_url` with `delegate_to: localhost`",
-    ))
 }
 
 /// The value of a setting, or a list of it and who says so.

@@ -4,7 +4,7 @@ mod files;
 mod results;
 mod values;
 mod vault;
-mod versions;
+pub(super) mod versions;
 
 use minijinja::Environment;
 

@@ -83,7 +83,8 @@ fn loose_parts(text: &str) -> Vec<Part> {
     out
 }
 
-fn loose(a: &str, b: &str) -> Result<Ordering, String> {
+/// The order of two versions whose parts are compared one by one, numbers as numbers.
+pub(in crate::template) fn loose(a: &str, b: &str) -> Result<Ordering, String> {
     let (a, b) = (loose_parts(a), loose_parts(b));
     for pair in a.iter().zip(&b) {
         let order = match pair {

@@ -1,4 +1,4 @@
-//! Fetching by HTTP, for the modules that download.
+//! Fetching by HTTP, for the modules that download and for the controller's own lookups.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,37 +11,49 @@ use crate::module::{Context, Failure};
 
 /// Which redirections are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Follow {
+pub enum Follow {
     /// All of them; what was sent is sent again only where the server asks for that.
     All,
     /// Those of requests that change nothing.
     Safe,
     /// Those of requests that change nothing, and of POST where it becomes GET.
     Plain,
+    /// None of them.
     None,
 }
 
 /// How to fetch.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub struct Client {
+    /// The method, in capitals.
     pub method: String,
+    /// What is sent.
     pub body: Option<Vec<u8>>,
+    /// Which redirections are followed.
     pub follow: Follow,
     /// A bundle of certificates that are trusted instead of the host's.
     pub ca_path: Option<PathBuf>,
+    /// Whether the server must prove who it is.
     pub validate_certs: bool,
+    /// How long to wait for a connection, for the answer to begin and for each piece of it.
     pub timeout: Duration,
+    /// Whether the proxies that the environment names are used.
     pub use_proxy: bool,
+    /// Whether credentials are looked for in `~/.netrc`.
     pub use_netrc: bool,
+    /// What the client calls itself.
     pub agent: String,
     /// User and password for basic authentication.
     pub credentials: Option<(String, String)>,
     /// Whether credentials are sent before they are asked for.
     pub force_basic_auth: bool,
+    /// Further headers.
     pub headers: Vec<(String, String)>,
     /// Names of headers that do not follow a redirection.
     pub unredirected: Vec<String>,
+    /// A file with the certificate that proves who the client is, and maybe its key.
     pub client_cert: Option<PathBuf>,
+    /// A file with the certificate's key.
     pub client_key: Option<PathBuf>,
 }
 
@@ -68,7 +80,7 @@ impl Default for Client {
 }
 
 /// An answer; its status may be one of failure.
-pub(super) type Answer = ureq::http::Response<ureq::Body>;
+pub type Answer = ureq::http::Response<ureq::Body>;
 
 /// Redirections that are followed before it is called a loop.
 const REDIRECTS: usize = 10;
@@ -96,7 +108,7 @@ impl Client {
     }
 
     /// Asks for a URL, following redirections and answering a request for credentials.
-    pub(super) fn get(&self, host: &Host, url: &str) -> Result<Answer, Failure> {
+    pub fn get(&self, host: &Host, url: &str) -> Result<Answer, Failure> {
         let (mut url, from_url) = without_credentials(url);
         let first = url.clone();
         let credentials = self.credentials.clone().or(from_url);
@@ -333,7 +345,8 @@ fn netrc(host: &Host, machine: &str) -> Result<Option<(String, String)>, Failure
 }
 
 /// A status with its meaning, as in `404 Not Found`.
-pub(super) fn reason(answer: &Answer) -> String {
+#[must_use]
+pub fn reason(answer: &Answer) -> String {
     let status = answer.status();
     format!("HTTP Error {}: {}", status.as_u16(), status.canonical_reason().unwrap_or("unknown"))
 }

@@ -22,7 +22,7 @@ mod getent;
 mod git;
 mod group;
 mod hostname;
-mod http;
+pub mod http;
 mod iptables;
 mod known_hosts;
 mod lineinfile;

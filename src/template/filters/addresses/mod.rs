@@ -1,6 +1,10 @@
 //! Addresses and networks: `ipaddr`, `ipv4`, `ipv6`, `ipwrap`, `ipmath`, `nthhost`, `next_nth_usable`, …, as the collection
 //! `ansible.utils` has them.
 
+mod hardware;
+mod special;
+mod subnets;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use minijinja::{Error, Value as Jinja};
@@ -15,7 +19,12 @@ macro_rules! names {
     };
 }
 
-pub(super) const FILTERS: &[Spec] = &[
+use names;
+
+/// Each family's filters.
+pub(super) const FAMILIES: &[&[Spec]] = &[FILTERS, hardware::FILTERS, subnets::FILTERS];
+
+const FILTERS: &[Spec] = &[
     ansible(names!("ipaddr"), &["value", "query"], |c| over(c, None)),
     ansible(names!("ipv4"), &["value", "query"], |c| over(c, Some(false))),
     ansible(names!("ipv6"), &["value", "query"], |c| over(c, Some(true))),
@@ -45,7 +54,7 @@ pub(super) const FILTERS: &[Spec] = &[
         if net.last() == net.first() && n >= 0 {
             return Ok(Jinja::from(false));
         }
-        match net.nth(n) {
+        match net.nth(i128::from(n)) {
             Some(ip) => Ok(Jinja::from(net.at(ip))),
             None => Err(fail("index out range for address range size!")),
         }
@@ -80,6 +89,9 @@ impl Net {
             Value::Str(text) => {
                 let (address, mask) =
                     text.as_str().split_once('/').map_or((text.as_str(), None), |(a, m)| (a, Some(m)));
+                if is_number(address) {
+                    return Self::numbered(address.parse().ok()?, mask, six);
+                }
                 let (six, ip) = address_of(address)?;
                 let width = if six { 128 } else { 32 };
                 let prefix = match mask {
@@ -98,6 +110,19 @@ impl Net {
             }
             _ => None,
         }
+    }
+
+    /// An address that is written as a number, of the older protocol where that is possible.
+    fn numbered(ip: u128, mask: Option<&str>, six: Option<bool>) -> Option<Self> {
+        let prefix = mask.map(str::parse::<u32>).transpose().ok()?;
+        let small = ip <= u128::from(u32::MAX);
+        let six = match prefix {
+            Some(prefix) => !small || prefix > 32,
+            None => six.unwrap_or(!small),
+        };
+        let width = if six { 128 } else { 32 };
+        let fits = (six || small) && prefix.is_none_or(|p| p <= width);
+        fits.then_some(Self { six, ip, prefix: prefix.unwrap_or(width), network: mask.is_some() })
     }
 
     fn width(&self) -> u32 {
@@ -141,6 +166,8 @@ impl Net {
     fn at(&self, ip: u128) -> String {
         match u32::try_from(ip) {
             Ok(four) if !self.six => Ipv4Addr::from(four).to_string(),
+            // The old way to carry an address of IPv4, which is written as one.
+            Ok(four) if four > 0xffff => format!("::{}", Ipv4Addr::from(four)),
             _ => Ipv6Addr::from(ip).to_string(),
         }
     }
@@ -155,11 +182,11 @@ impl Net {
     }
 
     /// The address at an index, from the end when it is negative.
-    fn nth(&self, n: i64) -> Option<u128> {
+    fn nth(&self, n: i128) -> Option<u128> {
         let ip = if n < 0 {
-            self.last().checked_sub(u128::from(n.unsigned_abs() - 1))
+            self.last().checked_sub(n.unsigned_abs() - 1)
         } else {
-            self.first().checked_add(u128::from(n.unsigned_abs()))
+            self.first().checked_add(n.unsigned_abs())
         };
         ip.filter(|ip| (self.first()..=self.last()).contains(ip))
     }
@@ -168,9 +195,17 @@ impl Net {
         self.six == other.six && other.first() <= self.first() && self.last() <= other.last()
     }
 
+    fn is_multicast(&self) -> bool {
+        self.in_block(if self.six { "ff00::/8" } else { "224.0.0.0/4" })
+    }
+
     fn in_block(&self, block: &str) -> bool {
         Self::read(&Value::from(block), None).is_some_and(|block| Self { prefix: self.width(), ..*self }.within(&block))
     }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn address_of(text: &str) -> Option<(bool, u128)> {
@@ -231,10 +266,10 @@ fn ask(value: &Value, query: &str, six: Option<bool>) -> Result<Value, Error> {
     };
     // A number comes back as the address that it is.
     let same = match value {
-        Value::Str(_) => value.clone(),
+        Value::Str(text) if !text.as_str().split('/').next().is_some_and(is_number) => value.clone(),
         _ => net.with_prefix(net.ip).into(),
     };
-    if let Ok(n) = query.parse::<i64>() {
+    if let Ok(n) = query.parse::<i128>() {
         return match net.nth(n) {
             _ if net.single() => answer(&net, "", same),
             Some(ip) => Ok(net.with_prefix(ip).into()),
@@ -275,13 +310,27 @@ fn answer(net: &Net, query: &str, same: Value) -> Result<Value, Error> {
         "host" => on(host, net.with_prefix(net.ip)),
         "hostmask" | "wildcard" => net.at(net.host_bits()).into(),
         "int" if net.network => format!("{}/{}", net.ip, net.prefix).into(),
-        "int" => number(net.ip)?,
+        "int" => number(net.ip),
         "ip/prefix" => on(many && host, net.with_prefix(net.ip)),
         "ip_netmask" => on(many && host, format!("{} {}", net.at(net.ip), netmask())),
         "link-local" => only(net.in_block(if net.six { "fe80::/10" } else { "169.254.0.0/16" }), same),
         "lo" | "loopback" => only(net.in_block(if net.six { "::1/128" } else { "127.0.0.0/8" }), same),
-        "multicast" => only(net.in_block(if net.six { "ff00::/8" } else { "224.0.0.0/4" }), same),
-        "unicast" => only(!net.in_block(if net.six { "ff00::/8" } else { "224.0.0.0/4" }), same),
+        "multicast" => only(net.is_multicast(), same),
+        "unicast" => only(!net.is_multicast(), same),
+        "public" => only(!net.is_multicast() && !special::is_special(net), same),
+        "private" => only(!net.is_multicast() && special::is_special(net), same),
+        "6to4" if net.is_multicast() || many && net.ip == net.first() => Value::Bool(false),
+        "6to4" if net.six => {
+            if net.in_block("2002::/16") {
+                same
+            } else {
+                Value::Bool(false)
+            }
+        }
+        "6to4" => {
+            let (high, low) = (net.ip >> 16, net.ip & 0xffff);
+            format!("2002:{high:04x}:{low:04x}::1/48").into()
+        }
         "net" => on(many && net.ip == net.first(), net.with_prefix(net.ip)),
         "netmask" => netmask().into(),
         "network" | "network_id" => net.at(net.first()).into(),
@@ -294,9 +343,9 @@ fn answer(net: &Net, query: &str, same: Value) -> Result<Value, Error> {
         }
         "prefix" => Value::Int(i64::from(net.prefix)),
         "revdns" => reverse(net).into(),
-        "size" => number(net.host_bits()).and_then(|n| number(n.as_int().unwrap_or(0) as u128 + 1))?,
+        "size" => net.host_bits().checked_add(1).map_or_else(|| ALL.into(), number),
         "size_usable" if net.single() => Value::Int(0),
-        "size_usable" => number(high - low).and_then(|n| number(n.as_int().unwrap_or(0) as u128 + 1))?,
+        "size_usable" => (high - low).checked_add(1).map_or_else(|| ALL.into(), number),
         "type" => if many && net.ip == net.first() { "network" } else { "address" }.into(),
         "version" => Value::Int(if net.six { 6 } else { 4 }),
         "wrap" if net.six && net.network => format!("[{}]/{}", net.at(net.ip), net.prefix).into(),
@@ -316,8 +365,12 @@ fn only(holds: bool, value: Value) -> Value {
     if holds { value } else { Value::Null }
 }
 
-fn number(n: u128) -> Result<Value, Error> {
-    i64::try_from(n).map(Value::Int).map_err(|_| fail("the number is too large"))
+/// The number of all addresses, which is one too many for 128 bits.
+const ALL: &str = "340282366920938463463374607431768211456";
+
+/// A number, by its digits where it is too large for one.
+fn number(n: u128) -> Value {
+    i64::try_from(n).map_or_else(|_| n.to_string().into(), Value::Int)
 }
 
 fn peer(net: &Net) -> Result<u128, Error> {

@@ -1,0 +1,114 @@
+//! What is said of an attribute or element that is not there: what it is that lacks it.
+
+use std::sync::{Arc, LazyLock};
+
+use fancy_regex::Regex;
+use minijinja::Value as Jinja;
+
+use super::call::type_name;
+use super::lazy::Root;
+use super::{TemplateError, engine, python};
+use crate::value::Value;
+
+/// The error with the type of what lacks the attribute, where that can be told.
+pub(super) fn spelled(mut error: TemplateError, root: &Arc<Root>) -> TemplateError {
+    let words = error.missing.take().and_then(|expression| words(root, &expression));
+    if let Some(words) = words {
+        error.message = words;
+    }
+    error
+}
+
+/// The reference's sentence for an expression such as `base.name` or `base[key]` that came to nothing.
+fn words(root: &Arc<Root>, expression: &str) -> Option<String> {
+    let (base, last) = split(expression)?;
+    // What reaches outside is not done a second time for a message's sake.
+    if ["lookup", "query", "q("].iter().any(|word| expression.contains(word)) {
+        return None;
+    }
+    let object = engine::part(root, base)?;
+    let key = match last.strip_prefix('.') {
+        Some(name) => name.parse::<i64>().map_or_else(|_| Jinja::from(name), Jinja::from),
+        None => engine::part(root, last.strip_prefix('[')?.strip_suffix(']')?)?,
+    };
+    // A variable of the template's own may have the name of one outside.
+    if !object.get_item(&key).is_ok_and(|item| item.is_undefined()) {
+        return None;
+    }
+    let shown = python::repr(&Value::from_jinja(&key).ok()?);
+    Some(match (object.is_none(), key.is_true()) {
+        (true, false) => format!("None has no element {shown}"),
+        (false, false) => format!("{} object has no element {shown}", type_name(&object)),
+        (_, true) => format!("object of type '{}' has no attribute {shown}", type_name(&object)),
+    })
+}
+
+/// The same for something that came to nothing somewhere inside a template's result: of the paths in the template, the
+/// first that leads nowhere.
+pub(super) fn inside(root: &Arc<Root>, template: &str) -> Option<String> {
+    static PATHS: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#"[A-Za-z_]\w*(?:\.\w+|\[(?:-?\w+|'[^']*'|"[^"]*")\])+"#).ok());
+    let paths = PATHS.as_ref()?.find_iter(template).filter_map(Result::ok);
+    for path in paths {
+        let (mut steps, mut rest) = (Vec::new(), path.as_str());
+        while let Some((base, _)) = split(rest) {
+            steps.push(rest);
+            rest = base;
+        }
+        if let Some(words) = steps.into_iter().rev().find_map(|step| words(root, step)) {
+            return Some(words);
+        }
+    }
+    None
+}
+
+/// An expression as what is before its last `.name` or `[key]`, and that.
+pub(super) fn split(expression: &str) -> Option<(&str, &str)> {
+    let expression = expression.trim();
+    let (mut depth, mut quote, mut at) = (0usize, None, None);
+    let mut before = ' ';
+    for (i, c) in expression.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if open == c => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '[') => {
+                if depth == 0 && i > 0 {
+                    at = Some(i);
+                }
+                depth += 1;
+            }
+            (None, '(' | '{') => depth += 1,
+            (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
+            // The point of a number is another thing.
+            (None, '.') if depth == 0 && (!before.is_ascii_digit() || !whole_number(&expression[..i])) => at = Some(i),
+            _ => {}
+        }
+        before = c;
+    }
+    at.and_then(|at| expression.split_at_checked(at)).map(|(base, last)| (base.trim(), last.trim()))
+}
+
+fn whole_number(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn splits_at_the_last_step() {
+        for (expression, want) in [
+            ("a.b", Some(("a", ".b"))),
+            ("a.b[c.d]", Some(("a.b", "[c.d]"))),
+            ("a['x]y'].b", Some(("a['x]y']", ".b"))),
+            ("[1, 2][5]", Some(("[1, 2]", "[5]"))),
+            ("1.5 .a", Some(("1.5", ".a"))),
+            ("a[1.5]", Some(("a", "[1.5]"))),
+            ("a", None),
+        ] {
+            assert_eq!(split(expression), want, "{expression}");
+        }
+    }
+}
