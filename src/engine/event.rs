@@ -163,6 +163,8 @@ pub enum Event {
         stats: Vec<(String, Stats)>,
         /// How long it took.
         elapsed: Duration,
+        /// Whether something wrong with the playbook ended it.
+        broken: bool,
     },
 }
 

@@ -17,6 +17,17 @@ use crate::playbook::{Context, Item, Role, RoleOptions, Task, Used, find_file};
 use crate::template::TemplateError;
 use crate::value::{Map, Value};
 
+/// What may be wrong with what is included without ending the run: its hosts fail then, and a rescue may take that up.
+const RESCUED: [&str; 7] = [
+    "run::missing-file",
+    "playbook::missing-file",
+    "playbook::missing-import",
+    "playbook::missing-role",
+    "playbook::not-a-list",
+    "playbook::loop",
+    "playbook::two-loops",
+];
+
 /// One thing to include, and the hosts that want exactly this.
 struct Inclusion {
     what: What,
@@ -111,7 +122,11 @@ impl Engine {
                     self.emit(Event::Included { task: run.task.clone(), what, item, hosts });
                     loaded.push((items, inclusion.hosts));
                 }
-                Err(diagnostics) => self.not_included(run, &inclusion.hosts, diagnostics, walk),
+                Err(diagnostics) if diagnostics.iter().all(|d| RESCUED.contains(&d.code)) => {
+                    self.not_included(run, &inclusion.hosts, diagnostics, walk);
+                }
+                // What is no playbook ends the run, as it does before anything runs.
+                Err(diagnostics) => return self.broken(diagnostics),
             }
         }
         for (items, hosts) in loaded {

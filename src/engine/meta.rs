@@ -171,7 +171,7 @@ impl Engine {
 
     /// Whether something was wrong with the playbook itself, which ends the run where it is.
     pub(super) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::SeqCst)
+        self.broken.get().is_some()
     }
 
     /// Whether the run has to stop.

@@ -92,8 +92,8 @@ pub enum Outcome {
     Failed,
     /// A host was unreachable.
     Unreachable,
-    /// The playbook turned out wrong while it ran.
-    Error,
+    /// The playbook turned out wrong while it ran; the code of the diagnostic that said so.
+    Error(&'static str),
 }
 
 /// Asks for the answer to a `vars_prompt`; `None` when there is nobody to ask.
@@ -114,7 +114,8 @@ pub struct Engine {
     loader: Mutex<Loader<'static>>,
     /// Set when an error ends everything (`any_errors_fatal`, an include that cannot be read).
     aborted: AtomicBool,
-    broken: AtomicBool,
+    /// The code of what was wrong with the playbook itself.
+    broken: std::sync::OnceLock<&'static str>,
     started_at: AtomicBool,
     forks: Arc<tokio::sync::Semaphore>,
 }
@@ -167,7 +168,7 @@ impl Engine {
             custom: Mutex::default(),
             lost: Mutex::default(),
             aborted: AtomicBool::new(false),
-            broken: AtomicBool::new(false),
+            broken: std::sync::OnceLock::new(),
         })
     }
 
@@ -191,9 +192,10 @@ impl Engine {
         let unreachable = self.lost().values().any(|unreachable| *unreachable);
         let failed = !self.lost().is_empty();
         let custom = std::mem::take(&mut *self.custom.lock().unwrap_or_else(PoisonError::into_inner));
-        self.emit(Event::Finished { custom: custom.into_iter().collect(), stats, elapsed: began.elapsed() });
-        match (self.broken.load(Ordering::SeqCst), failed, unreachable) {
-            (true, ..) => Outcome::Error,
+        let (custom, elapsed) = (custom.into_iter().collect(), began.elapsed());
+        self.emit(Event::Finished { custom, stats, elapsed, broken: self.is_broken() });
+        match (self.broken.get(), failed, unreachable) {
+            (Some(code), ..) => Outcome::Error(code),
             // As in the reference, a host that could not be reached weighs more than one that failed.
             (_, _, true) => Outcome::Unreachable,
             (_, true, _) => Outcome::Failed,
@@ -227,8 +229,10 @@ impl Engine {
 
     /// Ends the run because the playbook turned out wrong.
     fn broken(&self, diagnostics: Vec<crate::diagnostic::Diagnostic>) {
+        let code = diagnostics.first().map_or("run::broken", |diagnostic| diagnostic.code);
         diagnostics.into_iter().for_each(|d| self.emit(Event::Error(d)));
-        self.broken.store(true, Ordering::SeqCst);
+        // The first one says how it ends.
+        let _ = self.broken.set(code);
         self.aborted.store(true, Ordering::SeqCst);
     }
 }

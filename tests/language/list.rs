@@ -157,4 +157,5 @@ cases! {
     handlers_of_role_included_again
     group_by_changes
     include_apply_by_host
+    included_file_is_wrong
 }

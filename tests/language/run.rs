@@ -239,9 +239,9 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
         Outcome::Ok => 0,
         Outcome::Failed => 2,
         Outcome::Unreachable => 4,
-        Outcome::Error => 1,
+        Outcome::Error(_) => 1,
     };
-    if outcome == Outcome::Error {
+    if matches!(outcome, Outcome::Error(_)) {
         return "ERROR\n".into();
     }
     // Hosts that go on by themselves do so in no order.

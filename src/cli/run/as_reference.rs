@@ -8,6 +8,7 @@ use super::{Args, Ended, Face, Run, prepare, status};
 use crate::cli::version;
 use crate::config::{Config, lookup};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::engine::Outcome;
 use crate::report::default::{Display, Report, Settings, Style, origin};
 
 /// Runs playbooks as `ansible-playbook` would.
@@ -69,6 +70,7 @@ fn greet(display: &Display) {
 fn carry_out(run: Run, display: &Arc<Display>) -> ExitCode {
     let report = Report::new(display.clone());
     match run.run(display.settings.verbosity, Arc::new(move |event| report.event(&event))) {
+        Ended::Outcome(Outcome::Error(code)) => ExitCode::from(status_of(code)),
         Ended::Outcome(outcome) => status(outcome),
         Ended::NoThreads(error) => refused(display, &[error]),
         Ended::Interrupted => {
@@ -90,16 +92,19 @@ fn refused(display: &Display, diagnostics: &[Diagnostic]) -> ExitCode {
 }
 
 fn code(diagnostics: &[Diagnostic]) -> u8 {
-    let first = diagnostics.iter().find(|d| d.severity == Severity::Error).map(|d| d.code).unwrap_or_default();
+    status_of(diagnostics.iter().find(|d| d.severity == Severity::Error).map(|d| d.code).unwrap_or_default())
+}
+
+fn status_of(code: &str) -> u8 {
     let elsewhere = matches!(
-        first,
+        code,
         "playbook::missing-file"
             | "playbook::missing-import"
             | "playbook::missing-playbook"
             | "playbook::missing-role"
             | "playbook::removed"
     );
-    let parsing = ["playbook::", "yaml::", "template::"].iter().any(|room| first.starts_with(room));
+    let parsing = ["playbook::", "yaml::", "template::"].iter().any(|room| code.starts_with(room));
     if parsing && !elsewhere { 4 } else { 1 }
 }
 

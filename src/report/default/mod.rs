@@ -126,6 +126,8 @@ impl Report {
                 self.display.show(&format!("included: {what} for {}{item}", hosts.join(", ")), "included", false);
             }
             Event::NoMoreHosts => self.display.banner("NO MORE HOSTS LEFT"),
+            // As in the reference, what ends a run early leaves it without a recap.
+            Event::Finished { broken: true, .. } => {}
             Event::Finished { custom, stats, .. } => self.finished(stats, custom),
             Event::Item { .. } => {}
         }
