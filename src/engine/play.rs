@@ -61,6 +61,9 @@ impl Engine {
             if batch.is_empty() {
                 continue;
             }
+            // What an earlier batch included is not there for this one.
+            *run.handlers.write().unwrap_or_else(PoisonError::into_inner) = flatten(&play.handlers, 0);
+            *run.vars.roles.write().unwrap_or_else(PoisonError::into_inner) = public_roles(play);
             let members: Vec<Arc<HostPlay>> = batch.iter().map(|name| HostPlay::new(name, run.clone())).collect();
             run.members.write().unwrap_or_else(PoisonError::into_inner).clone_from(&members);
             run.size.store(size, Ordering::SeqCst);
@@ -107,7 +110,7 @@ impl Engine {
         hosts: &[String],
         prompts: Map,
     ) -> Result<Arc<PlayRun>, TemplateError> {
-        let roles = play.roles.iter().filter(|r| r.public).map(|r| role_layer(r)).collect();
+        let roles = public_roles(play);
         let names = |wanted: &dyn Fn(Used) -> bool| -> Vec<String> {
             play.roles.iter().filter(|role| wanted(role.used)).map(|role| role.name.clone()).collect()
         };
@@ -337,6 +340,11 @@ impl Engine {
 /// A role and those that brought it in, as variables know them.
 pub fn role_layers(role: &Arc<crate::playbook::Role>) -> Vec<RoleLayer> {
     std::iter::once(role).chain(&role.parents).map(|role| role_layer(role)).collect()
+}
+
+/// The roles of a play whose variables are for all its tasks.
+fn public_roles(play: &Play) -> Vec<RoleLayer> {
+    play.roles.iter().filter(|role| role.public).map(|role| role_layer(role)).collect()
 }
 
 /// A role as variables know it.

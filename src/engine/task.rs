@@ -55,11 +55,16 @@ impl TaskRun {
         let mut seen = std::collections::HashSet::new();
         search.retain(|path| seen.insert(path.clone()));
         let own = context.role.iter().filter_map(|role| role.dependencies.get());
+        let (mut vars, mut params) = (context.vars.clone(), context.params.clone());
+        if task.is_include() {
+            // An include's own variables are parameters: of what it includes, and for itself.
+            params.extend(vars.drain(task.outer.vars.len().min(vars.len())..));
+        }
         let vars = TaskVars {
             roles,
             dependencies: own.flatten().map(|role| role_layer(role)).collect(),
-            vars: context.vars.clone(),
-            params: context.params.clone(),
+            vars,
+            params,
             search: Arc::new(search),
             parents: context.role.iter().flat_map(|role| role.brought_in_by()).collect(),
             environment: context.environment.clone(),

@@ -158,4 +158,6 @@ cases! {
     group_by_changes
     include_apply_by_host
     included_file_is_wrong
+    batches_begin_anew
+    include_own_vars_count_for_itself
 }
