@@ -140,6 +140,7 @@ fn prepare(args: &Args) -> Result<Option<Ready>, Failure> {
     let play = play(&pattern, &module, &arguments, times.collect());
     let options = Options {
         collections_path: config.collections_path.value.clone(),
+        module_path: config.module_path(),
         roles_path: config.roles_path.value.clone(),
         variables: extra.clone(),
         late: true,

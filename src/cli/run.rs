@@ -139,6 +139,7 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
         let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let options = Options {
             collections_path: config.collections_path.value.clone(),
+            module_path: config.module_path(),
             roles_path: config.roles_path.value.clone(),
             variables: extra.clone(),
             late: args.late,

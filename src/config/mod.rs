@@ -224,6 +224,14 @@ fn absolute(text: &str, origin: &Origin) -> PathBuf {
     absolute_path(&base.join(path))
 }
 
+impl Config {
+    /// `library`: directories with modules.
+    #[must_use]
+    pub fn module_path(&self) -> Vec<PathBuf> {
+        self.settings.get("DEFAULT_MODULE_PATH").map(|setting| settings::paths(&setting.value)).unwrap_or_default()
+    }
+}
+
 /// `private_role_vars`, where somebody says: then it is for included roles as well, which else keep theirs for themselves.
 pub(crate) fn private_role_vars(settings: &Settings) -> Option<bool> {
     settings.given("DEFAULT_PRIVATE_ROLE_VARS").and_then(Value::as_bool)

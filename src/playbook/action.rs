@@ -115,7 +115,7 @@ const BUILTIN: &[&str] = &[
 ];
 
 /// Whether a name is that of a module which is not built in: one of a collection, or a known one of ansible.builtin.
-fn is_elsewhere(name: &str) -> bool {
+pub(super) fn is_elsewhere(name: &str) -> bool {
     let parts: Vec<&str> = name.split('.').collect();
     match parts.as_slice() {
         [short] => BUILTIN.contains(short),
@@ -265,6 +265,14 @@ impl Loader<'_> {
         let info = match canonical_name(written.as_str(), collections, self.catalog()) {
             Some(info) => info,
             None if crate::value::holds_jinja(&written) => ModuleInfo { name: TEMPLATED, free_form: true },
+            None if self.options().listing && !self.is_found_elsewhere(&written, collections) => {
+                let message = format!(
+                    "couldn't resolve module/action '{written}'. This often indicates a misspelling, missing collection, \
+                     or incorrect module path."
+                );
+                self.report(Diagnostic::error("playbook::unknown-module", message).at(name_node.span));
+                return None;
+            }
             None if is_elsewhere(&written) => ModuleInfo { name: UNAVAILABLE, free_form: true },
             None if self.options().listing => ModuleInfo { name: UNAVAILABLE, free_form: true },
             None => {

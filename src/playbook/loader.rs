@@ -24,6 +24,8 @@ const LATE: &[&str] =
 pub struct Options {
     /// Directories with roles, beside `roles` next to the playbook.
     pub roles_path: Vec<PathBuf>,
+    /// Directories with modules (`library` in ansible.cfg).
+    pub module_path: Vec<PathBuf>,
     /// Directories with `ansible_collections`, beside `collections` next to the playbook.
     pub collections_path: Vec<PathBuf>,
     /// Variables that imports may use in their file names: those of the command line.
@@ -72,6 +74,8 @@ pub struct Loader<'a> {
     pub(super) guarded: usize,
     /// Variables of the play being loaded.
     pub(super) play_vars: Map,
+    /// Names of the modules in the project's own directories, once they were looked for.
+    pub(super) library: Option<std::collections::HashSet<String>>,
     /// Whether a block of handlers is being loaded.
     pub(super) handler_block: bool,
     /// Handlers that roles of the play being loaded bring along.
@@ -93,6 +97,7 @@ impl<'a> Loader<'a> {
             play_roles: Vec::new(),
             role_handlers: Vec::new(),
             play_vars: Map::new(),
+            library: None,
             missing: Vec::new(),
             templates: HashSet::new(),
             guarded: 0,

@@ -9,6 +9,7 @@ mod block;
 mod check;
 mod check_files;
 mod context;
+mod elsewhere;
 mod free_form;
 mod import;
 mod keywords;

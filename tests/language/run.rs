@@ -99,6 +99,7 @@ pub fn run(root: &Path, words: &[String]) -> Ran {
     let refused = |diagnostics: Vec<Diagnostic>| Ran { trace: "ERROR\n".into(), events: Vec::new(), diagnostics };
     let load = Options {
         roles_path: Vec::new(),
+        module_path: Vec::new(),
         collections_path: Vec::new(),
         variables: args.extra.clone(),
         ..Options::default()

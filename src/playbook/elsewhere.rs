@@ -1,0 +1,93 @@
+//! Modules that rplay does not have and the reference would find: listing a playbook takes them as they are, and refuses
+//! the names that nobody knows, as the reference does.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use super::action::is_elsewhere;
+use super::loader::Loader;
+
+struct Known {
+    collections: HashSet<&'static str>,
+    short: HashSet<&'static str>,
+}
+
+fn known() -> &'static Known {
+    static KNOWN: OnceLock<Known> = OnceLock::new();
+    KNOWN.get_or_init(|| {
+        let text = include_str!("elsewhere.txt");
+        let lines =
+            |part: &'static str| part.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);
+        let (collections, short) = text.split_once("\n--\n").unwrap_or((text, ""));
+        Known { collections: lines(collections).collect(), short: lines(short).collect() }
+    })
+}
+
+impl Loader<'_> {
+    /// Whether the reference would find a module of this name: in its own collections or in installed ones, beside the
+    /// playbook, in a role's `library`, or in the directories of `library` in ansible.cfg.
+    pub(super) fn is_found_elsewhere(&mut self, name: &str, collections: &[String]) -> bool {
+        let parts: Vec<&str> = name.split('.').collect();
+        match parts.as_slice() {
+            ["ansible", "builtin", short] | ["ansible", "legacy", short] => {
+                known().short.contains(short) || is_elsewhere(name) || self.is_in_library(short)
+            }
+            [namespace, collection, ..] if parts.len() > 2 => {
+                known().collections.contains(format!("{namespace}.{collection}").as_str())
+                    || self.collection_places().iter().any(|place| place.join(namespace).join(collection).is_dir())
+            }
+            // Which of the named collections has it cannot be told from here.
+            [short] => {
+                let named = !collections.is_empty() || known().short.contains(short) || is_elsewhere(name);
+                named || self.is_in_library(short)
+            }
+            _ => false,
+        }
+    }
+
+    fn collection_places(&self) -> Vec<PathBuf> {
+        let mut places = vec![self.directory.join("collections/ansible_collections")];
+        places.extend(self.options().collections_path.iter().map(|path| path.join("ansible_collections")));
+        // Where the playbook itself is in a collection, its siblings are installed.
+        let inside = self.directory.ancestors().find(|path| path.ends_with("ansible_collections"));
+        places.extend(inside.map(Path::to_path_buf));
+        places
+    }
+
+    fn is_in_library(&mut self, name: &str) -> bool {
+        if self.library.is_none() {
+            let mut found = HashSet::new();
+            let own = [self.directory.clone()];
+            let roles = self.options().roles_path.iter().cloned().chain([self.directory.join("roles")]);
+            let roles: Vec<PathBuf> = roles.flat_map(|path| directories(&path)).collect();
+            for place in own.iter().chain(&roles) {
+                for kind in ["library", "action_plugins"] {
+                    modules_below(&place.join(kind), 0, &mut found);
+                }
+            }
+            for place in &self.options().module_path {
+                modules_below(place, 0, &mut found);
+            }
+            self.library = Some(found);
+        }
+        self.library.as_ref().is_some_and(|library| library.contains(name))
+    }
+}
+
+fn directories(path: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+/// The names of modules in a directory and those below it, which may go on for a while.
+fn modules_below(path: &Path, depth: usize, found: &mut HashSet<String>) {
+    for entry in std::fs::read_dir(path).into_iter().flatten().filter_map(Result::ok) {
+        let path = entry.path();
+        if path.is_dir() && depth < 8 {
+            modules_below(&path, depth + 1, found);
+        } else if let Some(name) = path.file_stem().and_then(|name| name.to_str()) {
+            found.insert(name.to_owned());
+        }
+    }
+}
