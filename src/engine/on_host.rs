@@ -273,7 +273,8 @@ impl<'e> OnHost<'e> {
 
     /// A result as reports get it: of one that is kept secret only what may be seen.
     pub(super) fn shown(&self, pass: &Pass, result: &Map, verdict: Verdict, ignored: bool) -> HostResult {
-        let delegate = self.delegate(pass).filter(|name| **name != *self.host.name);
+        // What was not done was not done elsewhere either.
+        let delegate = self.delegate(pass).filter(|name| verdict != Verdict::Skipped && **name != *self.host.name);
         let no_log = pass.no_log || result::keeps_secret(result);
         HostResult {
             task: self.task().clone(),

@@ -335,6 +335,8 @@ impl Engine {
         }
         let delegate = match finished.delegates.as_slice() {
             [one] if run.task.looped.is_none() => one.clone().filter(|name| **name != *host.name),
+            // A loop that failed shows where its last item ran.
+            [.., last] if finished.verdict == Verdict::Failed => last.clone().filter(|name| **name != *host.name),
             _ => None,
         };
         run.say(

@@ -347,6 +347,9 @@ impl Job {
         outcome.set("cmd", self.shown);
         outcome.set("msg", msg);
         outcome.set("rc", 0);
+        for key in ["start", "end", "delta"] {
+            outcome.set(key, Value::Null);
+        }
         for key in ["stdout", "stderr"] {
             outcome.set(key, "");
         }
