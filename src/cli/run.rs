@@ -420,20 +420,23 @@ fn prompter() -> Prompter {
         if !std::io::stdin().is_terminal() {
             return None;
         }
-        let text = format!("{}: ", prompt.prompt);
-        let ask = || {
+        let text = match &prompt.default {
+            Some(default) => format!("{} [{}]: ", prompt.prompt, default.to_text()),
+            None => format!("{}: ", prompt.prompt),
+        };
+        let ask = |text: &str| {
             if prompt.private {
-                return rpassword::prompt_password(&text).ok();
+                return rpassword::prompt_password(text).ok();
             }
             eprint!("{text}");
             let mut line = String::new();
             std::io::stdin().read_line(&mut line).ok()?;
             Some(line.trim_end_matches(['\r', '\n']).to_owned())
         };
-        let answer = ask()?;
-        if prompt.confirm && ask()? != answer {
-            eprintln!("the two answers differ; once more");
-            return ask();
+        let mut answer = ask(&text)?;
+        while prompt.confirm && ask(&format!("confirm {text}"))? != answer {
+            eprintln!("***** VALUES ENTERED DO NOT MATCH ****");
+            answer = ask(&text)?;
         }
         Some(answer)
     })

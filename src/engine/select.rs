@@ -31,6 +31,14 @@ impl Engine {
                     }
                 },
             };
+            let value = match &prompt.encrypt {
+                Some(kind) => {
+                    crate::template::hash_password(&value.to_text(), kind, prompt.salt.as_deref(), prompt.salt_size)
+                        .map_err(|message| Diagnostic::error("run::prompt", message).at(prompt.span))?
+                        .into()
+                }
+                None => value,
+            };
             out.insert(Key::from(prompt.name.as_str()), value);
         }
         Ok(out)

@@ -112,6 +112,12 @@ pub struct VarsPrompt {
     pub private: bool,
     /// Whether it is asked for twice.
     pub confirm: bool,
+    /// How the answer is hashed, where it is (`sha512_crypt`, …).
+    pub encrypt: Option<String>,
+    /// The hash's salt; a random one without it.
+    pub salt: Option<String>,
+    /// How long a random salt is.
+    pub salt_size: Option<usize>,
     /// Where it is written.
     pub span: Span,
 }

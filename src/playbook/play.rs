@@ -242,14 +242,7 @@ impl Loader<'_> {
                 self.report(Diagnostic::error("playbook::vars-prompt", message).at(entry.span));
                 continue;
             };
-            if let Some(encrypt) = entry.get("encrypt").filter(|n| !n.is_null()) {
-                let message = "`encrypt` in vars_prompt is not supported";
-                self.report(
-                    Diagnostic::error("playbook::unsupported", message)
-                        .at(encrypt.span)
-                        .help("use the `password_hash` filter where the variable is used"),
-                );
-            }
+            let text = |key: &str| entry.get(key).filter(|n| !n.is_null()).map(|n| n.to_value().to_text());
             let flag =
                 |key: &str, default: bool| entry.get(key).and_then(|n| n.to_value().to_bool()).unwrap_or(default);
             let prompt = entry.get("prompt").and_then(Node::as_str).unwrap_or(name);
@@ -259,6 +252,9 @@ impl Loader<'_> {
                 default: entry.get("default").filter(|n| !n.is_null()).map(Node::to_value),
                 private: flag("private", true),
                 confirm: flag("confirm", false),
+                encrypt: text("encrypt"),
+                salt: text("salt"),
+                salt_size: text("salt_size").and_then(|size| size.parse().ok()),
                 span: entry.span,
             });
         }

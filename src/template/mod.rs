@@ -44,6 +44,7 @@ pub use engine::check_syntax;
 pub use error::TemplateError;
 pub use files::FileOptions;
 pub use lazy::{root_of, scope_object};
+pub use password::hash_password;
 
 /// A variable as a scope holds it.
 #[derive(Debug, Clone)]

@@ -20,6 +20,16 @@ pub(super) struct Settings<'a> {
     pub ident: Option<&'a str>,
 }
 
+/// A password's hash as `vars_prompt` makes it: `kind` is a crypt's name, a salt is made when there is none.
+pub fn hash_password(
+    password: &str,
+    kind: &str,
+    salt: Option<&str>,
+    salt_size: Option<usize>,
+) -> Result<String, String> {
+    hash(password, &Settings { kind, salt, salt_size, rounds: None, ident: None })
+}
+
 /// Random letters of crypt's alphabet.
 pub(super) fn salt(length: usize) -> String {
     let mut rng = rand::rng();

@@ -160,4 +160,5 @@ cases! {
     included_file_is_wrong
     batches_begin_anew
     include_own_vars_count_for_itself
+    vars_prompt_encrypt
 }
