@@ -13,6 +13,7 @@ mod debug;
 mod fetch;
 mod groups;
 mod include_vars;
+mod pause;
 mod raw;
 mod simple;
 mod spec;
@@ -27,7 +28,7 @@ use crate::playbook::find_file;
 use crate::remote::{Answer, Call, RemoteError};
 use crate::source::Span;
 use crate::template::{Templar, TemplateError};
-use crate::value::{Map, Value};
+use crate::value::{Map, Str, Value};
 use crate::vars::World;
 
 pub use async_status::async_directory;
@@ -53,6 +54,8 @@ pub struct ActionContext<'a> {
     pub world: &'a Arc<World>,
     /// Where the task is written.
     pub span: Span,
+    /// The task's own name, as it is written.
+    pub name: Option<&'a Str>,
 }
 
 /// How an action is going to be carried out.
@@ -206,7 +209,7 @@ pub async fn steps(ctx: &ActionContext<'_>, args: Map, hands: &dyn Hands) -> Res
         "ansible.builtin.copy" => copy::steps(ctx, args, hands).await,
         "ansible.builtin.fetch" => fetch::fetch(ctx, &args, hands).await,
         "ansible.builtin.raw" => raw::raw(ctx, &args, hands).await,
-        "ansible.builtin.pause" => simple::pause(&args).await,
+        "ansible.builtin.pause" => pause::pause(ctx, &args).await,
         "ansible.builtin.reboot" => connect::reboot(ctx, &args, hands).await,
         "ansible.builtin.wait_for_connection" => connect::wait_for_connection(ctx, &args, hands).await,
         other => Err(ActionError::failed(format!("`{other}` cannot be carried out step by step"))),

@@ -1,6 +1,4 @@
-//! Actions that are answered here: `assert`, `fail`, `set_fact`, `pause`.
-
-use std::time::{Duration, Instant};
+//! Actions that are answered here: `assert`, `fail`, `set_fact`.
 
 use super::{ActionContext, ActionError, flag, text};
 use crate::value::{Map, Value};
@@ -95,46 +93,4 @@ pub(super) fn set_stats(args: &Map) -> Result<Map, ActionError> {
     stats.insert("per_host".into(), Value::Bool(flag(args, "per_host", false)));
     stats.insert("aggregate".into(), Value::Bool(flag(args, "aggregate", true)));
     Ok(Map::from_iter([("changed".into(), Value::Bool(false)), ("ansible_stats".into(), Value::map(stats))]))
-}
-
-/// `pause`: waits. With only a prompt there is nobody to wait for, which is said and not a failure.
-pub(super) async fn pause(args: &Map) -> Result<Map, ActionError> {
-    let number = |name: &str| -> Result<Option<f64>, ActionError> {
-        let Some(text) = text(args, name) else { return Ok(None) };
-        let wrong = || ActionError::failed(format!("'{text}' is not a number of {name}"));
-        text.trim().parse::<f64>().map(Some).map_err(|_| wrong())
-    };
-    if args.contains_key("minutes") && args.contains_key("seconds") {
-        return Err(ActionError::failed("parameters are mutually exclusive: minutes|seconds"));
-    }
-    let (wait, unit, each) = match (number("seconds")?, number("minutes")?) {
-        (Some(seconds), _) => (Some(seconds), "seconds", 1.0),
-        (None, Some(minutes)) => (Some(minutes * 60.0), "minutes", 60.0),
-        (None, None) => (None, "minutes", 60.0),
-    };
-    let now = || Value::from(jiff::Zoned::now().strftime("%F %T.%6f").to_string());
-    let mut out = Map::from_iter([("start".into(), now())]);
-    let began = Instant::now();
-    match wait {
-        Some(seconds) => {
-            // As there, no pause is shorter than a second.
-            let most = Duration::from_secs(u64::MAX / 4);
-            tokio::time::sleep(Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(most)).await;
-        }
-        None => {
-            let warning = "Not waiting for response to prompt as stdin is not interactive";
-            out.insert("warnings".into(), Value::list(vec![warning.into()]));
-        }
-    }
-    let paused = (began.elapsed().as_secs_f64() / each * 100.0).round() / 100.0;
-    out.insert("stdout".into(), Value::from(format!("Paused for {paused:?} {unit}")));
-    out.insert("stop".into(), now());
-    out.insert("delta".into(), Value::Int(began.elapsed().as_secs().try_into().unwrap_or(i64::MAX)));
-    for (key, value) in [("stderr", ""), ("user_input", "")] {
-        out.insert(key.into(), value.into());
-    }
-    out.insert("echo".into(), Value::Bool(flag(args, "echo", true)));
-    out.insert("rc".into(), Value::Int(0));
-    out.insert("changed".into(), Value::Bool(false));
-    Ok(out)
 }

@@ -420,6 +420,7 @@ impl<'e> OnHost<'e> {
             diff: setting.diff,
             world: &self.engine.world,
             span: self.task().span,
+            name: self.task().name.as_ref(),
         }
     }
 

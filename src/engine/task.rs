@@ -216,7 +216,7 @@ impl Engine {
     }
 
     fn runs_once(&self, run: &TaskRun, host: &HostPlay) -> bool {
-        if matches!(run.task.action.module, "ansible.builtin.add_host" | "ansible.builtin.pause") && !run.run.free {
+        if is_for_all_at_once(run) && !run.run.free {
             return true;
         }
         let Some(value) = &run.task.context.run_once else { return false };
@@ -281,7 +281,9 @@ impl Engine {
         let began = Instant::now();
         let mut finished = OnHost::new(self, run, first).run().await;
         let wanted = std::mem::take(&mut finished.inclusions);
-        hosts[1..].iter().for_each(|other| self.keep(run, other, &finished));
+        if !is_for_all_at_once(run) {
+            hosts[1..].iter().for_each(|other| self.keep(run, other, &finished));
+        }
         self.take_in(run, first, finished, began.elapsed(), walk);
         self.after_task(run, hosts, walk, true);
         vec![(first.clone(), wanted)]
@@ -467,6 +469,11 @@ impl Engine {
         };
         run.templar(self, host).value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)
     }
+}
+
+/// Whether the module works for all hosts at once; the result is the first one's alone then, unlike with `run_once`.
+fn is_for_all_at_once(run: &TaskRun) -> bool {
+    matches!(run.task.action.module, "ansible.builtin.add_host" | "ansible.builtin.pause")
 }
 
 /// Two values of one name together; none where they are not of one kind.

@@ -1,0 +1,87 @@
+//! `pause`: waits, on the controller, once for all hosts.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use super::{ActionContext, ActionError, flag, text};
+use crate::value::{Map, Value};
+
+/// `pause`: waits for its time, or for a line that is typed. Without a terminal there is nobody to wait for, which is said
+/// and not a failure.
+pub(super) async fn pause(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
+    let number = |name: &str| -> Result<Option<f64>, ActionError> {
+        let Some(text) = text(args, name) else { return Ok(None) };
+        let wrong = || ActionError::failed(format!("'{text}' is not a number of {name}"));
+        text.trim().parse::<f64>().map(Some).map_err(|_| wrong())
+    };
+    if args.contains_key("minutes") && args.contains_key("seconds") {
+        return Err(ActionError::failed("parameters are mutually exclusive: minutes|seconds"));
+    }
+    let (wait, unit, each) = match (number("seconds")?, number("minutes")?) {
+        (Some(seconds), _) => (Some(seconds), "seconds", 1.0),
+        (None, Some(minutes)) => (Some(minutes * 60.0), "minutes", 60.0),
+        (None, None) => (None, "minutes", 60.0),
+    };
+    let now = || Value::from(jiff::Zoned::now().strftime("%F %T.%6f").to_string());
+    let mut out = Map::from_iter([("start".into(), now())]);
+    let began = Instant::now();
+    let echo = flag(args, "echo", true);
+    let prompt = text(args, "prompt");
+    let mut answer = String::new();
+    match wait {
+        Some(seconds) => {
+            if let Some(prompt) = prompt.filter(|_| std::io::stdin().is_terminal()) {
+                show(&format!("[{}]\n{prompt}:\n", title(ctx)));
+            }
+            // As there, no pause is shorter than a second.
+            let most = Duration::from_secs(u64::MAX / 4);
+            tokio::time::sleep(Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(most)).await;
+        }
+        None if std::io::stdin().is_terminal() => {
+            let prompt = prompt.unwrap_or_else(|| "Press enter to continue, Ctrl+C to interrupt".to_owned());
+            let hidden = if echo { "" } else { " (output is hidden)" };
+            show(&format!("[{}]\n{prompt}{hidden}:\n", title(ctx)));
+            answer =
+                typed(echo).await.map_err(|e| ActionError::failed(format!("cannot read from the terminal: {e}")))?;
+        }
+        None => {
+            let warning = "Not waiting for response to prompt as stdin is not interactive";
+            out.insert("warnings".into(), Value::list(vec![warning.into()]));
+        }
+    }
+    let paused = (began.elapsed().as_secs_f64() / each * 100.0).round() / 100.0;
+    out.insert("stdout".into(), Value::from(format!("Paused for {paused:?} {unit}")));
+    out.insert("stop".into(), now());
+    out.insert("delta".into(), Value::Int(began.elapsed().as_secs().try_into().unwrap_or(i64::MAX)));
+    out.insert("stderr".into(), "".into());
+    out.insert("user_input".into(), answer.into());
+    out.insert("echo".into(), Value::Bool(echo));
+    out.insert("rc".into(), Value::Int(0));
+    out.insert("changed".into(), Value::Bool(false));
+    Ok(out)
+}
+
+/// What the task is called where it asks.
+fn title(ctx: &ActionContext<'_>) -> String {
+    let named = ctx.name.and_then(|name| ctx.templar.string(name).ok());
+    named.map_or_else(|| ctx.written.to_owned(), |name| name.to_text())
+}
+
+fn show(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // Nobody is there to see it when this fails.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// A line from the terminal, read where it holds up nothing else.
+async fn typed(echo: bool) -> std::io::Result<String> {
+    let read = move || {
+        if !echo {
+            return rpassword::read_password();
+        }
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line)?;
+        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    };
+    tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)?
+}
