@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::event::{Event, HostResult, Verdict};
-use super::host::{HostPlay, Standing, alive};
+use super::host::{HostPlay, Standing};
 use super::task::TaskRun;
 use super::walk::Walk;
 use super::{Engine, result, target};
@@ -98,11 +98,11 @@ impl Engine {
                 self.did(run, "ending play");
                 // The play's other batches do not begin either.
                 run.run.ended.store(true, Ordering::SeqCst);
-                self.end(run, &alive(&run.run.members()));
+                self.end(run, &self.present(run));
             }
             "end_batch" => {
                 self.did(run, "ending batch");
-                self.end(run, &alive(&run.run.members()));
+                self.end(run, &self.present(run));
             }
             "end_host" => self.end(run, &meant),
             "end_role" => meant.iter().for_each(|host| host.stand(Standing::EndedRole)),
@@ -136,6 +136,13 @@ impl Engine {
     /// Says what a `meta` task did.
     fn did(&self, run: &TaskRun, what: impl Into<String>) {
         self.emit(Event::Meta { task: run.task.clone(), what: what.into() });
+    }
+
+    /// The hosts that are in the play, those too that failed and wait for a rescue.
+    fn present(&self, run: &TaskRun) -> Vec<Arc<HostPlay>> {
+        let lost = self.lost();
+        let waits = |host: &HostPlay| host.standing() == Standing::Failed && !lost.contains_key(&*host.name);
+        run.run.members().into_iter().filter(|host| host.is_alive() || waits(host)).collect()
     }
 
     fn end(&self, run: &TaskRun, hosts: &[Arc<HostPlay>]) {

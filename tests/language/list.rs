@@ -161,4 +161,6 @@ cases! {
     batches_begin_anew
     include_own_vars_count_for_itself
     vars_prompt_encrypt
+    end_batch_takes_those_who_wait
+    pause_and_add_host_are_the_first_ones
 }
