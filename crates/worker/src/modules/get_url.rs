@@ -156,6 +156,9 @@ impl GetUrl {
         if let Some(old) = old.as_ref().filter(|_| !is_directory && !self.force) {
             if let Some((algorithm, sum)) = &wanted {
                 if host.checksum(dest, algorithm)? == *sum {
+                    for key in ["checksum_src", "checksum_dest"] {
+                        outcome.set(key, Value::Null);
+                    }
                     return self.keep(host, dest, outcome);
                 }
             } else {
