@@ -47,6 +47,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.answer(200, b'{"a": [1, 2, {"b": null}]}', Content_Type="application/json; charset=utf-8")
         elif first == "broken":
             self.answer(200, b'{"a": ', Content_Type="application/json")
+        elif first == "nosuch":
+            self.answer(404)
         elif self.command in ("GET", "HEAD"):
             super().do_GET() if self.command == "GET" else super().do_HEAD()
         else:
