@@ -33,6 +33,9 @@ pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands
         let mut out = result;
         out.shift_remove("failed");
         out.insert("changed".into(), Value::Bool(false));
+        if text(&out, "msg").is_some_and(|msg| msg.starts_with("File not found")) {
+            out.insert("msg".into(), Value::from("the remote file does not exist, not transferring, ignored"));
+        }
         out.insert("file".into(), src.into());
         return Ok(out);
     }
@@ -43,7 +46,9 @@ pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands
     out.insert("checksum".into(), remote.clone().into());
     if local.as_deref() == Some(remote.as_str()) {
         out.insert("changed".into(), Value::Bool(false));
-        out.insert("remote_checksum".into(), remote.into());
+        let md5 =
+            std::fs::read(&target).map(|bytes| md5::Md5::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect());
+        out.insert("md5sum".into(), md5.map_or(Value::Null, |sum: String| sum.into()));
         return Ok(out);
     }
     let got = hex(&answer.content);

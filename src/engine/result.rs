@@ -170,10 +170,27 @@ pub(super) fn complete(result: &mut Map) {
         if let Some(text) = result.get(stream).and_then(Value::as_str)
             && !result.contains_key(lines.as_str())
         {
-            let split: Value = text.lines().map(ToOwned::to_owned).collect();
+            let split: Value = lines_of(text).into_iter().map(ToOwned::to_owned).collect();
             result.insert(Key::from(lines), split);
         }
     }
+}
+
+/// The lines of a text as Python's `splitlines` has them: a carriage return alone ends one too, and so do some rarer signs.
+fn lines_of(text: &str) -> Vec<&str> {
+    let ends = |c: char| matches!(c, '\n'..='\r' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(ends) {
+        let (line, more) = rest.split_at(at);
+        lines.push(line);
+        let end = if more.starts_with("\r\n") { 2 } else { more.chars().next().map_or(0, char::len_utf8) };
+        rest = more.get(end..).unwrap_or_default();
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
 }
 
 /// Applies `changed_when` and `failed_when`; `templar` sees the result under its registered name.
@@ -255,4 +272,17 @@ pub(super) fn combine(results: Vec<Map>) -> Map {
     out.insert("msg".into(), Value::from(message));
     out.insert("changed".into(), Value::Bool(changed));
     out
+}
+
+#[cfg(test)]
+mod line_tests {
+    use super::lines_of;
+
+    #[test]
+    fn lines_end_as_in_python() {
+        assert_eq!(lines_of("a\r\nb\rc\n\nd"), ["a", "b", "c", "", "d"]);
+        assert_eq!(lines_of("5%\r10%\r\n"), ["5%", "10%"]);
+        assert_eq!(lines_of("a\u{2028}b\u{c}c\u{85}"), ["a", "b", "c"]);
+        assert!(lines_of("").is_empty());
+    }
 }

@@ -194,7 +194,7 @@ impl Entry {
                         "remote module ({}) does not support check mode",
                         M::NAME.rsplit('.').next().unwrap_or(M::NAME)
                     );
-                    return Ok(Outcome::skipped(msg));
+                    return Ok(Outcome::skipped(msg).with("failed", false));
                 }
                 module.run(host)
             },

@@ -168,7 +168,11 @@ impl Module for Assemble {
             unsafe_writes: self.unsafe_writes,
             mode_if_new: Some(host.mode_of_new(attributes.mode.as_ref(), false)?),
         };
-        let written = host.write_file(&dest, &content, &options)?;
+        let written = host.write_file(&dest, &content, &options).map_err(|mut failure| {
+            // Of a check that said no, this module tells in the message alone.
+            failure.fields.retain(|key, _| !matches!(key.as_str(), "exit_status" | "stdout" | "stderr"));
+            failure
+        })?;
         let mut outcome = Outcome::new(written.changed);
         outcome.diffs.extend(written.diff);
         files::settle(host, &dest, &attributes, true, &mut outcome)?;

@@ -299,7 +299,8 @@ impl Job {
         {
             let msg =
                 format!("Unable to change directory before execution. {} is not a directory", directory.display());
-            return Err(not_started(msg, self.shown, Value::Null));
+            let failure = not_started(msg, self.shown, Value::Null);
+            return Err(NO_TIMES.into_iter().fold(failure, |f, key| f.with(key, Value::Null)));
         }
         let exists = |arg: &PathArg| -> Result<bool, Failure> {
             let pattern = host.path(arg)?;
@@ -353,14 +354,19 @@ impl Job {
         for key in ["stdout", "stderr"] {
             outcome.set(key, "");
         }
-        outcome
+        NO_TIMES.into_iter().fold(outcome, |o, key| o.with(key, Value::Null))
     }
 }
+
+/// The times that a command has when it is run; they are null when it is not.
+const NO_TIMES: [&str; 3] = ["start", "end", "delta"];
 
 fn not_run(shown: &Value, host: &Host, why: &str) -> Outcome {
     let since = why.trim_start_matches("run command since ").replace('\'', "");
     let verb = if host.check_mode() { "Would not" } else { "Did not" };
-    Outcome::unchanged()
+    NO_TIMES
+        .into_iter()
+        .fold(Outcome::unchanged(), |o, key| o.with(key, Value::Null))
         .with("cmd", shown.clone())
         .with("stdout", format!("skipped, since {since}"))
         .with("stderr", "")

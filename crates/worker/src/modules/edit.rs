@@ -64,9 +64,11 @@ impl<'a> Edit<'a> {
             let options = WriteOptions { mode_if_new: Some(mode), ..options };
             let diff = Diff::contents(self.old.as_deref().unwrap_or_default(), &new, &self.header("content"));
             let written = host.write_file(&real, &Content::from(new), &options).map_err(|mut failure| {
-                // Of a check that said no, these modules tell the status and the words alone.
+                // Of a check that said no, these modules tell it in the message alone.
                 if failure.fields.contains_key("exit_status") {
-                    failure.fields.retain(|key, _| !matches!(key.as_str(), "exit_status" | "path" | "stdout"));
+                    failure
+                        .fields
+                        .retain(|key, _| !matches!(key.as_str(), "exit_status" | "path" | "stdout" | "stderr"));
                 }
                 failure
             })?;

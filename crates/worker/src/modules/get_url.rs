@@ -122,9 +122,6 @@ impl Module for GetUrl {
         let start = Instant::now();
         let dest = host.path(&self.dest)?;
         let mut outcome = Outcome::unchanged().with("url", self.url.as_str()).with("dest", text(&dest));
-        for key in ["checksum_src", "checksum_dest"] {
-            outcome.set(key, Value::Null);
-        }
         let result = self.download(host, &dest, &mut outcome);
         let elapsed = start.elapsed().as_secs();
         match result {
@@ -159,6 +156,9 @@ impl GetUrl {
         if let Some(old) = old.as_ref().filter(|_| !is_directory && !self.force) {
             if let Some((algorithm, sum)) = &wanted {
                 if host.checksum(dest, algorithm)? == *sum {
+                    for key in ["checksum_src", "checksum_dest"] {
+                        outcome.set(key, Value::Null);
+                    }
                     return self.keep(host, dest, outcome);
                 }
             } else {
@@ -177,6 +177,7 @@ impl GetUrl {
         let sum =
             |algorithm: &str| download.content.checksum(algorithm).context(|| "cannot read the content".to_owned());
         outcome.set("checksum_src", sum("sha1")?);
+        outcome.set("checksum_dest", Value::Null);
         if let Content::File(file) = &download.content {
             outcome.set("src", text(file.path()));
         }

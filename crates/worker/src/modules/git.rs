@@ -335,8 +335,7 @@ impl<'a> Work<'a> {
         let remote = self.args.remote.as_str();
         let known = self.host.query(&self.here(["config", "--get", &format!("remote.{remote}.url")]))?;
         let known = if known.rc == 0 { known.stdout_text().trim().to_owned() } else { String::new() };
-        let file = known.starts_with('/').then(|| format!("file://{known}"));
-        if file.as_ref().unwrap_or(&known) == &self.url {
+        if known == self.url {
             return Ok(false);
         }
         let words = if known.is_empty() {

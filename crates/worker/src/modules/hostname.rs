@@ -166,7 +166,10 @@ impl Strategy {
 
     fn keep(self, host: &Host, name: &str) -> Result<(), Failure> {
         if self == Self::Systemd {
-            host.run_ok(&Command::new("hostnamectl").args(["--pretty", "--static", "set-hostname", name]))?;
+            // A pretty name is kept only where it says more than the static one can.
+            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+            let kinds: &[&str] = if plain { &["--static"] } else { &["--pretty", "--static"] };
+            host.run_ok(&Command::new("hostnamectl").args(kinds).args(["set-hostname", name]))?;
             return Ok(());
         }
         let Some((path, before, after)) = self.file() else { return Ok(()) };

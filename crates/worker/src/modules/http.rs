@@ -101,6 +101,7 @@ impl Client {
         let status = answer.status();
         if !status.is_success() {
             return Err(Failure::new(format!("cannot fetch {url}: {}", reason(&answer)))
+                .with("response", reason(&answer))
                 .with("status_code", status.as_u16())
                 .with("url", url));
         }
@@ -190,6 +191,8 @@ impl Client {
             .timeout_recv_response(Some(self.timeout))
             .timeout_per_read(Some(self.timeout))
             .user_agent(&self.agent)
+            // Only what the task asks for; the library would accept everything by name.
+            .accept("")
             .proxy(if self.use_proxy { proxy(host, url)? } else { None })
             .tls_config(tls.build())
             .build();

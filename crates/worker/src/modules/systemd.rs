@@ -118,9 +118,6 @@ impl Module for Systemd {
 
     fn check(&self) -> Result<(), String> {
         let wants_unit = self.state.is_some() || self.enabled.is_some() || self.masked.is_some();
-        if !wants_unit && !self.daemon_reload && !self.daemon_reexec {
-            return Err("one of the following is required: state, enabled, masked, daemon_reload, daemon_reexec".into());
-        }
         if wants_unit && self.name.is_none() {
             return Err("missing parameter required by 'state', 'enabled' or 'masked': name".into());
         }

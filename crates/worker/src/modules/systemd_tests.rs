@@ -103,7 +103,8 @@ fn what_goes_wrong_is_said() {
     std::fs::write(stand.dir.path().join("broken"), "").unwrap();
     let broken = stand.run(&stand.host(), json!({"name": "web", "state": "restarted"})).unwrap_err();
     assert_eq!(broken.msg, "Unable to restart service web: it is broken");
-    assert!(stand.run(&stand.host(), json!({"name": "web"})).is_err());
+    let told = stand.run(&stand.host(), json!({"name": "web"})).unwrap();
+    assert!(!told.changed && told.fields["status"].is_object());
     assert!(stand.run(&stand.host(), json!({"name": "web*", "state": "started"})).is_err());
     assert!(stand.run(&stand.host(), json!({"state": "started"})).is_err());
 }

@@ -333,7 +333,8 @@ impl Uri {
             fields.insert("location".into(), place.into());
         }
         let bare = |url: &str| url.split('#').next().unwrap_or_default().trim_end_matches('/').to_owned();
-        let redirected = bare(&url) != bare(&asked);
+        // Credentials in the URL are taken out of it, which counts as another address.
+        let redirected = bare(&url) != bare(&self.url);
         let url = if redirected { url } else { asked };
         fields.insert("redirected".into(), redirected.into());
         fields.insert("url".into(), url.into());
@@ -350,8 +351,10 @@ impl Uri {
         if let Some(dest) = self.dest.as_ref().filter(|_| expected) {
             self.keep(host, dest, body, &mut outcome)?;
         }
-        if self.return_content || !expected {
+        if self.return_content {
             fields.insert("content".into(), text.into());
+        } else if expected && status >= 300 {
+            fields.insert("body".into(), text.into());
         }
         outcome.fields.extend(fields);
         if expected {
@@ -442,7 +445,7 @@ mod tests {
             assert_eq!(&told.fields[key], value, "{key}");
         }
         assert!(!told.changed && !told.fields.contains_key("content"));
-        let failure = ask(&address, json!({})).unwrap_err();
+        let failure = ask(&address, json!({"return_content": true})).unwrap_err();
         assert_eq!(failure.msg, "Status code was 404 and not [200]: HTTP Error 404: Not Found");
         assert_eq!(failure.fields["content"], "no");
         let seen = seen.join().unwrap();

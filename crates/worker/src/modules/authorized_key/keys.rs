@@ -63,10 +63,9 @@ impl Key {
         line.push_str(&self.kind);
         line.push(' ');
         line.push_str(&self.blob);
-        if !self.comment.is_empty() {
-            line.push(' ');
-            line.push_str(&self.comment);
-        }
+        // Without a comment too there is the space before it, as in the files that the reference writes.
+        line.push(' ');
+        line.push_str(&self.comment);
         line
     }
 }

@@ -164,7 +164,9 @@ impl AuthorizedKey {
                 }
                 Some((_, true)) => {}
                 Some((at, false)) => {
-                    lines[at] = Line::Key(key.clone(), key.line());
+                    // One that says something else goes to the end, as a new one would.
+                    lines.remove(at);
+                    lines.push(Line::Key(key.clone(), key.line()));
                     changed = true;
                 }
             }

@@ -63,7 +63,7 @@ fn adds_changes_and_removes() {
     let options = json!({"key": ONE, "key_options": "no-pty,from=\"10.0.0.1\""});
     assert!(call(&host, options.clone()).unwrap().changed);
     assert!(!call(&host, options).unwrap().changed);
-    assert_eq!(keys(&host), format!("# mine\nno-pty,from=\"10.0.0.1\" {ONE}\n{TWO}\n"));
+    assert_eq!(keys(&host), format!("# mine\n{TWO}\nno-pty,from=\"10.0.0.1\" {ONE}\n"));
     assert!(call(&host, json!({"key": TWO, "comment": "new"})).unwrap().changed);
     assert!(keys(&host).ends_with("AAAAtwo new\n"));
     assert!(call(&host, json!({"key": ONE, "state": "absent"})).unwrap().changed);

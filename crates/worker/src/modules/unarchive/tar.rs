@@ -46,6 +46,10 @@ fn counts(args: &Unarchive, host: &Host, line: &str) -> bool {
     if line.contains("Exiting with failure status") || line.contains("Removing leading") {
         return false;
     }
+    // An entry of whose name --strip-components leaves nothing is not unpacked.
+    if line.contains(": : Warning: Cannot stat") {
+        return false;
+    }
     let what = line.strip_suffix(" differs").and_then(|line| line.rsplit_once(": "));
     match what.map(|(_, what)| what) {
         Some(what @ ("Mode" | "Uid" | "Gid")) => !args.sees_to(what, host),

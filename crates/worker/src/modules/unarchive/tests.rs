@@ -62,6 +62,15 @@ fn permissions_are_seen_to() {
 }
 
 #[test]
+fn what_stripping_leaves_nothing_of_does_not_count() {
+    let dir = archives();
+    let args = args(dir.path(), "t.tgz", json!({"extra_opts": ["--strip-components=1"]}));
+    assert!(call::<Unarchive>(&Host::new(), &args).unwrap().changed);
+    assert!(dir.path().join("o/a").exists());
+    assert!(!call::<Unarchive>(&Host::new(), &args).unwrap().changed);
+}
+
+#[test]
 fn content_of_the_controller_is_unpacked() {
     let dir = archives();
     let content = std::fs::read(dir.path().join("t.tgz")).unwrap();
