@@ -26,6 +26,7 @@ pub mod http;
 mod iptables;
 mod known_hosts;
 mod lineinfile;
+mod mount;
 mod package;
 mod package_facts;
 mod pattern;
@@ -95,6 +96,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<user::User>(),
     Entry::of::<apt::Apt>(),
     Entry::of::<ufw::Ufw>(),
+    Entry::of::<mount::Mount>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
