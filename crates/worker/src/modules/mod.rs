@@ -23,6 +23,7 @@ mod git;
 mod group;
 mod hostname;
 pub mod http;
+mod ini_file;
 mod iptables;
 mod known_hosts;
 mod lineinfile;
@@ -97,6 +98,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<apt::Apt>(),
     Entry::of::<ufw::Ufw>(),
     Entry::of::<mount::Mount>(),
+    Entry::of::<ini_file::IniFile>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
