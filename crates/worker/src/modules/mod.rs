@@ -41,6 +41,7 @@ mod slurp;
 mod stage;
 mod stat;
 mod steps;
+mod sudoers;
 mod sysctl;
 mod systemd;
 mod tempfile;
@@ -99,6 +100,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<ufw::Ufw>(),
     Entry::of::<mount::Mount>(),
     Entry::of::<ini_file::IniFile>(),
+    Entry::of::<sudoers::Sudoers>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
