@@ -30,6 +30,7 @@ mod lineinfile;
 mod mount;
 mod package;
 mod package_facts;
+mod pam_limits;
 mod pattern;
 mod ping;
 mod pip;
@@ -101,6 +102,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<mount::Mount>(),
     Entry::of::<ini_file::IniFile>(),
     Entry::of::<sudoers::Sudoers>(),
+    Entry::of::<pam_limits::PamLimits>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
