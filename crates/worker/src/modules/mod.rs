@@ -1,5 +1,6 @@
 //! Every module that runs on a managed host, one file each.
 
+mod acl;
 mod apt;
 mod apt_repository;
 pub mod assemble;
@@ -103,6 +104,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<ini_file::IniFile>(),
     Entry::of::<sudoers::Sudoers>(),
     Entry::of::<pam_limits::PamLimits>(),
+    Entry::of::<acl::Acl>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
