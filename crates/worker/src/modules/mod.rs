@@ -7,6 +7,7 @@ pub mod assemble;
 mod async_status;
 mod authorized_key;
 mod blockinfile;
+mod capabilities;
 mod command;
 mod copy;
 mod cron;
@@ -105,6 +106,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<sudoers::Sudoers>(),
     Entry::of::<pam_limits::PamLimits>(),
     Entry::of::<acl::Acl>(),
+    Entry::of::<capabilities::Capabilities>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
