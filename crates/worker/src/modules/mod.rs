@@ -22,6 +22,7 @@ mod find;
 mod get_url;
 mod getent;
 mod git;
+mod git_config;
 mod group;
 mod hostname;
 pub mod http;
@@ -107,6 +108,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<pam_limits::PamLimits>(),
     Entry::of::<acl::Acl>(),
     Entry::of::<capabilities::Capabilities>(),
+    Entry::of::<git_config::GitConfig>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
