@@ -30,6 +30,7 @@ mod ini_file;
 mod iptables;
 mod known_hosts;
 mod lineinfile;
+mod make;
 mod mount;
 mod package;
 mod package_facts;
@@ -109,6 +110,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<acl::Acl>(),
     Entry::of::<capabilities::Capabilities>(),
     Entry::of::<git_config::GitConfig>(),
+    Entry::of::<make::Make>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
