@@ -30,6 +30,7 @@ mod ini_file;
 mod iptables;
 mod known_hosts;
 mod lineinfile;
+mod locale_gen;
 mod make;
 mod mount;
 mod package;
@@ -111,6 +112,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<capabilities::Capabilities>(),
     Entry::of::<git_config::GitConfig>(),
     Entry::of::<make::Make>(),
+    Entry::of::<locale_gen::LocaleGen>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
