@@ -5,6 +5,7 @@ mod apt;
 mod apt_repository;
 pub mod assemble;
 mod async_status;
+mod at;
 mod authorized_key;
 mod blockinfile;
 mod capabilities;
@@ -113,6 +114,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<git_config::GitConfig>(),
     Entry::of::<make::Make>(),
     Entry::of::<locale_gen::LocaleGen>(),
+    Entry::of::<at::At>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
