@@ -1,6 +1,7 @@
 //! Every module that runs on a managed host, one file each.
 
 mod acl;
+mod alternatives;
 mod apt;
 mod apt_repository;
 pub mod assemble;
@@ -115,6 +116,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<make::Make>(),
     Entry::of::<locale_gen::LocaleGen>(),
     Entry::of::<at::At>(),
+    Entry::of::<alternatives::Alternatives>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
