@@ -53,6 +53,7 @@ mod sudoers;
 mod sysctl;
 mod systemd;
 mod tempfile;
+mod timezone;
 mod ufw;
 mod unarchive;
 mod uri;
@@ -117,6 +118,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<locale_gen::LocaleGen>(),
     Entry::of::<at::At>(),
     Entry::of::<alternatives::Alternatives>(),
+    Entry::of::<timezone::Timezone>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
