@@ -34,6 +34,7 @@ mod known_hosts;
 mod lineinfile;
 mod locale_gen;
 mod make;
+mod modprobe;
 mod mount;
 mod package;
 mod package_facts;
@@ -119,6 +120,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<at::At>(),
     Entry::of::<alternatives::Alternatives>(),
     Entry::of::<timezone::Timezone>(),
+    Entry::of::<modprobe::Modprobe>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
