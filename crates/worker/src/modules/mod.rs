@@ -39,6 +39,7 @@ mod mount;
 mod package;
 mod package_facts;
 mod pam_limits;
+mod patch;
 mod pattern;
 mod ping;
 mod pip;
@@ -121,6 +122,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<alternatives::Alternatives>(),
     Entry::of::<timezone::Timezone>(),
     Entry::of::<modprobe::Modprobe>(),
+    Entry::of::<patch::Patch>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
