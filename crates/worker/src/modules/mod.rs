@@ -44,6 +44,7 @@ mod pattern;
 mod ping;
 mod pip;
 mod replace;
+mod selinux;
 mod service_facts;
 mod setup;
 mod slurp;
@@ -123,6 +124,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<timezone::Timezone>(),
     Entry::of::<modprobe::Modprobe>(),
     Entry::of::<patch::Patch>(),
+    Entry::of::<selinux::Selinux>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
