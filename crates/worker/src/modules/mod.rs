@@ -44,6 +44,7 @@ mod pattern;
 mod ping;
 mod pip;
 mod replace;
+mod seboolean;
 mod selinux;
 mod service_facts;
 mod setup;
@@ -125,6 +126,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<modprobe::Modprobe>(),
     Entry::of::<patch::Patch>(),
     Entry::of::<selinux::Selinux>(),
+    Entry::of::<seboolean::Seboolean>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
