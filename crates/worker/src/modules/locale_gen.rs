@@ -49,13 +49,14 @@ impl Module for LocaleGen {
                 unknown.join(", ")
             )));
         }
-        let said = host.query_ok(&Command::new(host.require_program("locale")?).arg("-a"))?.stdout_text();
-        let there: Vec<String> = said.lines().map(normal).collect();
         let present = self.state == State::Present;
-        let changed = self.name.iter().any(|name| there.contains(&normal(name)) != present);
-        let mut outcome = Outcome::new(changed).with("mechanism", "glibc").with("name", self.name.clone());
-        if changed {
+        let before = self.there(host)?;
+        let mut outcome = Outcome::unchanged().with("mechanism", "glibc").with("ubuntu_mode", false);
+        outcome.set("name", self.name.clone());
+        if before.contains(&!present) {
             let new = self.edit(&old);
+            // One that is always there (`C.UTF-8`) does not go.
+            outcome.changed = present || new != old;
             files::write_through(host, path, new.as_bytes(), &WriteOptions::default())?;
             if new != old {
                 outcome.diffs.push(Diff::text(old, new).headers(FILE, FILE));
@@ -65,12 +66,22 @@ impl Module for LocaleGen {
                 let failure = Failure::new(output.complaint()).with("rc", output.rc).with("cmd", files::text(&program));
                 return Err(failure.with("stdout", output.stdout_text()).with("stderr", output.stderr_text()));
             }
+            if !host.check_mode() {
+                outcome.changed = self.there(host)? != before || !outcome.diffs.is_empty();
+            }
         }
         Ok(outcome)
     }
 }
 
 impl LocaleGen {
+    /// Which of the locales there are.
+    fn there(&self, host: &Host) -> Result<Vec<bool>, Failure> {
+        let said = host.query_ok(&Command::new(host.require_program("locale")?).arg("-a"))?.stdout_text();
+        let there: Vec<String> = said.lines().map(normal).collect();
+        Ok(self.name.iter().map(|name| there.contains(&normal(name))).collect())
+    }
+
     /// The list with the locales switched on or off.
     fn edit(&self, old: &str) -> String {
         let line = |line: &str| match entry(line) {
@@ -112,7 +123,8 @@ mod tests {
     use super::super::stage::Stage;
     use super::*;
 
-    const LIST: &str = "# This file lists locales\n#\n# de_CH ISO-8859-1\n# de_CH.UTF-8 UTF-8\nen_GB.UTF-8 UTF-8\n";
+    const LIST: &str =
+        "# This file lists locales\n#\n# C.UTF-8 UTF-8\n# de_CH ISO-8859-1\n# de_CH.UTF-8 UTF-8\nen_GB.UTF-8 UTF-8\n";
 
     #[test]
     fn locales_come_and_go() {
@@ -121,14 +133,19 @@ mod tests {
             (json!(["en_GB.UTF-8"]), "present", None),
             (json!(["en_GB.UTF-8"]), "absent", Some(LIST.replace("en_GB.UTF-8", "# en_GB.UTF-8"))),
             (json!(["de_CH"]), "absent", None),
+            (json!(["C.UTF-8"]), "absent", None),
         ] {
             let stage = Stage::new(&[(FILE, LIST)]);
             stage.program("locale", "printf 'C.utf8\\nen_GB.utf8\\n'").program("locale-gen", "");
-            let args = json!({"name": names, "state": state});
+            let args = json!({"name": names.clone(), "state": state});
             assert_eq!(stage.check::<LocaleGen>(args.clone()).unwrap().changed, list.is_some(), "{args}");
             assert_eq!((stage.text(FILE).as_str(), stage.calls()), (LIST, vec!["locale [-a]".to_owned()]));
             let made = stage.call::<LocaleGen>(args).unwrap();
-            assert_eq!((made.changed, stage.calls().len()), (list.is_some(), 1 + usize::from(list.is_some())));
+            let always = names == json!(["C.UTF-8"]);
+            assert_eq!(
+                (made.changed, stage.calls().len()),
+                (list.is_some(), 1 + 2 * usize::from(always) + 2 * usize::from(list.is_some()))
+            );
             assert_eq!(stage.text(FILE), list.unwrap_or_else(|| LIST.to_owned()));
         }
     }
