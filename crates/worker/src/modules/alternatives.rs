@@ -70,6 +70,7 @@ struct Known {
     link: Option<String>,
     automatic: bool,
     selected: Option<String>,
+    best: Option<String>,
     alternatives: Vec<Alternative>,
 }
 
@@ -200,7 +201,8 @@ impl Alternatives {
     fn before(&self, known: &Known, held: Option<&Alternative>) -> Value {
         match held {
             Some(held) => {
-                let state = if known.automatic { "present" } else { "selected" };
+                // One is taken for selected by hand where another would be better.
+                let state = if known.selected == known.best { "present" } else { "selected" };
                 let mut before = json!({
                     "state": state, "path": held.path, "priority": held.priority, "link": known.link,
                 });
@@ -245,6 +247,7 @@ fn parse(text: &str) -> Known {
         match field {
             "Link" => known.link = Some(value.to_owned()),
             "Status" => known.automatic = value == "auto",
+            "Best" => known.best = Some(value.to_owned()),
             "Value" => known.selected = Some(value.to_owned()).filter(|value| value != "none"),
             "Alternative" => known.alternatives.push(Alternative { path: value.to_owned(), ..Alternative::default() }),
             "Priority" => {
