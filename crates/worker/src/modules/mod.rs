@@ -29,6 +29,7 @@ mod group;
 mod hostname;
 pub mod http;
 mod ini_file;
+mod interfaces_file;
 mod iptables;
 mod known_hosts;
 mod lineinfile;
@@ -127,6 +128,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<patch::Patch>(),
     Entry::of::<selinux::Selinux>(),
     Entry::of::<seboolean::Seboolean>(),
+    Entry::of::<interfaces_file::InterfacesFile>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
