@@ -148,7 +148,7 @@ pub fn rides_together(module: &'static str) -> bool {
 #[must_use]
 pub fn supports_async(module: &'static str) -> bool {
     const HERE: &[&str] =
-        &["assemble", "async_status", "copy", "fetch", "gather_facts", "script", "template", "unarchive"];
+        &["assemble", "async_status", "copy", "fetch", "gather_facts", "script", "patch", "template", "unarchive"];
     let short = module.rsplit('.').next().unwrap_or_default();
     module == crate::playbook::UNAVAILABLE || (rides_together(module) && !HERE.contains(&short))
 }
@@ -189,7 +189,7 @@ pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
         "ansible.builtin.template" => copy::template(ctx, args),
         "ansible.builtin.script" => raw::script(ctx, args),
         "ansible.builtin.unarchive" => unarchive::unarchive(ctx, args),
-        "ansible.builtin.uri" => unarchive::uri(ctx, args),
+        "ansible.builtin.uri" | "ansible.posix.patch" => unarchive::with_src(ctx, args),
         "ansible.builtin.fetch"
         | "ansible.builtin.raw"
         | "ansible.builtin.pause"

@@ -1,4 +1,4 @@
-//! `unarchive` and `uri`: a file of the controller's goes along with the call.
+//! `unarchive`, `uri` and `patch`: a file of the controller's goes along with the call.
 
 use super::{ActionContext, ActionError, Plan, flag, text, to_json};
 use crate::remote::{Call, Content};
@@ -21,8 +21,8 @@ pub(super) fn unarchive(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, Acti
     Ok(Plan::Remote { module: ctx.module, call: Call { args: to_json(&args), content } })
 }
 
-/// How a `uri` is carried out: one call, with the file that is sent unless the host has it.
-pub(super) fn uri(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
+/// How a `uri` or a `patch` is carried out: one call, with the file `src` unless the host has it.
+pub(super) fn with_src(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
     ctx.check_args(ctx.module, &args)?;
     let content = match text(&args, "src") {
         Some(src) if !flag(&args, "remote_src", false) => Some(Content::File(ctx.file(&src, "files")?)),

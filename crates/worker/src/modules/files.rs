@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::args::Mode;
-use crate::host::{Attributes, Host};
+use crate::host::{Attributes, Content, Host, WriteOptions, Written};
 use crate::module::{Failure, Outcome};
 
 /// Brings a path's attributes about and adds to the verdict and the differences what that came to.
@@ -55,4 +55,15 @@ pub(super) fn make_directories(host: &Host, path: &Path, mode: Option<&Mode>) ->
 /// A path as text, for return values.
 pub(super) fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+/// Writes a file's new content, through a link where one is there.
+pub(super) fn write_through(
+    host: &Host,
+    path: &Path,
+    content: impl Into<Vec<u8>>,
+    options: &WriteOptions,
+) -> Result<Written, Failure> {
+    let real = if host.exists(path)? { host.canonical(path)? } else { path.to_path_buf() };
+    host.write_file(&real, &Content::from(content.into()), options)
 }

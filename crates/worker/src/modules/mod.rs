@@ -1,11 +1,15 @@
 //! Every module that runs on a managed host, one file each.
 
+mod acl;
+mod alternatives;
 mod apt;
 mod apt_repository;
 pub mod assemble;
 mod async_status;
+mod at;
 mod authorized_key;
 mod blockinfile;
+mod capabilities;
 mod command;
 mod copy;
 mod cron;
@@ -20,18 +24,29 @@ mod find;
 mod get_url;
 mod getent;
 mod git;
+mod git_config;
 mod group;
 mod hostname;
 pub mod http;
+mod ini_file;
+mod interfaces_file;
 mod iptables;
 mod known_hosts;
 mod lineinfile;
+mod locale_gen;
+mod make;
+mod modprobe;
+mod mount;
 mod package;
 mod package_facts;
+mod pam_limits;
+mod patch;
 mod pattern;
 mod ping;
 mod pip;
 mod replace;
+mod seboolean;
+mod selinux;
 mod service_facts;
 mod setup;
 mod slurp;
@@ -39,9 +54,11 @@ mod slurp;
 mod stage;
 mod stat;
 mod steps;
+mod sudoers;
 mod sysctl;
 mod systemd;
 mod tempfile;
+mod timezone;
 mod ufw;
 mod unarchive;
 mod uri;
@@ -95,6 +112,23 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<user::User>(),
     Entry::of::<apt::Apt>(),
     Entry::of::<ufw::Ufw>(),
+    Entry::of::<mount::Mount>(),
+    Entry::of::<ini_file::IniFile>(),
+    Entry::of::<sudoers::Sudoers>(),
+    Entry::of::<pam_limits::PamLimits>(),
+    Entry::of::<acl::Acl>(),
+    Entry::of::<capabilities::Capabilities>(),
+    Entry::of::<git_config::GitConfig>(),
+    Entry::of::<make::Make>(),
+    Entry::of::<locale_gen::LocaleGen>(),
+    Entry::of::<at::At>(),
+    Entry::of::<alternatives::Alternatives>(),
+    Entry::of::<timezone::Timezone>(),
+    Entry::of::<modprobe::Modprobe>(),
+    Entry::of::<patch::Patch>(),
+    Entry::of::<selinux::Selinux>(),
+    Entry::of::<seboolean::Seboolean>(),
+    Entry::of::<interfaces_file::InterfacesFile>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
