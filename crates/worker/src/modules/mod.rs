@@ -9,6 +9,7 @@ mod blockinfile;
 mod command;
 mod copy;
 mod cron;
+mod deb822_repository;
 mod debconf;
 mod dpkg_selections;
 mod edit;
@@ -52,6 +53,7 @@ use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<deb822_repository::Deb822Repository>(),
     Entry::of::<command::CommandArgs>(),
     Entry::of::<copy::Copy>(),
     Entry::of::<assemble::Assemble>(),
