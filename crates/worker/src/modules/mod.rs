@@ -27,6 +27,7 @@ pub mod http;
 mod iptables;
 mod known_hosts;
 mod lineinfile;
+mod mount_facts;
 mod package;
 mod package_facts;
 mod pattern;
@@ -53,6 +54,7 @@ use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<mount_facts::MountFacts>(),
     Entry::of::<deb822_repository::Deb822Repository>(),
     Entry::of::<command::CommandArgs>(),
     Entry::of::<copy::Copy>(),
