@@ -41,6 +41,7 @@ mod slurp;
 mod stage;
 mod stat;
 mod steps;
+mod subversion;
 mod sysctl;
 mod systemd;
 mod tempfile;
@@ -54,6 +55,7 @@ use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<subversion::Subversion>(),
     Entry::of::<mount_facts::MountFacts>(),
     Entry::of::<deb822_repository::Deb822Repository>(),
     Entry::of::<command::CommandArgs>(),
