@@ -50,11 +50,13 @@ mod unarchive;
 mod uri;
 mod user;
 mod wait_for;
+mod yum_repository;
 
 use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<yum_repository::YumRepository>(),
     Entry::of::<subversion::Subversion>(),
     Entry::of::<mount_facts::MountFacts>(),
     Entry::of::<deb822_repository::Deb822Repository>(),
