@@ -34,6 +34,7 @@ mod pattern;
 mod ping;
 mod pip;
 mod replace;
+mod rpm_key;
 mod service_facts;
 mod setup;
 mod slurp;
@@ -56,6 +57,7 @@ use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<rpm_key::RpmKey>(),
     Entry::of::<yum_repository::YumRepository>(),
     Entry::of::<subversion::Subversion>(),
     Entry::of::<mount_facts::MountFacts>(),
