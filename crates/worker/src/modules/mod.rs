@@ -1,6 +1,7 @@
 //! Every module that runs on a managed host, one file each.
 
 mod apt;
+mod apt_key;
 mod apt_repository;
 pub mod assemble;
 mod async_status;
@@ -57,6 +58,7 @@ use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<apt_key::AptKey>(),
     Entry::of::<rpm_key::RpmKey>(),
     Entry::of::<yum_repository::YumRepository>(),
     Entry::of::<subversion::Subversion>(),
