@@ -46,6 +46,7 @@ mod steps;
 mod subversion;
 mod sysctl;
 mod systemd;
+mod sysvinit;
 mod tempfile;
 mod ufw;
 mod unarchive;
@@ -58,6 +59,7 @@ use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<sysvinit::SysVInit>(),
     Entry::of::<apt_key::AptKey>(),
     Entry::of::<rpm_key::RpmKey>(),
     Entry::of::<yum_repository::YumRepository>(),
