@@ -12,6 +12,7 @@ mod copy;
 mod cron;
 mod deb822_repository;
 mod debconf;
+mod dnf;
 mod dpkg_selections;
 mod edit;
 mod encoding;
@@ -59,6 +60,8 @@ use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<dnf::Dnf>(),
+    Entry::of::<dnf::Dnf5>(),
     Entry::of::<sysvinit::SysVInit>(),
     Entry::of::<apt_key::AptKey>(),
     Entry::of::<rpm_key::RpmKey>(),
