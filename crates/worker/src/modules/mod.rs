@@ -55,11 +55,13 @@ mod uri;
 mod user;
 mod wait_for;
 mod yum_repository;
+mod zypper;
 
 use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<zypper::Zypper>(),
     Entry::of::<dnf::Dnf>(),
     Entry::of::<dnf::Dnf5>(),
     Entry::of::<sysvinit::SysVInit>(),
