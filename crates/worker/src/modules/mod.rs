@@ -1,5 +1,6 @@
 //! Every module that runs on a managed host, one file each.
 
+mod apk;
 mod apt;
 mod apt_key;
 mod apt_repository;
@@ -61,6 +62,7 @@ use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<apk::Apk>(),
     Entry::of::<zypper::Zypper>(),
     Entry::of::<dnf::Dnf>(),
     Entry::of::<dnf::Dnf5>(),
