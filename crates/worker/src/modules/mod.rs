@@ -33,6 +33,7 @@ mod lineinfile;
 mod mount_facts;
 mod package;
 mod package_facts;
+mod pacman;
 mod pattern;
 mod ping;
 mod pip;
@@ -62,6 +63,7 @@ use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<pacman::Pacman>(),
     Entry::of::<apk::Apk>(),
     Entry::of::<zypper::Zypper>(),
     Entry::of::<dnf::Dnf>(),
