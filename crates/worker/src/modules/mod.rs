@@ -11,6 +11,7 @@ mod blockinfile;
 mod command;
 mod copy;
 mod cron;
+mod crypttab;
 mod deb822_repository;
 mod debconf;
 mod dnf;
@@ -63,6 +64,7 @@ use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<crypttab::Crypttab>(),
     Entry::of::<pacman::Pacman>(),
     Entry::of::<apk::Apk>(),
     Entry::of::<zypper::Zypper>(),
