@@ -11,6 +11,7 @@ mod blockinfile;
 mod command;
 mod copy;
 mod cron;
+mod cronvar;
 mod crypttab;
 mod deb822_repository;
 mod debconf;
@@ -64,6 +65,7 @@ use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<cronvar::CronVar>(),
     Entry::of::<crypttab::Crypttab>(),
     Entry::of::<pacman::Pacman>(),
     Entry::of::<apk::Apk>(),
