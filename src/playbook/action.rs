@@ -77,6 +77,12 @@ fn moved(name: &str) -> Option<&'static str> {
         "ansible.builtin.locale_gen" => "community.general.locale_gen",
         "ansible.builtin.modprobe" => "community.general.modprobe",
         "ansible.builtin.ini_file" => "community.general.ini_file",
+        "ansible.builtin.yum" => "ansible.builtin.dnf",
+        "ansible.builtin.cronvar" => "community.general.cronvar",
+        "ansible.builtin.crypttab" => "community.general.crypttab",
+        "ansible.builtin.zypper" => "community.general.zypper",
+        "ansible.builtin.apk" => "community.general.apk",
+        "ansible.builtin.pacman" => "community.general.pacman",
         _ => return None,
     })
 }

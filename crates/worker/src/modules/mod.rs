@@ -2,7 +2,9 @@
 
 mod acl;
 mod alternatives;
+mod apk;
 mod apt;
+mod apt_key;
 mod apt_repository;
 pub mod assemble;
 mod async_status;
@@ -13,7 +15,11 @@ mod capabilities;
 mod command;
 mod copy;
 mod cron;
+mod cronvar;
+mod crypttab;
+mod deb822_repository;
 mod debconf;
+mod dnf;
 mod dpkg_selections;
 mod edit;
 mod encoding;
@@ -37,14 +43,17 @@ mod locale_gen;
 mod make;
 mod modprobe;
 mod mount;
+mod mount_facts;
 mod package;
 mod package_facts;
+mod pacman;
 mod pam_limits;
 mod patch;
 mod pattern;
 mod ping;
 mod pip;
 mod replace;
+mod rpm_key;
 mod seboolean;
 mod selinux;
 mod service_facts;
@@ -54,9 +63,11 @@ mod slurp;
 mod stage;
 mod stat;
 mod steps;
+mod subversion;
 mod sudoers;
 mod sysctl;
 mod systemd;
+mod sysvinit;
 mod tempfile;
 mod timezone;
 mod ufw;
@@ -64,11 +75,27 @@ mod unarchive;
 mod uri;
 mod user;
 mod wait_for;
+mod yum_repository;
+mod zypper;
 
 use crate::module::Entry;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[
+    Entry::of::<cronvar::CronVar>(),
+    Entry::of::<crypttab::Crypttab>(),
+    Entry::of::<pacman::Pacman>(),
+    Entry::of::<apk::Apk>(),
+    Entry::of::<zypper::Zypper>(),
+    Entry::of::<dnf::Dnf>(),
+    Entry::of::<dnf::Dnf5>(),
+    Entry::of::<sysvinit::SysVInit>(),
+    Entry::of::<apt_key::AptKey>(),
+    Entry::of::<rpm_key::RpmKey>(),
+    Entry::of::<yum_repository::YumRepository>(),
+    Entry::of::<subversion::Subversion>(),
+    Entry::of::<mount_facts::MountFacts>(),
+    Entry::of::<deb822_repository::Deb822Repository>(),
     Entry::of::<command::CommandArgs>(),
     Entry::of::<copy::Copy>(),
     Entry::of::<assemble::Assemble>(),

@@ -9,7 +9,7 @@ use serde::de::{Deserializer, Error};
 use serde_json::Value;
 
 use crate::host::Host;
-use crate::module::{Failure, Module, Outcome};
+use crate::module::{Entry, Failure, Module, Outcome};
 
 /// Installs, upgrades and removes packages with the host's own package manager, which takes all arguments but `use`.
 #[derive(Debug)]
@@ -68,15 +68,31 @@ impl Module for Package {
             Some(manager) => manager.rsplit('.').next().unwrap_or_default().to_owned(),
             None => detect(host)?,
         };
-        match super::find(&format!("ansible.builtin.{manager}")) {
-            Some(entry) if entry.name != Self::NAME => (entry.run)(&self.args, host),
-            _ => {
-                let msg = format!(
-                    "Could not find a matching action for the \"{manager}\" package manager. rplay has apt so far."
-                );
-                Err(Failure::new(msg))
+        match module(&manager) {
+            Some(entry) => (entry.run)(&self.args, host),
+            None => {
+                Err(Failure::new(format!("Could not find a matching action for the \"{manager}\" package manager.")))
             }
         }
+    }
+}
+
+/// The module of a package manager.
+fn module(manager: &str) -> Option<&'static Entry> {
+    let manager = match manager {
+        "yum" | "yum4" | "dnf4" => "dnf",
+        "apt" | "dnf" | "dnf5" | "zypper" | "pacman" | "apk" => manager,
+        _ => return None,
+    };
+    ["ansible.builtin", "community.general"].iter().find_map(|of| super::find(&format!("{of}.{manager}")))
+}
+
+/// The names of packages that a task gives, without empty ones; one that would be an option is refused.
+pub(super) fn names(given: &[String]) -> Result<Vec<&str>, String> {
+    let names: Vec<&str> = given.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
+    match names.iter().find(|name| name.starts_with('-') || name.contains(['\n', '\0'])) {
+        Some(name) => Err(format!("'{}' is not the name of a package", name.escape_debug())),
+        None => Ok(names),
     }
 }
 
@@ -102,10 +118,10 @@ mod tests {
     fn says_which_manager_it_cannot_use() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("usr/bin")).unwrap();
-        std::fs::write(dir.path().join("usr/bin/zypper"), "").unwrap();
+        std::fs::write(dir.path().join("usr/bin/apt-get"), "").unwrap();
         let module = |value: Value| args::parse::<Package>(value.as_object().unwrap());
-        let error = module(json!({"name": "vim", "state": "present"})).unwrap().run(&Host::at(dir.path())).unwrap_err();
-        assert!(error.msg.contains("zypper"), "{}", error.msg);
+        let error = module(json!({"name": "vim", "use": "portage"})).unwrap().run(&Host::at(dir.path())).unwrap_err();
+        assert!(error.msg.contains("portage"), "{}", error.msg);
         let nothing = tempfile::tempdir().unwrap();
         let error =
             module(json!({"name": "vim", "state": "present"})).unwrap().run(&Host::at(nothing.path())).unwrap_err();
