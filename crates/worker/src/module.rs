@@ -192,7 +192,7 @@ impl Entry {
                 if host.check_mode() && M::CHECK_MODE == CheckMode::Skipped {
                     let msg = format!(
                         "remote module ({}) does not support check mode",
-                        M::NAME.rsplit('.').next().unwrap_or(M::NAME)
+                        M::NAME.strip_prefix("ansible.builtin.").unwrap_or(M::NAME)
                     );
                     return Ok(Outcome::skipped(msg).with("failed", false));
                 }
