@@ -126,7 +126,9 @@ impl Module for Crypttab {
                 (None, Some(new)) => lines.push(new.line()),
                 (None, None) => {}
             }
-            let content: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            // As the reference has it, other entries get single spaces too.
+            let tidy = |line: &String| Entry::parse(line).map_or_else(|| line.clone(), |entry| entry.line()) + "\n";
+            let content: String = lines.iter().map(tidy).collect();
             host.write_file(&path, &Content::from(content.into_bytes()), &WriteOptions::default())?;
         }
         let mut outcome = Outcome::new(changed).with("msg", msg).with("name", self.name);
@@ -208,6 +210,7 @@ mod tests {
         };
         let wanted = (true, json!("updated line"));
         assert_eq!(call(json!({"name": "bar", "state": "present", "backing_device": "/dev/c"})), wanted);
+        assert_eq!(stage.text(FILE), "# c\nfoo /dev/a\n\nbar /dev/c none luks\n");
         call(json!({"name": "foo", "state": "opts_present", "opts": "a,x=1"}));
         call(json!({"name": "/dev/mapper/n", "state": "present", "backing_device": "UUID=1", "password": "/key"}));
         assert_eq!(stage.text(FILE), "# c\nfoo /dev/a none a,x=1\n\nbar /dev/c none luks\nn UUID=1 /key\n");

@@ -154,7 +154,7 @@ impl Module for Zypper {
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
         if self.update_cache && !host.check_mode() {
-            let refresh = self.zypper()?.arg("refresh");
+            let refresh = self.zypper(host)?.arg("refresh");
             if let Some(output) = host.run(&refresh)?.filter(|output| output.rc != 0) {
                 return Err(self.failure(&refresh, &output));
             }
@@ -193,8 +193,9 @@ impl Zypper {
     }
 
     /// zypper with the options of its own.
-    fn zypper(&self) -> Result<Command, Failure> {
-        let mut command = Command::new("zypper").args(["--non-interactive", "--xmlout"]).c_locale();
+    fn zypper(&self, host: &Host) -> Result<Command, Failure> {
+        let mut command =
+            Command::new(host.require_program("zypper")?).args(["--non-interactive", "--xmlout"]).c_locale();
         for (on, flag) in [
             (self.quiet, "--quiet"),
             (self.auto_import_keys, "--gpg-auto-import-keys"),
@@ -209,8 +210,7 @@ impl Zypper {
 
     /// A command of zypper with the options that arguments stand for.
     fn command(&self, host: &Host, verb: &str) -> Result<Command, Failure> {
-        host.require_program("zypper")?;
-        let mut command = self.zypper()?.arg(verb);
+        let mut command = self.zypper(host)?.arg(verb);
         if matches!(verb, "install" | "remove") {
             command = command.args(["--type", self.kind.word()]);
         }

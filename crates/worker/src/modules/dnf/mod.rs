@@ -200,6 +200,11 @@ impl Module for Dnf5 {
     }
 }
 
+/// Whether a line tells of something that was done.
+fn is_deed(line: &str) -> bool {
+    ["Installed: ", "Removed: ", "Downloaded: "].iter().any(|verb| line.starts_with(verb))
+}
+
 /// A call: what is wanted, and the program that does it.
 struct Run<'a> {
     host: &'a Host,
@@ -233,8 +238,12 @@ impl Run<'_> {
                 self.carry_out(verb, specs, &mut told)?;
             }
         }
-        let changed = told.iter().any(|line| line.starts_with("Installed") || line.starts_with("Removed"));
-        let changed = changed || told.iter().any(|line| line.starts_with("Downloaded"));
+        // What was done comes after what was found, in the order of names.
+        told.sort_by(|a, b| match (is_deed(a), is_deed(b)) {
+            (true, true) => a.cmp(b),
+            (a, b) => a.cmp(&b),
+        });
+        let changed = told.iter().any(|line| is_deed(line));
         let msg = match (changed, host.check_mode()) {
             (false, _) => "Nothing to do",
             (true, true) => "Check mode: No changes made, but would have if not in check mode",

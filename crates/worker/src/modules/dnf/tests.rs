@@ -70,8 +70,8 @@ fn packages_are_installed() {
     let stage = stage(INSTALL);
     let args = four(json!({"name": ["bb", "aa"], "enablerepo": "t", "disable_gpg_check": true}));
     let wanted = json!([
-        "Installed: bb-1-1.noarch",
-        "Installed: aa-with-a-very-long-name-that-takes-a-line-of-its-own-1:2-1.noarch"
+        "Installed: aa-with-a-very-long-name-that-takes-a-line-of-its-own-1:2-1.noarch",
+        "Installed: bb-1-1.noarch"
     ]);
     let dry = stage.check::<Dnf>(args.clone()).unwrap();
     assert_eq!((dry.changed, &dry.fields["results"]), (true, &wanted));
