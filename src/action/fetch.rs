@@ -41,14 +41,13 @@ pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands
     }
     let remote = text(&result, "checksum").unwrap_or_default();
     let mut out = Map::new();
-    out.insert("file".into(), src.into());
-    out.insert("dest".into(), target.display().to_string().into());
+    let place = std::path::absolute(&target).unwrap_or_else(|_| target.clone());
+    out.insert("dest".into(), place.display().to_string().into());
     out.insert("checksum".into(), remote.clone().into());
     if local.as_deref() == Some(remote.as_str()) {
         out.insert("changed".into(), Value::Bool(false));
-        let md5 =
-            std::fs::read(&target).map(|bytes| md5::Md5::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect());
-        out.insert("md5sum".into(), md5.map_or(Value::Null, |sum: String| sum.into()));
+        out.insert("file".into(), src.into());
+        out.insert("md5sum".into(), std::fs::read(&target).map_or(Value::Null, |bytes| md5_hex(&bytes).into()));
         return Ok(out);
     }
     let got = hex(&answer.content);
@@ -63,6 +62,7 @@ pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands
     out.insert("changed".into(), Value::Bool(true));
     out.insert("remote_checksum".into(), remote.into());
     out.insert("remote_md5sum".into(), Value::Null);
+    out.insert("md5sum".into(), md5_hex(&answer.content).into());
     Ok(out)
 }
 
@@ -91,12 +91,20 @@ fn destination(ctx: &ActionContext<'_>, src: &str, dest: &str, flat: bool) -> Re
 
 fn write(target: &Path, content: &[u8]) -> std::io::Result<()> {
     use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+
     let directory = target.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(directory)?;
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    // What the umask leaves, as of any file that is made here.
+    let mode = std::fs::Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(directory)?;
     file.write_all(content)?;
     file.persist(target).map_err(|e| e.error)?;
     Ok(())
+}
+
+fn md5_hex(bytes: &[u8]) -> String {
+    md5::Md5::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -29,7 +29,7 @@ NAMES = (
     (re.compile(r"<content>/[\w./-]*"), "TMP"),
     (re.compile(r"ansible[.\w-]*_\w+(?=\.part\b)"), "ansible.TMP"),
     (re.compile(r"(?<=/)ansible\.\w{8}(?=\w|/|$|[\"' .])\w*"), "ansible.TMP"),
-    (re.compile(r"/tmp/(?:\.?tmp|crontab)[\w.]+(?:@[\d:.]+)?"), "TMP"),
+    (re.compile(r"/tmp/(?:\.?tmp|crontab)[\w.@:-]+"), "TMP"),
     (re.compile(r'"(?:TMP|-)":(?=\d)'), '"TMP":'),
     (re.compile(r"(?<=/p\.)\w{8}(?=\.s\b)"), "RANDOM"),
     (re.compile(r"/root/\.cache/rplay/[\w./-]+"), "TMP"),
