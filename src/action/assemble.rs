@@ -34,6 +34,11 @@ pub(super) async fn steps(ctx: &ActionContext<'_>, mut args: Map, hands: &dyn Ha
         result.shift_remove("path");
         result.insert("src".into(), src.into());
         result.insert("md5sum".into(), md5.into());
+        // The one diff, where `copy` gives a list of them.
+        if let Some([only]) = result.get("diff").and_then(Value::as_list) {
+            let only = only.clone();
+            result.insert("diff".into(), only);
+        }
     }
     Ok(result)
 }

@@ -6,6 +6,11 @@ use super::{UpdatePassword, User, text};
 use crate::host::{Command, Host, UserEntry};
 use crate::module::Failure;
 
+/// The day of an expiry, as the shadow file counts them; -1 for never.
+fn expiry_day(expires: f64) -> i64 {
+    if expires < 0.0 { -1 } else { (expires / 86400.0).floor() as i64 }
+}
+
 impl User {
     fn program(&self, host: &Host, name: &str) -> Result<Command, Failure> {
         let name = if self.local { format!("l{name}") } else { name.to_owned() };
@@ -117,16 +122,20 @@ impl User {
             return Ok(());
         }
         if let Some(expires) = self.expires {
-            // lchage counts days.
-            let date = if expires < 0.0 { "-1".to_owned() } else { ((expires / 86400.0).floor() as i64).to_string() };
-            let command = Command::new(host.require_program("lchage")?).args(["-E", &date, &self.name]);
-            steps.run(host, &self.name, &command)?;
+            self.expire_local(host, expires, steps)?;
         }
         for group in groups {
             let command = Command::new(host.require_program("lgroupmod")?).args(["-M", &self.name, group]);
             steps.run(host, &self.name, &command)?;
         }
         Ok(())
+    }
+
+    /// libuser sets the expiry with a program of its own, which counts days.
+    fn expire_local(&self, host: &Host, expires: f64, steps: &mut Steps) -> Result<(), Failure> {
+        let date = expiry_day(expires).to_string();
+        let command = Command::new(host.require_program("lchage")?).args(["-E", &date, &self.name]);
+        steps.run(host, &self.name, &command)
     }
 
     /// The expiry as useradd takes it; empty for never.
@@ -184,10 +193,16 @@ impl User {
             args.extend(["-G".to_owned(), wanted.join(",")]);
         }
         let shadow = Shadow::of(host, &self.name);
-        self.expiry_change(shadow.as_ref(), &mut args)?;
+        let expires = self.expires_otherwise(shadow.as_ref());
+        if let Some(expires) = expires.filter(|_| !self.local) {
+            args.extend(["-e".to_owned(), self.expiry(expires)?]);
+        }
         self.lock_change(shadow.as_ref(), &mut args);
         if !args.is_empty() {
             steps.run(host, &self.name, &self.program(host, "usermod")?.args(args).arg(&self.name))?;
+        }
+        if let (Some(expires), true) = (expires, self.local) {
+            self.expire_local(host, expires, steps)?;
         }
         if let (Some(wanted), true) = (&groups, self.local) {
             self.local_groups(host, wanted, primary.as_deref(), steps)?;
@@ -229,15 +244,10 @@ impl User {
         Ok(())
     }
 
-    fn expiry_change(&self, shadow: Option<&Shadow>, args: &mut Vec<String>) -> Result<(), Failure> {
-        let Some(expires) = self.expires else { return Ok(()) };
-        let wanted = if expires < 0.0 { -1 } else { (expires / 86400.0).floor() as i64 };
+    /// The expiry when it is another one than the user's.
+    fn expires_otherwise(&self, shadow: Option<&Shadow>) -> Option<f64> {
         // Without a line in the shadow file usermod makes one.
-        let current = shadow.map(|s| s.expires);
-        if current != Some(wanted) {
-            args.extend(["-e".to_owned(), self.expiry(expires)?]);
-        }
-        Ok(())
+        self.expires.filter(|expires| shadow.map(|s| s.expires) != Some(expiry_day(*expires)))
     }
 
     fn lock_change(&self, shadow: Option<&Shadow>, args: &mut Vec<String>) {

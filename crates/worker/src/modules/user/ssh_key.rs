@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{User, text};
-use crate::host::{Attributes, Command, Host, UserEntry};
+use crate::host::{Attributes, Command, FileKind, Host, UserEntry};
 use crate::module::{Failure, Outcome};
 
 impl User {
@@ -63,6 +63,13 @@ impl User {
         if self.force {
             host.remove(file)?;
             host.remove(&beside(file))?;
+        } else if host.kind(&beside(file))? != FileKind::Absent {
+            // A link there would be followed, to wherever the user made it point.
+            let message = format!(
+                "The public key {} is there without its private key, and `force` is not set",
+                beside(file).display()
+            );
+            return Err(Failure::new(message));
         }
         self.keygen(host, file)?;
         owned(file)?;

@@ -123,3 +123,24 @@ fn bad_arguments_are_refused() {
     assert!(refused(json!({"name": "old", "password": "a\nroot:x"})).contains("shadow"));
     assert!(refused(json!({"name": "old", "umask": "9"})).contains("octal"));
 }
+
+#[test]
+fn a_link_in_the_place_of_a_public_key_is_not_followed() {
+    let stage = stage();
+    stage.program("ssh-keygen", "echo made >$R/home/old/.ssh/id_rsa");
+    std::fs::create_dir_all(stage.real("/home/old/.ssh")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", stage.real("/home/old/.ssh/id_rsa.pub")).unwrap();
+    let args = json!({"name": "old", "generate_ssh_key": true, "ssh_key_type": "rsa"});
+    let failure = stage.call::<User>(args).unwrap_err();
+    assert!(failure.msg.contains("without its private key"), "{}", failure.msg);
+    assert!(!stage.exists("/home/old/.ssh/id_rsa") && stage.calls().is_empty());
+}
+
+#[test]
+fn libuser_sets_an_expiry_with_a_program_of_its_own() {
+    let stage = stage();
+    stage.program("lusermod", "").program("lchage", "");
+    let args = json!({"name": "old", "local": true, "expires": 1_893_456_000});
+    assert!(stage.call::<User>(args).unwrap().changed);
+    assert_eq!(stage.calls(), ["lchage [-E] [21915] [old]"]);
+}
