@@ -275,14 +275,17 @@ impl Engine {
         Some(Arc::new(tokio::sync::Semaphore::new(limit)))
     }
 
-    /// `run_once`: the first host does it, and all hosts get the result.
+    /// `run_once`: the first host does it, and all hosts of the batch get the result.
     async fn task_once(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk) -> Asked {
         let Some(first) = hosts.first() else { return Vec::new() };
         let began = Instant::now();
         let mut finished = OnHost::new(self, run, first).run().await;
         let wanted = std::mem::take(&mut finished.inclusions);
         if !is_for_all_at_once(run) {
-            hosts[1..].iter().for_each(|other| self.keep(run, other, &finished));
+            // Those that the task is not for and those that failed get it too, as in the reference.
+            let members = run.run.members();
+            let others = members.iter().filter(|h| h.name != first.name && h.standing() != Standing::Unreachable);
+            others.for_each(|other| self.keep(run, other, &finished));
         }
         self.take_in(run, first, finished, began.elapsed(), walk);
         self.after_task(run, hosts, walk, true);

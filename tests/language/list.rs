@@ -163,4 +163,5 @@ cases! {
     vars_prompt_encrypt
     end_batch_takes_those_who_wait
     pause_and_add_host_are_the_first_ones
+    run_once_results_are_for_the_batch
 }
