@@ -75,6 +75,8 @@ pub struct PlayRun {
     pub size: AtomicUsize,
     /// The hosts whose failure counts for `max_fail_percentage`.
     pub counted: Mutex<HashSet<String>>,
+    /// Those whose failure counts once their handlers, which are forced to run, have run.
+    pub held_back: Mutex<HashSet<String>>,
     /// Set when no further batch is to begin.
     pub ended: AtomicBool,
     /// Whether hosts go on by themselves.

@@ -152,6 +152,7 @@ impl Engine {
             ended: AtomicBool::new(false),
             size: AtomicUsize::new(0),
             counted: std::sync::Mutex::default(),
+            held_back: std::sync::Mutex::default(),
             free: strategy != "linear",
             force_handlers: force.unwrap_or(self.options.force_handlers),
             max_fail_percentage: max_fail,
@@ -211,6 +212,9 @@ impl Engine {
             }
             if run.force_handlers {
                 self.flush_forced(run, hosts, &walk).await;
+                // Their handlers have run: now these count.
+                let held_back = std::mem::take(&mut *run.held_back.lock().unwrap_or_else(PoisonError::into_inner));
+                run.counted.lock().unwrap_or_else(PoisonError::into_inner).extend(held_back);
                 self.enforce_limit(run);
             } else {
                 self.flush_handlers(run, hosts, &walk).await;
@@ -295,9 +299,7 @@ impl Engine {
     /// Marks hosts that are lost for the rest of the run, and ends the play when those are too many.
     pub(super) fn settle(&self, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &walk::Walk) {
         self.note_lost(run, hosts, walk);
-        if !walk.held {
-            self.enforce_limit(run);
-        }
+        self.enforce_limit(run);
     }
 
     /// Marks hosts that are lost for the rest of the run.
@@ -310,7 +312,9 @@ impl Engine {
                 _ => false,
             };
             if out {
-                if !walk.guarded && host.standing() != Standing::Unreachable {
+                if walk.held && host.has_notified() && !walk.guarded {
+                    run.held_back.lock().unwrap_or_else(PoisonError::into_inner).insert(host.name.to_string());
+                } else if !walk.guarded && host.standing() != Standing::Unreachable {
                     run.counted.lock().unwrap_or_else(PoisonError::into_inner).insert(host.name.to_string());
                 }
                 gone.insert(host.name.to_string());

@@ -17,7 +17,7 @@ pub(super) struct Walk {
     pub rescuable: bool,
     /// Whether these are handlers, for which tags do not count.
     pub handlers: bool,
-    /// Whether a failure here counts against the play only later: handlers are forced to run behind it first.
+    /// Whether a failure here counts against the play only later where handlers were notified: these are forced to run first.
     pub held: bool,
     /// Whether an `always` is to follow: a failure on the way there never counts for `max_fail_percentage`, as in the reference.
     pub guarded: bool,

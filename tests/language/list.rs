@@ -164,4 +164,6 @@ cases! {
     end_batch_takes_those_who_wait
     pause_and_add_host_are_the_first_ones
     run_once_results_are_for_the_batch
+    random_forced_handlers_without_notice
+    random_forced_handlers_serial
 }
