@@ -1,5 +1,6 @@
 //! A task's action: which module, with which arguments.
 
+use super::elsewhere::is_known_short;
 use super::free_form::{parse_free_form, piece, unquote};
 use super::{Loader, keywords};
 use crate::diagnostic::{Diagnostic, nearest};
@@ -57,34 +58,23 @@ pub trait Catalog: Send + Sync {
 pub fn canonical_name(written: &str, collections: &[String], catalog: &dyn Catalog) -> Option<ModuleInfo> {
     if written.contains('.') {
         let name = written.replacen("ansible.legacy.", "ansible.builtin.", 1);
-        return catalog.find(moved(&name).unwrap_or(&name));
+        return catalog.find(&name).or_else(|| redirected(name.strip_prefix("ansible.builtin.")?, catalog));
     }
     let searched = collections.iter().map(String::as_str).chain(["ansible.builtin"]);
     let direct = searched.map(|collection| format!("{collection}.{written}")).find_map(|name| catalog.find(&name));
-    direct.or_else(|| catalog.find(moved(&format!("ansible.builtin.{written}"))?))
+    direct.or_else(|| redirected(written, catalog))
 }
 
-/// Where modules that left ansible.builtin (or have a second name there) live.
-fn moved(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "ansible.builtin.systemd_service" => "ansible.builtin.systemd",
-        "ansible.builtin.authorized_key" => "ansible.posix.authorized_key",
-        "ansible.builtin.sysctl" => "ansible.posix.sysctl",
-        "ansible.builtin.mount" => "ansible.posix.mount",
-        "ansible.builtin.synchronize" => "ansible.posix.synchronize",
-        "ansible.builtin.ufw" => "community.general.ufw",
-        "ansible.builtin.timezone" => "community.general.timezone",
-        "ansible.builtin.locale_gen" => "community.general.locale_gen",
-        "ansible.builtin.modprobe" => "community.general.modprobe",
-        "ansible.builtin.ini_file" => "community.general.ini_file",
-        "ansible.builtin.yum" => "ansible.builtin.dnf",
-        "ansible.builtin.cronvar" => "community.general.cronvar",
-        "ansible.builtin.crypttab" => "community.general.crypttab",
-        "ansible.builtin.zypper" => "community.general.zypper",
-        "ansible.builtin.apk" => "community.general.apk",
-        "ansible.builtin.pacman" => "community.general.pacman",
-        _ => return None,
-    })
+/// The module that a short name means which is none of ansible.builtin's: a second name there, or one of a collection that
+/// the reference still finds by its short name alone.
+fn redirected(short: &str, catalog: &dyn Catalog) -> Option<ModuleInfo> {
+    match short {
+        "systemd_service" => return catalog.find("ansible.builtin.systemd"),
+        "yum" => return catalog.find("ansible.builtin.dnf"),
+        _ => {}
+    }
+    let moved = ["ansible.posix", "community.general"].iter().filter(|_| is_known_short(short));
+    moved.map(|collection| format!("{collection}.{short}")).find_map(|name| catalog.find(&name))
 }
 
 /// The module of a task whose own module exists, but not here. It fails when it is run.
@@ -93,39 +83,11 @@ pub const UNAVAILABLE: &str = "rplay.unavailable";
 /// The module of a task that names it by a template; which one it is shows when the task runs.
 pub const TEMPLATED: &str = "rplay.templated";
 
-/// Modules of ansible.builtin that may be written without their collection and may not be built in.
-const BUILTIN: &[&str] = &[
-    "apt_key",
-    "apt_repository",
-    "assemble",
-    "deb822_repository",
-    "debconf",
-    "dnf",
-    "dnf5",
-    "dpkg_selections",
-    "expect",
-    "getent",
-    "git",
-    "known_hosts",
-    "mount_facts",
-    "package_facts",
-    "pip",
-    "rpm_key",
-    "service_facts",
-    "subversion",
-    "sysvinit",
-    "unarchive",
-    "uri",
-    "yum",
-    "yum_repository",
-];
-
-/// Whether a name is that of a module which is not built in: one of a collection, or a known one of ansible.builtin.
-pub(super) fn is_elsewhere(name: &str) -> bool {
+/// Whether a name is that of a module which is not built in: one of a collection, or one that the reference knows.
+fn is_elsewhere(name: &str) -> bool {
     let parts: Vec<&str> = name.split('.').collect();
     match parts.as_slice() {
-        [short] => BUILTIN.contains(short),
-        ["ansible", "builtin" | "legacy", short] => BUILTIN.contains(short),
+        [short] | ["ansible", "builtin" | "legacy", short] => is_known_short(short),
         [_, _, ..] if parts.len() >= 3 => parts.iter().all(|part| super::loader::is_identifier(part)),
         _ => false,
     }
@@ -236,14 +198,16 @@ impl Loader<'_> {
         let words = [keywords::SHARED, keywords::CONDITIONAL, keywords::TASK];
         let short = |full: &'static str| full.rsplit('.').next().unwrap_or(full);
         let keyword = nearest(name, words.iter().flat_map(|set| set.iter().copied()));
-        let module = nearest(name, catalog.names().into_iter().flat_map(|full| [full, short(full)]));
+        // A short name that the reference does not take either: the full one is meant.
+        let whole = catalog.names().into_iter().find(|full| short(full) == name);
+        let module = whole.or_else(|| nearest(name, catalog.names().into_iter().flat_map(|full| [full, short(full)])));
         let message = if name.contains('.') {
             format!("couldn't resolve module/action '{name}'")
         } else {
             format!("`{name}` is neither a keyword of a task nor a module that rplay has")
         };
         let diagnostic = Diagnostic::error("playbook::unknown-module", message).at(key.span).label("unknown");
-        let diagnostic = match keyword.or(module) {
+        let diagnostic = match whole.or(keyword).or(module) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic.help("docs/differences.md lists the modules that are built in"),
         };

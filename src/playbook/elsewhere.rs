@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::action::is_elsewhere;
 use super::loader::Loader;
 
 struct Known {
@@ -24,6 +23,11 @@ fn known() -> &'static Known {
     })
 }
 
+/// Whether the reference finds a module by this name alone.
+pub(super) fn is_known_short(name: &str) -> bool {
+    known().short.contains(name)
+}
+
 impl Loader<'_> {
     /// Whether the reference would find a module of this name: in its own collections or in installed ones, beside the
     /// playbook, in a role's `library`, or in the directories of `library` in ansible.cfg.
@@ -31,17 +35,14 @@ impl Loader<'_> {
         let parts: Vec<&str> = name.split('.').collect();
         match parts.as_slice() {
             ["ansible", "builtin", short] | ["ansible", "legacy", short] => {
-                known().short.contains(short) || is_elsewhere(name) || self.is_in_library(short)
+                is_known_short(short) || self.is_in_library(short)
             }
             [namespace, collection, ..] if parts.len() > 2 => {
                 known().collections.contains(format!("{namespace}.{collection}").as_str())
                     || self.collection_places().iter().any(|place| place.join(namespace).join(collection).is_dir())
             }
             // Which of the named collections has it cannot be told from here.
-            [short] => {
-                let named = !collections.is_empty() || known().short.contains(short) || is_elsewhere(name);
-                named || self.is_in_library(short)
-            }
+            [short] => !collections.is_empty() || is_known_short(short) || self.is_in_library(short),
             _ => false,
         }
     }
@@ -89,5 +90,25 @@ fn modules_below(path: &Path, depth: usize, found: &mut HashSet<String>) {
         } else if let Some(name) = path.file_stem().and_then(|name| name.to_str()) {
             found.insert(name.to_owned());
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::{Catalog, canonical_name};
+    use super::is_known_short;
+    use crate::action::BuiltIn;
+
+    #[test]
+    fn every_module_goes_by_the_short_name_that_the_reference_takes() {
+        for full in BuiltIn.names() {
+            let short = full.rsplit('.').next().unwrap();
+            let found = canonical_name(short, &[], &BuiltIn).map(|info| info.name);
+            let taken = full.starts_with("ansible.builtin.") || is_known_short(short);
+            assert_eq!(found, taken.then_some(full), "{full}");
+        }
+        assert_eq!(canonical_name("ansible.builtin.seboolean", &[], &BuiltIn).unwrap().name, "ansible.posix.seboolean");
+        assert!(canonical_name("sudoers", &[], &BuiltIn).is_none());
     }
 }
