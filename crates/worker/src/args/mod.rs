@@ -13,7 +13,7 @@ use serde_json::Value;
 
 pub use coerce::ArgError;
 pub(crate) use types::file_arguments;
-pub use types::{Bytes, Mode, Octal, PathArg};
+pub use types::{Bytes, Mode, Octal, PathArg, Presence};
 
 const OPAQUE: &str = "\u{0}opaque";
 

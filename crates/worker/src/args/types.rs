@@ -6,6 +6,17 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::Value;
 
+/// Whether what a module looks after should be there: its `state`, where there are these two.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// It should not.
+    Absent,
+    /// It should.
+    #[default]
+    Present,
+}
+
 /// Permissions as a user may write them: a number, an octal string, a symbolic change, or `preserve`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::http::Client;
-use crate::args::PathArg;
+use crate::args::{PathArg, Presence as State};
 use crate::host::{Command, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -42,15 +42,6 @@ pub struct AptKey {
 
 fn yes() -> bool {
     true
-}
-
-/// Whether apt should trust it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 impl Module for AptKey {

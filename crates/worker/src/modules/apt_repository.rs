@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::apt::Apt;
 use super::files::text;
-use crate::args::Mode;
+use crate::args::{Mode, Presence as State};
 use crate::host::{Attributes, Content, Diff, Host, WriteOptions};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -60,15 +60,6 @@ fn five() -> u32 {
 
 fn twelve() -> u64 {
     12
-}
-
-/// Whether it should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 const DIRECTORY: &str = "/etc/apt/sources.list.d";

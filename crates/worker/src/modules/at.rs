@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::files::text;
+use crate::args::Presence as State;
 use crate::host::{Command, Host};
 use crate::module::{CheckMode, Context, Failure, Module, Outcome};
 
@@ -49,15 +50,6 @@ impl Units {
             Self::Weeks => "weeks",
         }
     }
-}
-
-/// Whether it should be on the schedule.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 impl Module for At {

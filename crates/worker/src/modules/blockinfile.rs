@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::edit::{Edit, Edited, split_lines};
 use super::files::text;
 use super::pattern::{Alphabet, Flags, Pattern, narrow, widen};
-use crate::args::{PathArg, file_arguments};
+use crate::args::{PathArg, Presence as State, file_arguments};
 use crate::host::{Host, WriteOptions};
 use crate::module::{Failure, Module, Outcome};
 
@@ -66,15 +66,6 @@ fn begin() -> String {
 
 fn end() -> String {
     "END".to_owned()
-}
-
-/// Whether the block should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 impl Module for BlockInFile {

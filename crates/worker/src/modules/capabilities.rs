@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::files::text;
-use crate::args::PathArg;
+use crate::args::{PathArg, Presence as State};
 use crate::host::{Command, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -22,15 +22,6 @@ pub struct Capabilities {
     /// Whether the file should have it.
     #[serde(default)]
     state: State,
-}
-
-/// Whether the file should have it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 /// A capability with its operator and flags.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::args::Presence as State;
 use crate::host::{Command, Content, Host, WriteOptions};
 use crate::module::{CheckMode, Context, Failure, Module, Outcome};
 
@@ -35,15 +36,6 @@ pub struct CronVar {
     /// Whether the old content is kept in a temporary file.
     #[serde(default)]
     backup: bool,
-}
-
-/// Whether it should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 impl Module for CronVar {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::files::{self, text};
 use super::http::Client;
-use crate::args::Mode;
+use crate::args::{Mode, Presence as State};
 use crate::host::{Attributes, Content, Host, WriteOptions};
 use crate::module::{Failure, Module, Outcome};
 
@@ -96,15 +96,6 @@ fn binaries() -> Vec<Kind> {
 enum Kind {
     Deb,
     DebSrc,
-}
-
-/// Whether it should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 const SOURCES: &str = "/etc/apt/sources.list.d";

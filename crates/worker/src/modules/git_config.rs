@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::text;
-use crate::args::PathArg;
+use crate::args::{PathArg, Presence as State};
 use crate::host::{Command, Diff, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -43,15 +43,6 @@ enum Scope {
     Global,
     #[default]
     System,
-}
-
-/// Whether a setting should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 /// Whether a value stands beside others or instead of them.

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::steps::Steps;
+pub(super) use crate::args::Presence as State;
 use crate::host::{Command, GroupEntry, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -36,17 +37,6 @@ pub struct Group {
     /// The highest id for a new group.
     #[serde(default)]
     gid_max: Option<u32>,
-}
-
-/// Whether a group or user should exist.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum State {
-    /// It should not.
-    Absent,
-    /// It should.
-    #[default]
-    Present,
 }
 
 impl Module for Group {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::{self, text};
-use crate::args::{PathArg, file_arguments};
+use crate::args::{PathArg, Presence as State, file_arguments};
 use crate::host::{Diff, Host, WriteOptions};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -40,15 +40,6 @@ file_arguments! {
 
 fn file() -> PathArg {
     PathArg("/etc/network/interfaces".to_owned())
-}
-
-/// Whether the option should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 /// Options of which there may be several.

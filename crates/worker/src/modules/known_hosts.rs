@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sha1::Sha1;
 
 use super::files::{self, text};
-use crate::args::PathArg;
+use crate::args::{PathArg, Presence as State};
 use crate::host::{Content, Diff, Host, WriteOptions};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -36,15 +36,6 @@ pub struct KnownHosts {
 
 fn default_path() -> PathArg {
     PathArg("~/.ssh/known_hosts".into())
-}
-
-/// Whether the key should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 /// A line that has a key.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::edit::{Edit, Edited};
 use super::files::text;
 use super::pattern::{Pattern, Replacement, narrow, widen};
-use crate::args::{PathArg, file_arguments};
+use crate::args::{PathArg, Presence as State, file_arguments};
 use crate::host::{Host, WriteOptions};
 use crate::module::{Failure, Module, Outcome};
 
@@ -52,15 +52,6 @@ file_arguments! {
         #[serde(default)]
         validate: Option<String>,
     }
-}
-
-/// Whether the line should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 /// What is said of a `regexp` or `search_string` that says nothing.

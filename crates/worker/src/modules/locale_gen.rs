@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::files;
+use crate::args::Presence as State;
 use crate::host::{Command, Diff, Host, WriteOptions};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -17,15 +18,6 @@ pub struct LocaleGen {
     /// Whether they should be there.
     #[serde(default)]
     state: State,
-}
-
-/// Whether the locales should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 const FILE: &str = "/etc/locale.gen";

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::files::{self, text};
+use crate::args::Presence as State;
 use crate::host::{Command, Content, Diff, Host, Output, WriteOptions};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -24,15 +25,6 @@ pub struct Modprobe {
     /// Whether it is loaded at boot; by default that is left alone.
     #[serde(default)]
     persistent: Persistent,
-}
-
-/// Whether a module should be loaded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 /// Whether a module is loaded at boot.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::files::text;
-use crate::args::PathArg;
+use crate::args::{PathArg, Presence as State};
 use crate::host::{Command, Host};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -38,15 +38,6 @@ pub struct Patch {
     /// Whether white space may differ.
     #[serde(default)]
     ignore_whitespace: bool,
-}
-
-/// Whether the patch should be applied.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 impl Module for Patch {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::http::Client;
+use crate::args::Presence as State;
 use crate::host::{Command, Host};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -27,15 +28,6 @@ pub struct RpmKey {
 
 fn yes() -> bool {
     true
-}
-
-/// Whether rpm should trust it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 impl Module for RpmKey {

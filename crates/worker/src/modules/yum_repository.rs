@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::files;
-use crate::args::{PathArg, file_arguments};
+use crate::args::{PathArg, Presence as State, file_arguments};
 use crate::host::{Content, Diff, Host, WriteOptions};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -178,15 +178,6 @@ impl Text for Vec<String> {
 
 fn directory() -> PathArg {
     PathArg("/etc/yum.repos.d".into())
-}
-
-/// Whether it should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
 }
 
 impl Module for YumRepository {
