@@ -31,8 +31,7 @@ impl Engine {
 
     /// `force_handlers`: what was notified before a host failed runs there too.
     pub(super) async fn flush_forced(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
-        let failed: Vec<_> =
-            hosts.iter().filter(|h| h.standing() == Standing::Failed && h.has_notified()).cloned().collect();
+        let failed: Vec<_> = hosts.iter().filter(|h| h.failed_here() && h.has_notified()).cloned().collect();
         failed.iter().for_each(|host| host.stand(Standing::Alive));
         self.flush_handlers(run, hosts, walk).await;
         for host in failed.iter().filter(|host| host.is_alive()) {

@@ -19,8 +19,6 @@ pub enum Standing {
     Alive,
     /// A task failed on it and no rescue has taken that up.
     Failed,
-    /// A `run_once` task failed elsewhere; no rescue takes that up here.
-    Dropped,
     /// It cannot be spoken to any more.
     Unreachable,
     /// `meta: end_host` or `end_play` took it out, and all is well.
@@ -42,6 +40,8 @@ pub struct HostPlay {
 #[derive(Debug)]
 struct State {
     standing: Standing,
+    /// For a host that failed: how many of the sections that would take it up it misses.
+    misses: usize,
     /// Handlers that are to run, by their place among the play's.
     notified: IndexSet<usize>,
     /// Names that were notified since handlers ran last.
@@ -106,6 +106,7 @@ impl HostPlay {
             play,
             state: Mutex::new(State {
                 standing: Standing::Alive,
+                misses: 0,
                 notified: IndexSet::new(),
                 notes: IndexSet::new(),
                 roles: HashSet::new(),
@@ -126,7 +127,31 @@ impl HostPlay {
     }
 
     pub(super) fn stand(&self, standing: Standing) {
-        self.state().standing = standing;
+        let mut state = self.state();
+        state.standing = standing;
+        state.misses = 0;
+    }
+
+    /// Fails it for something that happened elsewhere, `times` over: each time it leaves the section that it is in or waits
+    /// for, the body of a block for its rescue, the rescue for the always, that for what is around.
+    pub(super) fn push_on(&self, times: usize) {
+        let mut state = self.state();
+        match state.standing {
+            Standing::Alive => (state.standing, state.misses) = (Standing::Failed, times.saturating_sub(1)),
+            Standing::Failed => state.misses += times,
+            _ => {}
+        }
+    }
+
+    /// Whether it failed and misses nothing of what takes that up.
+    pub(super) fn failed_here(&self) -> bool {
+        let state = self.state();
+        state.standing == Standing::Failed && state.misses == 0
+    }
+
+    /// How many of the sections that would take up its failure it misses.
+    pub(super) fn misses(&self) -> usize {
+        self.state().misses
     }
 
     /// `clear_host_errors`: what failed before counts no more, in the sections around this one either.
@@ -204,6 +229,7 @@ impl HostPlay {
         let mut state = self.state();
         state.failure = Some((task, result));
         state.standing = Standing::Failed;
+        state.misses = 0;
     }
 
     pub(super) fn failure(&self) -> Option<(Value, Value)> {

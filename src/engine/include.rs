@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use super::event::{Event, Verdict};
-use super::host::{HostPlay, PlayRun, Standing};
+use super::host::{HostPlay, PlayRun};
 use super::notify::flatten;
 use super::on_host::{OnHost, Pass};
 use super::play::role_layer;
@@ -30,15 +30,12 @@ const RESCUED: [&str; 7] = [
 
 /// One thing to include, and the hosts that want exactly this.
 struct Inclusion {
-    what: What,
-    /// `apply` as it comes out on them.
-    apply: Value,
-    params: Map,
+    wanted: Wanted,
     hosts: Vec<Arc<HostPlay>>,
 }
 
 /// What an include means.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Wanted {
     /// What to include.
     what: What,
@@ -46,6 +43,8 @@ pub(super) struct Wanted {
     apply: Value,
     /// The item it is included for.
     params: Map,
+    /// What that is called.
+    label: Option<Value>,
 }
 
 /// What an include names.
@@ -87,7 +86,8 @@ impl OnHost<'_> {
             None => Value::Null,
         };
         let params = pass.item.as_ref().map(super::on_host::Item::layer).unwrap_or_default();
-        Ok((Wanted { what, apply, params }, out))
+        let label = pass.item.as_ref().map(|item| self.label(pass, item, &mut out));
+        Ok((Wanted { what, apply, params, label }, out))
     }
 }
 
@@ -96,14 +96,12 @@ impl Engine {
     pub(super) async fn include(self: &Arc<Self>, run: &Arc<TaskRun>, asked: Asked, walk: &Walk) {
         let mut inclusions: Vec<Inclusion> = Vec::new();
         for (host, wanted) in asked {
-            for Wanted { what, apply, params } in wanted {
-                let same = inclusions.iter_mut().find(|i| {
-                    let equal = i.what == what && i.params == params && i.apply == apply;
-                    equal && !i.hosts.iter().any(|h| h.name == host.name)
-                });
+            for wanted in wanted {
+                let same =
+                    inclusions.iter_mut().find(|i| i.wanted == wanted && !i.hosts.iter().any(|h| h.name == host.name));
                 match same {
                     Some(inclusion) => inclusion.hosts.push(host.clone()),
-                    None => inclusions.push(Inclusion { what, apply, params, hosts: vec![host.clone()] }),
+                    None => inclusions.push(Inclusion { wanted, hosts: vec![host.clone()] }),
                 }
             }
         }
@@ -113,13 +111,11 @@ impl Engine {
                 Ok(items) => {
                     inclusion.hosts.iter().for_each(|host| self.count(&host.name, |stats| stats.ok += 1));
                     let hosts = inclusion.hosts.iter().map(|h| h.name.to_string()).collect();
-                    let what = match inclusion.what {
+                    let what = match inclusion.wanted.what {
                         What::Tasks(Ok(path)) => path.display().to_string(),
                         What::Tasks(Err(name)) | What::Role { name, .. } => name,
                     };
-                    let item = inclusion.params.get("ansible_loop_var").and_then(Value::as_str);
-                    let item = item.and_then(|name| inclusion.params.get(name)).cloned();
-                    self.emit(Event::Included { task: run.task.clone(), what, item, hosts });
+                    self.emit(Event::Included { task: run.task.clone(), what, item: inclusion.wanted.label, hosts });
                     loaded.push((items, inclusion.hosts));
                 }
                 Err(diagnostics) if diagnostics.iter().all(|d| RESCUED.contains(&d.code)) => {
@@ -132,7 +128,7 @@ impl Engine {
         for (items, hosts) in loaded {
             self.items(&items, &hosts, walk).await;
             // What is included is a block of its own.
-            hosts.iter().filter(|h| h.standing() == Standing::Dropped).for_each(|host| host.stand(Standing::Failed));
+            super::walk::settle_failures(&hosts);
         }
     }
 
@@ -166,12 +162,12 @@ impl Engine {
         for vars in task.context.vars.iter().skip(task.outer.vars.len()) {
             params.extend(vars.iter().map(|(k, v)| (k.clone(), v.clone())));
         }
-        params.extend(inclusion.params.clone());
+        params.extend(inclusion.wanted.params.clone());
         let params = Arc::new(params);
         let mut context = self.applied(task)?.with_params(params.clone());
         let mut loader = self.loader();
         loader.set_directory(&run.run.vars.directory);
-        let included = match &inclusion.what {
+        let included = match &inclusion.wanted.what {
             What::Tasks(Ok(path)) => loader.task_file(path, &context, walk.handlers)?,
             What::Tasks(Err(name)) => {
                 let message = format!("Could not find or access '{name}'");

@@ -190,7 +190,7 @@ impl OnHost<'_> {
     }
 
     /// What the item is called; a label that cannot be evaluated is the item's failure.
-    fn label(&self, pass: &Pass, item: &Item, result: &mut Map) -> Value {
+    pub(super) fn label(&self, pass: &Pass, item: &Item, result: &mut Map) -> Value {
         let Some(label) = self.task().loop_control.label.as_ref().filter(|_| !pass.no_log) else {
             return item.label.clone();
         };

@@ -308,7 +308,7 @@ impl Engine {
         for host in hosts {
             let out = match host.standing() {
                 Standing::Unreachable => true,
-                Standing::Failed | Standing::Dropped => !walk.rescuable,
+                Standing::Failed => !walk.rescuable,
                 _ => false,
             };
             if out {

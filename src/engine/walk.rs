@@ -23,6 +23,15 @@ pub(super) struct Walk {
     pub guarded: bool,
 }
 
+/// For what is around a block, a failure in it is one, whatever the host missed in it.
+pub(super) fn settle_failures(hosts: &[Arc<HostPlay>]) {
+    hosts.iter().filter(|h| h.standing() == Standing::Failed).for_each(|host| host.stand(Standing::Failed));
+}
+
+fn is_among(hosts: &[Arc<HostPlay>], host: &Arc<HostPlay>) -> bool {
+    hosts.iter().any(|one| Arc::ptr_eq(one, host))
+}
+
 impl Engine {
     /// Runs a list of tasks and blocks on hosts, each item on all that are still alive before the next.
     pub(super) fn items<'e>(
@@ -59,21 +68,46 @@ impl Engine {
         let outer = Walk { guarded: walk.guarded || kept(&block.always), ..*walk };
         let inner = Walk { rescuable: walk.rescuable || rescued, ..outer };
         self.items(&block.body, hosts, &inner).await;
-        if rescued {
-            self.rescue(block, hosts, &outer).await;
+        // The sections that a host has yet to leave before it misses the always.
+        let mut left: Vec<(Arc<HostPlay>, usize)> = hosts.iter().map(|h| (h.clone(), usize::from(rescued))).collect();
+        let failed = |left: &[(Arc<HostPlay>, usize)]| {
+            let fresh = left.iter().filter(|(host, before)| *before > 0 && host.failed_here());
+            fresh.map(|(host, _)| host.clone()).collect::<Vec<_>>()
+        };
+        loop {
+            let fresh = failed(&left);
+            if fresh.is_empty() {
+                break;
+            }
+            self.rescue(block, &fresh, &outer).await;
+            left.iter_mut().filter(|(host, _)| is_among(&fresh, host)).for_each(|(_, before)| *before = 0);
+            if !failed(&left).is_empty() {
+                // A task of the rescue that is fatal to all failed those too that wait behind the body: these have their
+                // rescue once the others are through.
+                let (through, waiting) = left.into_iter().partition(|(host, _)| is_among(&fresh, host));
+                self.always(block, through, walk).await;
+                left = waiting;
+            }
         }
-        // Who was dropped misses what is next in this block, the rescue or else the always, and has failed for what is around.
-        let dropped: Vec<_> = hosts.iter().filter(|h| h.standing() == Standing::Dropped).cloned().collect();
-        dropped.iter().for_each(|host| host.stand(Standing::Failed));
+        self.always(block, left, walk).await;
+    }
+
+    /// The always, on hosts with the number of sections that each has to leave before it.
+    async fn always(self: &Arc<Self>, block: &Block, hosts: Vec<(Arc<HostPlay>, usize)>, walk: &Walk) {
+        let before: Vec<_> = hosts
+            .iter()
+            .filter(|(host, before)| match host.standing() {
+                Standing::Alive => true,
+                Standing::Failed => host.misses() <= *before,
+                _ => false,
+            })
+            .map(|(host, _)| (host.clone(), host.standing()))
+            .collect();
+        let hosts: Vec<_> = hosts.into_iter().map(|(host, _)| host).collect();
+        settle_failures(&hosts);
         if block.always.is_empty() {
             return;
         }
-        let before: Vec<_> = hosts
-            .iter()
-            .filter(|h| matches!(h.standing(), Standing::Alive | Standing::Failed))
-            .filter(|h| rescued || !dropped.iter().any(|dropped| Arc::ptr_eq(dropped, h)))
-            .map(|h| (h.clone(), h.standing()))
-            .collect();
         let present: Vec<_> = before.iter().map(|(host, _)| host.clone()).collect();
         present.iter().for_each(|host| {
             host.take_forgiven();
@@ -86,29 +120,19 @@ impl Engine {
                 host.stand(standing);
             }
         }
+        settle_failures(&hosts);
     }
 
-    /// The rescue, on hosts that failed in the body. A task of it that is fatal to all fails those that wait behind the body
-    /// as well, and these have theirs then.
+    /// The rescue, on hosts that failed in the body.
     async fn rescue(self: &Arc<Self>, block: &Block, hosts: &[Arc<HostPlay>], walk: &Walk) {
-        let mut known: Vec<Arc<HostPlay>> = Vec::new();
-        loop {
-            let fresh = |host: &Arc<HostPlay>| !known.iter().any(|known| Arc::ptr_eq(known, host));
-            let failed = hosts.iter().filter(|h| h.standing() == Standing::Failed && fresh(h));
-            let failed: Vec<_> = failed.cloned().collect();
-            if failed.is_empty() {
-                return;
+        for host in hosts {
+            if let Some((task, result)) = host.failure() {
+                let kept = [("ansible_failed_task".into(), task), ("ansible_failed_result".into(), result)];
+                self.world.set(&host.name, kept);
             }
-            for host in &failed {
-                if let Some((task, result)) = host.failure() {
-                    let kept = [("ansible_failed_task".into(), task), ("ansible_failed_result".into(), result)];
-                    self.world.set(&host.name, kept);
-                }
-                host.stand(Standing::Alive);
-            }
-            self.items(&block.rescue, &failed, walk).await;
-            known.extend(failed);
+            host.stand(Standing::Alive);
         }
+        self.items(&block.rescue, hosts, walk).await;
     }
 
     /// A role's tasks, on hosts on which it has not run yet.

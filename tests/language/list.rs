@@ -150,6 +150,10 @@ cases! {
     max_fail_and_always
     max_fail_and_always_in_include
     fatal_in_rescue_of_others
+    run_once_fails_in_inner_always
+    run_once_fails_in_rescue_of_all
+    fatal_in_rescue_while_others_wait
+    run_once_fails_then_in_rescue
     roles_brought_in_again
     run_once_fails_before_always
     run_once_fails_in_nested_blocks
