@@ -1,8 +1,9 @@
 //! `a.b.c is defined` and `a.b.c | default(x)` on an undefined `a`.
 //!
 //! The engine is strict: an attribute of something undefined is an error at once. Jinja, as Ansible sets it up, lets a
-//! chain of attributes go on when what stands behind it is `is defined`, `is undefined` or `default`. So templates are read
-//! as tokens, and in exactly those chains every link but the last is told to be soft.
+//! chain of attributes go on, to be an error where its value is used. So templates are read as tokens, and every link but
+//! the last is told to be soft in those chains whose value may come to be used by what takes undefined values: those in
+//! front of `is defined`, `is undefined` or `default`, and those that are a whole argument, element or assigned value.
 
 use std::sync::Arc;
 
@@ -63,11 +64,53 @@ fn through(state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>) -> Result<Jinja
 pub(super) fn soften(tokens: &Tokens<'_>) -> Vec<Edit> {
     let mut edits = Vec::new();
     for at in 1..tokens.len() {
-        if forgives(tokens, at) {
+        if forgives(tokens, at) || (ends_operand(tokens, at) && begins_operand(tokens, at)) {
             soften_before(tokens, at, true, &mut edits);
         }
     }
     edits
+}
+
+/// Whether an argument, an element, an assigned value or a branch of `if` and `else` may end before `at`.
+fn ends_operand(tokens: &Tokens<'_>, at: usize) -> bool {
+    match &tokens[at].0 {
+        Token::Comma | Token::BraceClose | Token::BlockEnd | Token::VariableEnd => true,
+        Token::ParenClose | Token::BracketClose => {
+            // What stands in brackets behind something is its key, where undefined is an error.
+            matching_open(tokens, at).is_some_and(|open| !is_subscript(tokens, open))
+        }
+        Token::Ident("if" | "else") => true,
+        _ => false,
+    }
+}
+
+/// Whether the chain that ends before `at` is the whole of such an operand.
+fn begins_operand(tokens: &Tokens<'_>, at: usize) -> bool {
+    let Some((first, ends, filters)) = filtered_chain(tokens, at) else { return false };
+    // A method, such as one that changes a list, is called on what is there.
+    let called = filters.is_empty() && ends.len() > 1 && matches!(tokens[at - 1].0, Token::ParenClose);
+    let Some(before) = first.checked_sub(1).filter(|_| !called) else { return false };
+    match &tokens[before].0 {
+        // Parentheses for their own sake are looked at from behind them.
+        Token::ParenOpen if matches!(tokens[at].0, Token::ParenClose) => {
+            before.checked_sub(1).is_some_and(|i| matches!(&tokens[i].0, Token::Ident(name) if !is_keyword(name)))
+        }
+        Token::ParenOpen | Token::Comma | Token::Assign | Token::Colon => true,
+        Token::BracketOpen => !is_subscript(tokens, before),
+        Token::Ident("else") => true,
+        // What is printed as it is complains at once, and best.
+        Token::VariableStart => matches!(tokens[at].0, Token::Ident("if")),
+        _ => false,
+    }
+}
+
+fn is_subscript(tokens: &Tokens<'_>, open: usize) -> bool {
+    matches!(tokens[open].0, Token::BracketOpen)
+        && open.checked_sub(1).is_some_and(|before| match &tokens[before].0 {
+            Token::Ident(name) => !is_keyword(name),
+            Token::BracketClose | Token::ParenClose | Token::Str(_) | Token::String(_) => true,
+            _ => false,
+        })
 }
 
 /// Softens the chain that ends before `at`; its result is undefined again when `harden` says so. Gives where it begins.
@@ -86,17 +129,17 @@ fn soften_before(tokens: &Tokens<'_>, at: usize, harden: bool, edits: &mut Vec<E
         return Some(first);
     }
     let outer = usize::from(!filters.is_empty() && harden);
-    edits.push(Edit::insert(tokens[first].1.start_offset, "(".repeat(ends.len() + outer)));
+    edits.push(Edit::before(&tokens[first].1, "(".repeat(ends.len() + outer)));
     let last = ends.len() - 1;
     for (i, end) in ends.iter().enumerate() {
         let filter = if i == last && filters.is_empty() && harden { HARD } else { SOFT };
-        edits.push(Edit::insert(tokens[*end].1.end_offset, format!("|{filter})")));
+        edits.push(Edit::behind(&tokens[*end].1, format!("|{filter})")));
     }
     for filter in &filters {
         through_edits(tokens, *filter, edits);
     }
     if outer == 1 {
-        edits.push(Edit::insert(tokens[at - 1].1.end_offset, format!("|{HARD})")));
+        edits.push(Edit::behind(&tokens[at - 1].1, format!("|{HARD})")));
     }
     Some(first)
 }
@@ -118,7 +161,7 @@ fn through_edits(tokens: &Tokens<'_>, at: usize, edits: &mut Vec<Edit>) {
     edits.push(Edit::replace_range(&tokens[at].1, &tokens[last].1, text));
     if called {
         let comma = if bare { "" } else { ", " };
-        edits.push(Edit::insert(tokens[last + 1].1.end_offset, format!("'{name}'{comma}")));
+        edits.push(Edit::behind(&tokens[last + 1].1, format!("'{name}'{comma}")));
     }
 }
 
@@ -241,7 +284,11 @@ mod unit {
             soften("{{ not a['b'].c | default(1) }}"),
             "{{ not (((a|__soft)['b']|__soft).c|__hard) | default(1) }}"
         );
-        assert_eq!(soften("{{ [a.b, c] | default(1) }}"), "{{ [a.b, c] | default(1) }}");
+        assert_eq!(soften("{{ [a.b, c] | default(1) }}"), "{{ [((a|__soft).b|__hard), c] | default(1) }}");
+        assert_eq!(
+            soften("{{ a | d(b.c | f(e.g)) }}"),
+            "{{ a | d((((b|__soft).c|__soft) | __through('f', ((e|__soft).g|__hard))|__hard)) }}"
+        );
         assert_eq!(soften("{{ a.get('b').c|d }}"), "{{ (((a|__soft).get('b')|__soft).c|__hard)|d }}");
         assert_eq!(soften("{{ a | f | d }}"), "{{ ((a|__soft) | __through('f')|__hard) | d }}");
         assert_eq!(

@@ -144,14 +144,15 @@ pub(super) fn touch(value: Jinja) -> Jinja {
 
 /// Evaluates a string that is a template; one that is a single expression keeps the expression's type.
 pub(super) fn render_inline(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
-    native(&INLINE, root, text.as_str()).map_err(|e| missing::spelled(TemplateError::new(&e, Some(text)), root))
+    native(&INLINE, root, text.as_str())
+        .map_err(|e| missing::spelled(TemplateError::new(&e, Some(text)), root, text.as_str()))
 }
 
 /// The variables that a template uses, in the order in which they stand in it.
-pub(super) fn names_in(text: &Str) -> Vec<String> {
-    let Ok(template) = INLINE.get_template(text.as_str()) else { return Vec::new() };
+pub(super) fn names_in(text: &str) -> Vec<String> {
+    let Ok(template) = INLINE.get_template(text) else { return Vec::new() };
     let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
-    names.sort_by_key(|name| text.as_str().find(name.as_str()));
+    names.sort_by_key(|name| text.find(name.as_str()));
     names
 }
 
@@ -165,7 +166,7 @@ pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateEr
             let range = e.range().map(|r| r.start.saturating_sub(3)..r.end.saturating_sub(3));
             error.span = super::place_within(text, e.line(), range).or(text.origin());
         }
-        missing::spelled(error, root)
+        missing::spelled(error, root, &template)
     })
 }
 

@@ -206,7 +206,7 @@ pub(super) fn render(
     // The text of what is encrypted is no part of an error.
     let error = |e: minijinja::Error| {
         let error = if encrypted { TemplateError::new(&e, None) } else { place(&e, path, &text, skipped) };
-        missing::spelled(error, root)
+        missing::spelled(error, root, body)
     };
     let env = environment(&options).map_err(error)?;
     let name = name(&search(root), path);

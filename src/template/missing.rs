@@ -3,15 +3,22 @@
 use std::sync::{Arc, LazyLock};
 
 use fancy_regex::Regex;
-use minijinja::Value as Jinja;
+use minijinja::{ErrorKind, Value as Jinja};
 
 use super::call::type_name;
 use super::lazy::Root;
 use super::{TemplateError, engine, python};
 use crate::value::Value;
 
-/// The error with the type of what lacks the attribute, where that can be told.
-pub(super) fn spelled(mut error: TemplateError, root: &Arc<Root>) -> TemplateError {
+/// The error with the type of what lacks the attribute, where that can be told; `text` is the template.
+pub(super) fn spelled(mut error: TemplateError, root: &Arc<Root>, text: &str) -> TemplateError {
+    if error.message == ErrorKind::UndefinedError.to_string()
+        && let Some((words, name)) = last_in(root, text)
+    {
+        // What was undefined went through `default` or another filter before something complained, and has lost its name.
+        (error.message, error.undefined) = (words, name);
+        return error;
+    }
     let words = error.missing.take().and_then(|expression| words(root, &expression));
     if let Some(words) = words {
         error.message = words;
@@ -43,23 +50,42 @@ fn words(root: &Arc<Root>, expression: &str) -> Option<String> {
     })
 }
 
+/// Of the variables and paths in a template that lead nowhere, the last: what is said of it, and its name if it is a variable.
+fn last_in(root: &Arc<Root>, template: &str) -> Option<(String, Option<String>)> {
+    let known = |name: &str| root.variables().get(name).is_some() || root.reason(name).is_some();
+    let unknown = engine::names_in(template).into_iter().filter(|name| !known(name));
+    let variable = unknown.filter_map(|name| template.rfind(&name).map(|at| (at, name))).max_by_key(|(at, _)| *at);
+    let path = paths(template).filter_map(|(at, path)| nowhere(root, path).map(|words| (at, words))).last();
+    match (variable, path) {
+        (Some((at, _)), Some((behind, words))) if behind > at => Some((words, None)),
+        (None, Some((_, words))) => Some((words, None)),
+        (Some((_, name)), _) => Some((format!("'{name}' is undefined"), Some(name))),
+        (None, None) => None,
+    }
+}
+
 /// The same for something that came to nothing somewhere inside a template's result: of the paths in the template, the
 /// first that leads nowhere.
 pub(super) fn inside(root: &Arc<Root>, template: &str) -> Option<String> {
+    paths(template).find_map(|(_, path)| nowhere(root, path))
+}
+
+/// The paths in a template, such as `a.b['c']`, with their places.
+fn paths(template: &str) -> impl Iterator<Item = (usize, &str)> {
     static PATHS: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r#"[A-Za-z_]\w*(?:\.\w+|\[(?:-?\w+|'[^']*'|"[^"]*")\])+"#).ok());
-    let paths = PATHS.as_ref()?.find_iter(template).filter_map(Result::ok);
-    for path in paths {
-        let (mut steps, mut rest) = (Vec::new(), path.as_str());
-        while let Some((base, _)) = split(rest) {
-            steps.push(rest);
-            rest = base;
-        }
-        if let Some(words) = steps.into_iter().rev().find_map(|step| words(root, step)) {
-            return Some(words);
-        }
+    let found = PATHS.as_ref().into_iter().flat_map(|pattern| pattern.find_iter(template));
+    found.filter_map(Result::ok).map(|found| (found.start(), found.as_str()))
+}
+
+/// What is said of the first step of a path that leads nowhere.
+fn nowhere(root: &Arc<Root>, path: &str) -> Option<String> {
+    let (mut steps, mut rest) = (Vec::new(), path);
+    while let Some((base, _)) = split(rest) {
+        steps.push(rest);
+        rest = base;
     }
-    None
+    steps.into_iter().rev().find_map(|step| words(root, step))
 }
 
 /// An expression as what is before its last `.name` or `[key]`, and that.

@@ -311,8 +311,9 @@ impl Templar {
     fn explain_inside(&self, mut out: TemplateError, text: &Str) -> TemplateError {
         if out.message == crate::value::UNDEFINED_INSIDE {
             let known = |name: &str| self.root.variables().get(name).is_some();
-            let found =
-                engine::names_in(text).into_iter().find(|name| !known(name) && self.root.reason(name).is_none());
+            let found = engine::names_in(text.as_str())
+                .into_iter()
+                .find(|name| !known(name) && self.root.reason(name).is_none());
             if let Some(name) = found {
                 out.message = format!("'{name}' is undefined");
                 out.undefined = Some(name);

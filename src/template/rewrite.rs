@@ -28,18 +28,25 @@ pub(super) type Tokens<'a> = [(Token<'a>, Span)];
 pub(super) struct Edit {
     start: usize,
     end: usize,
+    /// Whether it belongs to what follows.
+    opens: bool,
     text: String,
 }
 
 impl Edit {
-    /// Puts text before the byte at `at`.
-    pub fn insert(at: u32, text: impl Into<String>) -> Self {
-        Self { start: at as usize, end: at as usize, text: text.into() }
+    /// Puts text before a token.
+    pub fn before(token: &Span, text: impl Into<String>) -> Self {
+        Self { start: token.start_offset as usize, end: token.start_offset as usize, opens: true, text: text.into() }
+    }
+
+    /// Puts text behind a token.
+    pub fn behind(token: &Span, text: impl Into<String>) -> Self {
+        Self { start: token.end_offset as usize, end: token.end_offset as usize, opens: false, text: text.into() }
     }
 
     /// Puts text in the place of tokens.
     pub fn replace_range(first: &Span, last: &Span, text: impl Into<String>) -> Self {
-        Self { start: first.start_offset as usize, end: last.end_offset as usize, text: text.into() }
+        Self { start: first.start_offset as usize, end: last.end_offset as usize, opens: true, text: text.into() }
     }
 
     fn replace(span: &Span, text: impl Into<String>) -> Self {
@@ -54,7 +61,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
 
 /// The template as the engine must see it; one that cannot be read stays as it is, for the engine to complain of.
 pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> String {
-    let chains = ["defined", "|d", "| d"].iter().any(|word| source.contains(word));
+    let chains = ["defined", "|d", "| d", "ternary", "set "].iter().any(|word| source.contains(word));
     let raw = strings == Strings::Raw && source.contains('\\');
     let modulo = has_modulo(source);
     let mutates = mutable::METHODS.iter().any(|method| source.contains(method));
@@ -111,8 +118,9 @@ fn mask(source: &str) -> String {
 }
 
 fn apply(source: &str, mut edits: Vec<Edit>) -> String {
-    // Stable: at one place, what an inner rule closes comes before what an outer one does.
-    edits.sort_by_key(|edit| edit.start);
+    // Stable: at one place, what an inner rule closes comes before what an outer one does. What belongs to the token before
+    // comes before what belongs to the one behind.
+    edits.sort_by_key(|edit| (edit.start, edit.opens));
     let mut out = String::with_capacity(source.len() + 16 * edits.len());
     let mut from = 0;
     for edit in edits {
@@ -174,9 +182,9 @@ fn operators(tokens: &Tokens<'_>, minus: bool, edits: &mut Vec<Edit>) {
         let (Some(start), Some(end)) = (left_operand(tokens, i, minus), right_operand(tokens, i, minus)) else {
             continue;
         };
-        edits.push(Edit::insert(tokens[start].1.start_offset, "("));
+        edits.push(Edit::before(&tokens[start].1, "("));
         edits.push(Edit::replace(span, format!(")|{}(", if minus { time::MINUS } else { MOD })));
-        edits.push(Edit::insert(tokens[end].1.end_offset, ")"));
+        edits.push(Edit::behind(&tokens[end].1, ")"));
     }
 }
 
@@ -272,8 +280,8 @@ fn macro_calls(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
             continue;
         }
         if let Some(close) = matching_close(tokens, i + 1) {
-            edits.push(Edit::insert(span.start_offset, "("));
-            edits.push(Edit::insert(tokens[close].1.end_offset, format!("|{})", engine::NATIVE)));
+            edits.push(Edit::before(span, "("));
+            edits.push(Edit::behind(&tokens[close].1, format!("|{})", engine::NATIVE)));
         }
     }
 }
@@ -326,8 +334,8 @@ fn owned(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
             continue;
         }
         if let Some(end) = value_end(tokens, i + 1, in_namespace) {
-            edits.push(Edit::insert(tokens[i + 1].1.start_offset, "("));
-            edits.push(Edit::insert(tokens[end].1.end_offset, format!(")|{}", mutable::OWN)));
+            edits.push(Edit::before(&tokens[i + 1].1, "("));
+            edits.push(Edit::behind(&tokens[end].1, format!(")|{}", mutable::OWN)));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Tests of values: patterns, sets, truth, URLs, and Jinja's own that the engine lacks.
 
+use minijinja::tests as engine;
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value as Jinja};
 
@@ -32,6 +33,29 @@ pub(super) const TESTS: &[Spec] = &[
         use ValueKind::{Iterable, Map, Seq, String};
         Ok(Jinja::from(matches!(c.need(0)?.kind(), Iterable | Map | Seq | String)))
     }),
+    // The engine's own of these names take something undefined for an answer.
+    ansible(&["none"], &["value"], |c| Ok(Jinja::from(c.need(0)?.is_none()))),
+    ansible(&["string"], &["value"], |c| Ok(Jinja::from(c.need(0)?.kind() == ValueKind::String))),
+    ansible(&["iterable"], &["value"], |c| Ok(Jinja::from(!c.need(0)?.is_none() && c.need(0)?.try_iter().is_ok()))),
+    ansible(&["integer"], &["value"], |c| Ok(Jinja::from(engine::is_integer(c.need(0)?)))),
+    ansible(&["float"], &["value"], |c| Ok(Jinja::from(engine::is_float(c.need(0)?)))),
+    ansible(&["true"], &["value"], |c| Ok(Jinja::from(engine::is_true(c.need(0)?)))),
+    ansible(&["false"], &["value"], |c| Ok(Jinja::from(engine::is_false(c.need(0)?)))),
+    ansible(&["odd"], &["value"], |c| Ok(Jinja::from(engine::is_odd(c.need(0)?.clone())))),
+    ansible(&["even"], &["value"], |c| Ok(Jinja::from(engine::is_even(c.need(0)?.clone())))),
+    ansible(&["lower"], &["value"], |c| Ok(Jinja::from(engine::is_lower(c.need(0)?)))),
+    ansible(&["upper"], &["value"], |c| Ok(Jinja::from(engine::is_upper(c.need(0)?)))),
+    ansible(&["sameas"], &["value", "other"], |c| Ok(Jinja::from(engine::is_sameas(c.need(0)?, c.need(1)?)))),
+    ansible(&["eq", "equalto", "=="], &["a", "b"], |c| Ok(Jinja::from(engine::is_eq(c.need(0)?, c.need(1)?)))),
+    ansible(&["lt", "lessthan", "<"], &["a", "b"], |c| Ok(Jinja::from(engine::is_lt(c.need(0)?, c.need(1)?)))),
+    ansible(&["le", "<="], &["a", "b"], |c| Ok(Jinja::from(engine::is_le(c.need(0)?, c.need(1)?)))),
+    ansible(&["gt", "greaterthan", ">"], &["a", "b"], |c| Ok(Jinja::from(engine::is_gt(c.need(0)?, c.need(1)?)))),
+    ansible(&["ge", ">="], &["a", "b"], |c| Ok(Jinja::from(engine::is_ge(c.need(0)?, c.need(1)?)))),
+    ansible(&["in"], &["value", "seq"], |c| {
+        let (value, seq) = (c.need(0)?.clone(), c.need(1)?.clone());
+        engine::is_in(c.state, &value, &seq).map(Jinja::from)
+    }),
+    ansible(&["ne", "!="], &["a", "b"], |c| Ok(Jinja::from(engine::is_ne(c.need(0)?, c.need(1)?)))),
     ansible(&["boolean"], &["value"], |c| Ok(Jinja::from(c.need(0)?.kind() == ValueKind::Bool))),
     ansible(&["number"], &["value"], |c| {
         Ok(Jinja::from(matches!(c.need(0)?.kind(), ValueKind::Number | ValueKind::Bool)))
