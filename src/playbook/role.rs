@@ -301,9 +301,11 @@ impl Loader<'_> {
         places.push(self.directory.clone());
         let mut tried = Vec::new();
         for place in &places {
-            let path = place.join(name);
+            // As the words say, whether or not each directory on the way is there: `roles` often is not.
+            let joined = std::path::absolute(place.join(name)).unwrap_or_else(|_| place.join(name));
+            let path = paths::clean(&joined);
             if path.is_dir() {
-                return Some((paths::clean(&path), name.to_owned()));
+                return Some((path, name.to_owned()));
             }
             let place = std::path::absolute(paths::clean(place)).unwrap_or_else(|_| place.clone());
             tried.push(place.display().to_string());
@@ -330,7 +332,10 @@ impl Loader<'_> {
 
     /// A role of a collection: named in full, or one of the collections that are searched has it.
     fn collection_role(&self, name: &str, collections: &[String]) -> Option<PathBuf> {
+        // A path, too, may have points in it.
+        let word = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
         let wanted: Vec<String> = match name.split('.').count() {
+            _ if !name.split('.').all(word) => return None,
             3.. => vec![name.to_owned()],
             1 => collections.iter().map(|collection| format!("{collection}.{name}")).collect(),
             _ => return None,
