@@ -170,19 +170,19 @@ impl Module for Pip {
         if self.executable.is_some() && self.virtualenv.is_some() {
             return Err("parameters are mutually exclusive: executable|virtualenv".into());
         }
-        if self.state == State::Latest && self.version.is_some() {
+        if self.state == State::Latest && self.has_version() {
             return Err("version is incompatible with state=latest".into());
         }
         if let Some(option) = self.name.iter().find(|name| name.starts_with('-')) {
             return Err(format!("'{option}' is not the name of a package: options go into extra_args"));
         }
         let names = self.names();
-        if self.version.is_some() && names.len() > 1 {
+        if self.has_version() && names.len() > 1 {
             return Err("'version' argument is ambiguous when installing multiple package distributions. Please \
                         specify version restrictions next to each package in 'name' argument."
                 .into());
         }
-        if self.version.is_some() && names.iter().any(|name| !split(name).1.is_empty()) {
+        if self.has_version() && names.iter().any(|name| !split(name).1.is_empty()) {
             return Err("The 'version' argument conflicts with any version specifier provided along with a package \
                         name. Please keep the version specifier, but remove the 'version' argument."
                 .into());
@@ -190,7 +190,9 @@ impl Module for Pip {
         Ok(())
     }
 
-    fn run(self, host: &Host) -> Result<Outcome, Failure> {
+    fn run(mut self, host: &Host) -> Result<Outcome, Failure> {
+        // A role's default for any version is often an empty string.
+        self.version = self.version.filter(|version| !version.is_empty());
         let directory = match &self.chdir {
             Some(chdir) => host.path(chdir)?,
             None => PathBuf::from("/tmp"),
@@ -236,6 +238,10 @@ impl Module for Pip {
 }
 
 impl Pip {
+    fn has_version(&self) -> bool {
+        self.version.as_ref().is_some_and(|version| !version.is_empty())
+    }
+
     /// The packages; what a comma took apart within one is together again.
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
@@ -396,6 +402,7 @@ mod tests {
                 "install --user -i a b new==1",
                 true,
             ),
+            (json!({"name": "new", "version": ""}), "install new", true),
             (json!({"name": ["x", "y"], "state": "absent"}), "uninstall -y x y", true),
             (json!({"name": "old", "state": "latest"}), "install -U old", false),
             (json!({"name": "/src/old", "editable": true}), "install -e /src/old", false),

@@ -271,6 +271,7 @@ impl Apt {
         let specs = if choice.always { specs } else { spec::expanded(host, &status, specs)? };
         let words = spec::to_install(host, &status, &specs, &choice)?;
         if words.is_empty() && self.state != State::Fixed {
+            self.mark_manual(host, &specs, &words)?;
             return Ok(Outcome::unchanged());
         }
         let verb = if choice.always { "build-dep" } else { "install" };

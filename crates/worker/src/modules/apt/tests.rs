@@ -152,3 +152,14 @@ fn a_package_file_brings_what_it_needs() {
     stage.file("/var/lib/dpkg/status", "Package: own\nStatus: install ok installed\nArchitecture: all\nVersion: 10\n");
     assert_eq!(stage.call::<Apt>(args).unwrap_err().msg, "A later version is already installed");
 }
+
+#[test]
+fn what_was_there_as_a_dependency_is_wanted_for_itself() {
+    let marks = "Package: here\nArchitecture: amd64\nAuto-Installed: 1\n\n";
+    let stage = stage();
+    stage.file("/var/lib/apt/extended_states", marks);
+    stage.program("apt-mark", "");
+    let outcome = stage.call::<Apt>(json!({"name": ["here", "mta"]})).unwrap();
+    assert!(!outcome.changed);
+    assert!(stage.calls().iter().any(|call| call == "apt-mark [manual] [--] [here]"), "{:?}", stage.calls());
+}
