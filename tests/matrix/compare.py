@@ -33,7 +33,9 @@ def judge(table, reference, rplay) -> Verdict:
         for known in table.known:
             if not known.used:
                 verdict.wrong.append(f"nothing differs in {', '.join(known.keys)}, though the table says: {known.why}")
-    _judge_files(table, reference, rplay, verdict)
+    used = judge_files(table.files, reference, rplay, verdict)
+    for pattern in table.files.keys() - used:
+        verdict.wrong.append(f"files {pattern} are the same, though the table says: {table.files[pattern]}")
     return verdict
 
 
@@ -83,7 +85,9 @@ def differences(left, right, path: str = "") -> list[tuple[str, str]]:
     return [(path, f"    {path}: reference {left!r:.300} | rplay {right!r:.300}")]
 
 
-def _judge_files(table, reference, rplay, verdict: Verdict) -> None:
+def judge_files(known: dict, reference, rplay, verdict: Verdict) -> set:
+    """Compare what two sides left on their hosts and in their projects; `known` says why which pattern of paths differs,
+    and the patterns that did are returned."""
     used = set()
     places = [("", reference.files, rplay.files, reference.host.upper, rplay.host.upper),
               ("project:", reference.local, rplay.local, reference.project, rplay.project)]
@@ -95,15 +99,14 @@ def _judge_files(table, reference, rplay, verdict: Verdict) -> None:
             if _same(path, a, b, left_root, right_root):
                 continue
             verdict.files[1] += 1
-            why = next((p for p in table.files if fnmatch.fnmatchcase(prefix + path, p)), None)
+            why = next((p for p in known if fnmatch.fnmatchcase(prefix + path, p)), None)
             if why:
                 used.add(why)
-                verdict.listed.append(f"{prefix}{path}: {table.files[why]}")
+                verdict.listed.append(f"{prefix}{path}: {known[why]}")
             else:
                 verdict.wrong.append("\n".join([f"file {prefix}{path}", f"    reference {_say(a)}", f"    rplay     {_say(b)}",
                                                 *_content(a, b, left_root, right_root)]))
-    for pattern in table.files.keys() - used:
-        verdict.wrong.append(f"files {pattern} are the same, though the table says: {table.files[pattern]}")
+    return used
 
 
 def _named(files: dict) -> dict:
