@@ -446,12 +446,11 @@ impl Engine {
 
     /// What has to be settled once all hosts are through: who is lost, and whether that ends the play for everybody.
     pub(super) fn after_task(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk, once: bool) {
-        let (failed, well): (Vec<_>, Vec<_>) =
-            hosts.iter().cloned().partition(|h| matches!(h.standing(), Standing::Failed | Standing::Unreachable));
+        let failed: Vec<_> =
+            hosts.iter().filter(|h| matches!(h.standing(), Standing::Failed | Standing::Unreachable)).collect();
         if !failed.is_empty() && (once || self.is_fatal(run, &hosts[0])) {
-            // Where a rescue follows, all of them go on with it; but only those on which a `run_once` task ran.
-            let others = if once && walk.rescuable { well } else { run.run.members() };
-            let others: Vec<_> = others.into_iter().filter(|h| !failed.iter().any(|f| Arc::ptr_eq(f, h))).collect();
+            let others = run.run.members().into_iter().filter(|h| !failed.iter().any(|f| Arc::ptr_eq(f, h)));
+            let others: Vec<_> = others.collect();
             let fresh = alive(&others);
             others.iter().for_each(|host| host.push_on(if once { 2 } else { 1 }));
             // As in the reference, these are lost for later plays even so, other than those that did fail.
