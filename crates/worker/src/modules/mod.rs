@@ -33,6 +33,7 @@ mod git;
 mod git_config;
 mod group;
 mod hostname;
+mod htpasswd;
 pub mod http;
 mod ini_file;
 mod interfaces_file;
@@ -156,6 +157,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<selinux::Selinux>(),
     Entry::of::<seboolean::Seboolean>(),
     Entry::of::<interfaces_file::InterfacesFile>(),
+    Entry::of::<htpasswd::Htpasswd>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
