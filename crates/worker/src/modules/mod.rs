@@ -49,6 +49,7 @@ mod package;
 mod package_facts;
 mod pacman;
 mod pam_limits;
+mod pamd;
 mod patch;
 mod pattern;
 mod ping;
@@ -158,6 +159,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<seboolean::Seboolean>(),
     Entry::of::<interfaces_file::InterfacesFile>(),
     Entry::of::<htpasswd::Htpasswd>(),
+    Entry::of::<pamd::Pamd>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
