@@ -13,6 +13,7 @@ mod authorized_key;
 mod blockinfile;
 mod capabilities;
 mod command;
+mod composer;
 mod copy;
 mod cron;
 mod cronvar;
@@ -27,6 +28,7 @@ mod expect;
 mod file;
 mod files;
 mod find;
+mod gem;
 mod get_url;
 mod getent;
 mod git;
@@ -45,6 +47,7 @@ mod make;
 mod modprobe;
 mod mount;
 mod mount_facts;
+mod npm;
 mod package;
 mod package_facts;
 mod pacman;
@@ -160,6 +163,9 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<interfaces_file::InterfacesFile>(),
     Entry::of::<htpasswd::Htpasswd>(),
     Entry::of::<pamd::Pamd>(),
+    Entry::of::<npm::Npm>(),
+    Entry::of::<composer::Composer>(),
+    Entry::of::<gem::Gem>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
