@@ -70,6 +70,7 @@ mod stat;
 mod steps;
 mod subversion;
 mod sudoers;
+mod supervisorctl;
 mod sysctl;
 mod systemd;
 mod sysvinit;
@@ -166,6 +167,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<npm::Npm>(),
     Entry::of::<composer::Composer>(),
     Entry::of::<gem::Gem>(),
+    Entry::of::<supervisorctl::Supervisorctl>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
