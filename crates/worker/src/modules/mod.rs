@@ -6,6 +6,7 @@ mod apk;
 mod apt;
 mod apt_key;
 mod apt_repository;
+mod archive;
 pub mod assemble;
 mod async_status;
 mod at;
@@ -168,6 +169,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<composer::Composer>(),
     Entry::of::<gem::Gem>(),
     Entry::of::<supervisorctl::Supervisorctl>(),
+    Entry::of::<archive::Archive>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
