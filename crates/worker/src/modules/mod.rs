@@ -82,6 +82,7 @@ mod unarchive;
 mod uri;
 mod user;
 mod wait_for;
+mod xml;
 mod yum_repository;
 mod zypper;
 
@@ -170,6 +171,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<gem::Gem>(),
     Entry::of::<supervisorctl::Supervisorctl>(),
     Entry::of::<archive::Archive>(),
+    Entry::of::<xml::Xml>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
