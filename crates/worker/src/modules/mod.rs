@@ -29,6 +29,7 @@ mod expect;
 mod file;
 mod files;
 mod find;
+mod flatpak;
 mod gem;
 mod get_url;
 mod getent;
@@ -65,6 +66,8 @@ mod selinux;
 mod service_facts;
 mod setup;
 mod slurp;
+mod snap;
+mod ssh_config;
 #[cfg(test)]
 mod stage;
 mod stat;
@@ -172,6 +175,10 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<supervisorctl::Supervisorctl>(),
     Entry::of::<archive::Archive>(),
     Entry::of::<xml::Xml>(),
+    Entry::of::<ssh_config::SshConfig>(),
+    Entry::of::<flatpak::Flatpak>(),
+    Entry::of::<flatpak::FlatpakRemote>(),
+    Entry::of::<snap::Snap>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.

@@ -44,7 +44,7 @@ pub struct Xml {
     /// The attribute that gets the value.
     #[serde(default)]
     attribute: Option<String>,
-    /// Elements that are added to those that are found.
+    /// Elements that are added to the one that is found, or to the last of several.
     #[serde(default)]
     add_children: Option<Vec<Value>>,
     /// Elements that those that are found should hold, and no others.
@@ -278,10 +278,8 @@ impl Xml {
         if let Some(place) = place.filter(|_| beside) {
             return children::beside(tree, *place, wanted, self.input_type, self.insertbefore).map_err(Failure::new);
         }
-        for id in found {
-            children::add(tree, *id, wanted, self.input_type).map_err(Failure::new)?;
-        }
-        Ok(())
+        // Of several matches the last one gets them, as in the reference.
+        found.last().map_or(Ok(()), |id| children::add(tree, *id, wanted, self.input_type).map_err(Failure::new))
     }
 }
 

@@ -41,7 +41,9 @@ pub(super) fn ensure(tree: &mut Tree, from: NodeId, expression: &str) -> Result<
             tree.select(from, parent)?.unwrap_or_default()
         }
     };
-    for parent in parents.into_iter().filter(|id| *id != tree.document.root()).collect::<Vec<_>>() {
+    // Of several places the last one gets it, as in the reference.
+    let parent = parents.into_iter().rfind(|id| *id != tree.document.root());
+    if let Some(parent) = parent {
         let made = tree.element(parent, name)?;
         tree.document.append_child(parent, made);
         for condition in &conditions {

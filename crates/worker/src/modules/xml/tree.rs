@@ -96,7 +96,7 @@ impl Tree {
 
     /// Gives an element the text before its first child.
     pub(super) fn set_text(&mut self, id: NodeId, value: &str) {
-        if self.text(id).as_deref() == Some(value) {
+        if self.text(id).unwrap_or_default() == value {
             return;
         }
         for old in self.leading(id) {
