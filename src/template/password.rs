@@ -1,10 +1,7 @@
 //! Password hashes for `/etc/shadow`: SHA-512 and SHA-256 crypt, and bcrypt.
 
 use rand::Rng;
-use sha_crypt::{Params, sha256_crypt, sha512_crypt};
-
-/// The letters of crypt's own base 64, which salts are made of too.
-const LETTERS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+use rplay_worker::crypt::{LETTERS, Sha};
 
 /// What a hash is made with.
 pub(super) struct Settings<'a> {
@@ -70,41 +67,9 @@ fn sha(password: &str, settings: &Settings<'_>, version: u8, default: u32) -> Re
         ));
     }
     let rounds = settings.rounds.unwrap_or(default);
-    let params = Params::new(rounds)
-        .map_err(|_| format!("Could not hash the secret: {name}: rounds ({rounds}) must be from 1000 to 999999999"))?;
-    let mut out = format!("${version}$");
-    // As passlib writes it: the default of crypt itself goes without saying.
-    if rounds != 5000 {
-        out.push_str(&format!("rounds={rounds}$"));
-    }
-    out.push_str(&salt);
-    out.push('$');
-    if version == 6 {
-        let digest = sha512_crypt(password.as_bytes(), salt.as_bytes(), params);
-        let mut triple = (0, 21, 42);
-        for _ in 0..21 {
-            letters(&mut out, digest[triple.0], digest[triple.1], digest[triple.2], 4);
-            triple = (triple.1 + 1, triple.2 + 1, triple.0 + 1);
-        }
-        letters(&mut out, 0, 0, digest[63], 2);
-    } else {
-        let digest = sha256_crypt(password.as_bytes(), salt.as_bytes(), params);
-        let mut triple = (0, 10, 20);
-        for _ in 0..10 {
-            letters(&mut out, digest[triple.0], digest[triple.1], digest[triple.2], 4);
-            triple = (triple.2 + 1, triple.0 + 1, triple.1 + 1);
-        }
-        letters(&mut out, 0, digest[31], digest[30], 3);
-    }
-    Ok(out)
-}
-
-fn letters(out: &mut String, a: u8, b: u8, c: u8, count: usize) {
-    let mut word = u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c);
-    for _ in 0..count {
-        out.push(char::from(LETTERS[(word & 0x3f) as usize]));
-        word >>= 6;
-    }
+    let kind = if version == 6 { Sha::Sha512 } else { Sha::Sha256 };
+    rplay_worker::crypt::sha(password.as_bytes(), &salt, kind, rounds)
+        .map_err(|reason| format!("Could not hash the secret: {name}: {reason}"))
 }
 
 fn bcrypt(password: &str, settings: &Settings<'_>) -> Result<String, String> {

@@ -5,6 +5,7 @@
 //! and everything it changes.
 
 pub mod args;
+pub mod crypt;
 pub mod facts;
 pub mod host;
 pub mod module;

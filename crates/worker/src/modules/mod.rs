@@ -6,6 +6,7 @@ mod apk;
 mod apt;
 mod apt_key;
 mod apt_repository;
+mod archive;
 pub mod assemble;
 mod async_status;
 mod at;
@@ -13,6 +14,7 @@ mod authorized_key;
 mod blockinfile;
 mod capabilities;
 mod command;
+mod composer;
 mod copy;
 mod cron;
 mod cronvar;
@@ -27,12 +29,15 @@ mod expect;
 mod file;
 mod files;
 mod find;
+mod flatpak;
+mod gem;
 mod get_url;
 mod getent;
 mod git;
 mod git_config;
 mod group;
 mod hostname;
+mod htpasswd;
 pub mod http;
 mod ini_file;
 mod interfaces_file;
@@ -44,10 +49,12 @@ mod make;
 mod modprobe;
 mod mount;
 mod mount_facts;
+mod npm;
 mod package;
 mod package_facts;
 mod pacman;
 mod pam_limits;
+mod pamd;
 mod patch;
 mod pattern;
 mod ping;
@@ -59,12 +66,15 @@ mod selinux;
 mod service_facts;
 mod setup;
 mod slurp;
+mod snap;
+mod ssh_config;
 #[cfg(test)]
 mod stage;
 mod stat;
 mod steps;
 mod subversion;
 mod sudoers;
+mod supervisorctl;
 mod sysctl;
 mod systemd;
 mod sysvinit;
@@ -75,6 +85,7 @@ mod unarchive;
 mod uri;
 mod user;
 mod wait_for;
+mod xml;
 mod yum_repository;
 mod zypper;
 
@@ -156,6 +167,18 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<selinux::Selinux>(),
     Entry::of::<seboolean::Seboolean>(),
     Entry::of::<interfaces_file::InterfacesFile>(),
+    Entry::of::<htpasswd::Htpasswd>(),
+    Entry::of::<pamd::Pamd>(),
+    Entry::of::<npm::Npm>(),
+    Entry::of::<composer::Composer>(),
+    Entry::of::<gem::Gem>(),
+    Entry::of::<supervisorctl::Supervisorctl>(),
+    Entry::of::<archive::Archive>(),
+    Entry::of::<xml::Xml>(),
+    Entry::of::<ssh_config::SshConfig>(),
+    Entry::of::<flatpak::Flatpak>(),
+    Entry::of::<flatpak::FlatpakRemote>(),
+    Entry::of::<snap::Snap>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
