@@ -44,6 +44,8 @@ mod make;
 mod modprobe;
 mod mount;
 mod mount_facts;
+#[cfg(test)]
+mod odd_names_tests;
 mod package;
 mod package_facts;
 mod pacman;

@@ -294,5 +294,5 @@ impl User {
 
 /// A path as text.
 fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+    rplay_protocol::names::to_text(path.as_os_str()).into_owned()
 }
