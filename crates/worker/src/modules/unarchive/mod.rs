@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::files::{self, text};
 use super::http::{Client, reason};
 use crate::args::{PathArg, file_arguments};
-use crate::host::{Command, Content, Host};
+use crate::host::{Command, Content, Host, Scratch, temporary};
 use crate::module::{Context, Failure, Module, Outcome};
 
 file_arguments! {
@@ -202,7 +202,7 @@ fn unpack(host: &Host, archive: &Archive, src: &Path, dest: &Path, outcome: &mut
 }
 
 /// A downloaded or sent archive, gone when it is dropped.
-type Kept = Option<tempfile::TempPath>;
+type Kept = Option<Scratch>;
 
 impl Unarchive {
     /// Where the archive is on the host.
@@ -232,7 +232,7 @@ impl Unarchive {
             return Err(Failure::new(msg).with("status_code", status).with("url", self.src.as_str()));
         }
         let attempted = || format!("Failure downloading {}", self.src);
-        let mut file = tempfile::NamedTempFile::new().context(attempted)?;
+        let mut file = temporary(&std::env::temp_dir(), "").context(attempted)?;
         std::io::copy(&mut answer.body_mut().as_reader(), &mut file).context(attempted)?;
         Ok(Content::File(std::sync::Arc::new(file)))
     }
