@@ -35,6 +35,8 @@ mod group;
 mod hostname;
 pub mod http;
 mod ini_file;
+#[cfg(test)]
+mod injection_tests;
 mod interfaces_file;
 mod iptables;
 mod known_hosts;
