@@ -59,6 +59,11 @@ pub(super) fn text(path: &Path) -> String {
     names::to_text(path.as_os_str()).into_owned()
 }
 
+/// A path as a word that no program takes for an option.
+pub(super) fn operand(path: PathBuf) -> PathBuf {
+    if path.as_os_str().as_encoded_bytes().starts_with(b"-") { Path::new(".").join(path) } else { path }
+}
+
 /// Writes a file's new content, through a link where one is there.
 pub(super) fn write_through(
     host: &Host,

@@ -26,6 +26,7 @@ mod encoding;
 mod expect;
 mod file;
 mod files;
+mod filesystem;
 mod find;
 mod get_url;
 mod getent;
@@ -160,6 +161,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<selinux::Selinux>(),
     Entry::of::<seboolean::Seboolean>(),
     Entry::of::<interfaces_file::InterfacesFile>(),
+    Entry::of::<filesystem::Filesystem>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
