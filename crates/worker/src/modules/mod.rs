@@ -53,6 +53,7 @@ mod package;
 mod package_facts;
 mod pacman;
 mod pam_limits;
+mod parted;
 mod patch;
 mod pattern;
 mod ping;
@@ -162,6 +163,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<seboolean::Seboolean>(),
     Entry::of::<interfaces_file::InterfacesFile>(),
     Entry::of::<filesystem::Filesystem>(),
+    Entry::of::<parted::Parted>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
