@@ -43,6 +43,9 @@ mod iptables;
 mod known_hosts;
 mod lineinfile;
 mod locale_gen;
+mod lvg;
+mod lvm;
+mod lvol;
 mod make;
 mod modprobe;
 mod mount;
@@ -164,6 +167,8 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<interfaces_file::InterfacesFile>(),
     Entry::of::<filesystem::Filesystem>(),
     Entry::of::<parted::Parted>(),
+    Entry::of::<lvg::Lvg>(),
+    Entry::of::<lvol::Lvol>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
