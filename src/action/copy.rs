@@ -3,6 +3,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rplay_protocol::names;
+
 use super::{ActionContext, ActionError, Hands, Plan, flag, text, to_json};
 use crate::remote::{Call, Content};
 use crate::template::{FileOptions, encode};
@@ -61,6 +63,11 @@ fn made_name(args: &Map) -> String {
     format!("<content>/.source{}", ending.unwrap_or_default())
 }
 
+/// A path as text; bytes that are no text are the same bytes again on the host.
+fn shown(path: &Path) -> String {
+    names::to_text(path.as_os_str()).into_owned()
+}
+
 /// The call that copies one file.
 fn file_call(ctx: &ActionContext<'_>, args: &Map, path: &Path, src: &str) -> Result<Call, ActionError> {
     let wrong = |e: std::io::Error| ActionError::failed(format!("cannot read {}: {e}", path.display()));
@@ -69,7 +76,7 @@ fn file_call(ctx: &ActionContext<'_>, args: &Map, path: &Path, src: &str) -> Res
     let name = Path::new(src).file_name().unwrap_or_default().to_string_lossy().into_owned();
     object.insert("_original_basename".into(), name.into());
     object.insert("_source_mode".into(), (meta.mode() & 0o7777).into());
-    object.insert("_source_name".into(), absolute(path).display().to_string().into());
+    object.insert("_source_name".into(), shown(&absolute(path)).into());
     // Short content rides with the call; long content is read piece by piece while it is sent.
     let vaulted = is_vaulted(args, path);
     let content = if meta.len() <= rplay_protocol::CHUNK as u64 || vaulted {
@@ -121,7 +128,7 @@ pub(super) async fn one(hands: &dyn Hands, module: &'static str, call: Call) -> 
 /// The result where the host has the same content already: only its attributes are seen to.
 async fn already_there(args: &Map, path: &Path, hands: &dyn Hands) -> Result<Option<Map>, ActionError> {
     let dest = text(args, "dest").unwrap_or_default();
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = names::to_text(path.file_name().unwrap_or_default());
     let target = if dest.ends_with('/') { format!("{dest}{name}") } else { dest };
     let mut question = rplay_protocol::Object::new();
     question.insert("path".into(), target.clone().into());
@@ -159,11 +166,8 @@ async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn 
     let src = text(&args, "src").unwrap_or_default();
     let dest = text(&args, "dest").unwrap_or_default();
     // `src/` means what is in it, `src` the directory itself.
-    let target = if src.ends_with('/') {
-        PathBuf::from(&dest)
-    } else {
-        Path::new(&dest).join(root.file_name().unwrap_or_default())
-    };
+    let named = PathBuf::from(names::to_name(&dest).into_owned());
+    let target = if src.ends_with('/') { named } else { named.join(root.file_name().unwrap_or_default()) };
     let mut tree = Tree { directories: vec![PathBuf::new()], ..Tree::default() };
     tree.scan(root, Path::new(""), flag(&args, "local_follow", true), &mut Vec::new())
         .map_err(|e| ActionError::failed(format!("cannot read {}: {e}", root.display())))?;
@@ -172,7 +176,7 @@ async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn 
     let mut made = Vec::new();
     for directory in &directories {
         let mut object = rplay_protocol::Object::new();
-        object.insert("path".into(), join(directory).display().to_string().into());
+        object.insert("path".into(), shown(&join(directory)).into());
         object.insert("state".into(), "directory".into());
         if let Some(mode) = args.get("directory_mode").filter(|m| !m.is_null()) {
             object.insert("mode".into(), mode.to_json());
@@ -186,8 +190,8 @@ async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn 
     }
     for (inside, leads_to) in &links {
         let mut object = rplay_protocol::Object::new();
-        object.insert("path".into(), join(inside).display().to_string().into());
-        object.insert("src".into(), leads_to.display().to_string().into());
+        object.insert("path".into(), shown(&join(inside)).into());
+        object.insert("src".into(), shown(leads_to).into());
         object.insert("state".into(), "link".into());
         object.insert("force".into(), true.into());
         object.insert("follow".into(), false.into());
@@ -196,8 +200,8 @@ async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn 
     let mut copied = Vec::new();
     for inside in &files {
         let mut own = args.clone();
-        own.insert("dest".into(), join(inside).display().to_string().into());
-        copied.push(file_call(ctx, &own, &root.join(inside), &inside.display().to_string())?);
+        own.insert("dest".into(), shown(&join(inside)).into());
+        copied.push(file_call(ctx, &own, &root.join(inside), &shown(inside))?);
     }
     let mut changed = false;
     let mut diffs = Vec::new();
@@ -222,7 +226,7 @@ async fn directory(ctx: &ActionContext<'_>, args: Map, root: &Path, hands: &dyn 
     out.insert("changed".into(), Value::Bool(changed));
     let dest = if dest.ends_with('/') { dest } else { format!("{dest}/") };
     out.insert("dest".into(), dest.into());
-    out.insert("src".into(), absolute(root).display().to_string().into());
+    out.insert("src".into(), shown(&absolute(root)).into());
     if ctx.diff && !diffs.is_empty() {
         out.insert("diff".into(), Value::list(diffs));
     }
@@ -303,10 +307,10 @@ pub(super) fn template(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, A
     }
     args.insert("src".into(), made_name(&args).into());
     let mut object = to_json(&args);
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = shown(Path::new(path.file_name().unwrap_or_default()));
     object.insert("_original_basename".into(), name.into());
     let mode = std::fs::metadata(&path).map(|m| m.mode() & 0o7777).unwrap_or(0o644);
-    let told = absolute(&path).display().to_string();
+    let told = shown(&absolute(&path));
     object.insert("src".into(), told.clone().into());
     object.insert("_source_name".into(), told.into());
     object.insert("_source_mode".into(), mode.into());

@@ -2,10 +2,11 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use sha1::{Digest, Sha1};
+use rplay_protocol::names;
+use rplay_worker::host::digest;
 
 use super::{ActionContext, ActionError, Hands, flag, text};
-use crate::remote::Call;
+use crate::remote::{Call, Received};
 use crate::value::{Map, Value};
 
 pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands) -> Result<Map, ActionError> {
@@ -15,7 +16,7 @@ pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands
     };
     let missing_fails = flag(args, "fail_on_missing", true);
     let target = destination(ctx, &src, &dest, flag(args, "flat", false))?;
-    let local = std::fs::read(&target).ok().map(|bytes| hex(&bytes));
+    let local = local_sum(&target, "sha1");
     let mut object = rplay_protocol::Object::new();
     object.insert("src".into(), src.clone().into());
     if let Some(checksum) = &local {
@@ -42,15 +43,19 @@ pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands
     let remote = text(&result, "checksum").unwrap_or_default();
     let mut out = Map::new();
     let place = std::path::absolute(&target).unwrap_or_else(|_| target.clone());
-    out.insert("dest".into(), place.display().to_string().into());
+    out.insert("dest".into(), shown(&place).into());
     out.insert("checksum".into(), remote.clone().into());
     if local.as_deref() == Some(remote.as_str()) {
         out.insert("changed".into(), Value::Bool(false));
         out.insert("file".into(), src.into());
-        out.insert("md5sum".into(), std::fs::read(&target).map_or(Value::Null, |bytes| md5_hex(&bytes).into()));
+        out.insert("md5sum".into(), local_sum(&target, "md5").map_or(Value::Null, Value::from));
         return Ok(out);
     }
-    let got = hex(&answer.content);
+    let sum = |algorithm: &str| {
+        let sum = answer.content.open().and_then(|mut content| digest(&mut *content, algorithm));
+        sum.map_err(|e| ActionError::failed(format!("cannot read what the host sent: {e}")))
+    };
+    let got = sum("sha1")?;
     if flag(args, "validate_checksum", true) && got != remote {
         out.insert("msg".into(), Value::from("checksum mismatch"));
         return Err(ActionError::Failed(out));
@@ -62,7 +67,7 @@ pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands
     out.insert("changed".into(), Value::Bool(true));
     out.insert("remote_checksum".into(), remote.into());
     out.insert("remote_md5sum".into(), Value::Null);
-    out.insert("md5sum".into(), md5_hex(&answer.content).into());
+    out.insert("md5sum".into(), sum("md5")?.into());
     Ok(out)
 }
 
@@ -72,8 +77,10 @@ pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands
 fn destination(ctx: &ActionContext<'_>, src: &str, dest: &str, flat: bool) -> Result<PathBuf, ActionError> {
     let base = ctx.search.last().cloned().unwrap_or_default();
     let dest_path = base.join(crate::playbook::expand_home(dest));
-    let name =
-        Path::new(src).file_name().ok_or_else(|| ActionError::failed(format!("`{src}` is not a file's path")))?;
+    let src = names::to_name(src);
+    let name = Path::new(&src)
+        .file_name()
+        .ok_or_else(|| ActionError::failed(format!("`{}` is not a file's path", Path::new(&src).display())))?;
     if flat {
         if dest.ends_with('/') {
             return Ok(dest_path.join(name));
@@ -85,12 +92,11 @@ fn destination(ctx: &ActionContext<'_>, src: &str, dest: &str, flat: bool) -> Re
         }
         return Ok(dest_path);
     }
-    let inside: PathBuf = Path::new(src).components().filter(|c| matches!(c, Component::Normal(_))).collect();
+    let inside: PathBuf = Path::new(&src).components().filter(|c| matches!(c, Component::Normal(_))).collect();
     Ok(dest_path.join(ctx.host.replace('/', "_")).join(inside))
 }
 
-fn write(target: &Path, content: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
+fn write(target: &Path, content: &Received) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
 
     let directory = target.parent().unwrap_or(Path::new("."));
@@ -98,15 +104,17 @@ fn write(target: &Path, content: &[u8]) -> std::io::Result<()> {
     // What the umask leaves, as of any file that is made here.
     let mode = std::fs::Permissions::from_mode(0o666);
     let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(directory)?;
-    file.write_all(content)?;
+    std::io::copy(&mut *content.open()?, &mut file)?;
     file.persist(target).map_err(|e| e.error)?;
     Ok(())
 }
 
-fn md5_hex(bytes: &[u8]) -> String {
-    md5::Md5::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+/// A path as text, for return values.
+fn shown(path: &Path) -> String {
+    names::to_text(path.as_os_str()).into_owned()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Sha1::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+/// The checksum of a file here; none where it cannot be read.
+fn local_sum(path: &Path, algorithm: &str) -> Option<String> {
+    digest(&mut std::fs::File::open(path).ok()?, algorithm).ok()
 }

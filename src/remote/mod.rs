@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod dialogue;
+mod received;
 mod worker;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use crate::connection::{ConnectionError, Secret};
 
 pub use bootstrap::{Program, build_id};
 pub use dialogue::Dialogue;
+pub use received::Received;
 pub use worker::Worker;
 
 /// Why a worker could not be reached or did not answer.
@@ -127,5 +129,5 @@ pub struct Answer {
     /// The module's return values.
     pub result: Object,
     /// Content it sent back.
-    pub content: Vec<u8>,
+    pub content: Received,
 }

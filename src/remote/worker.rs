@@ -9,7 +9,7 @@ use rplay_protocol::{self as protocol, CHUNK, Detach, Frame, HEADER_LEN, Header,
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OnceCell, mpsc};
 
-use super::{Answer, Background, Become, Call, Content, Job, RemoteError, bootstrap};
+use super::{Answer, Background, Become, Call, Content, Job, Received, RemoteError, bootstrap};
 use crate::connection::{Connection, ExecOptions, Process, ProcessHandle};
 
 /// How much of a host's noise before the greeting is looked through, in bytes.
@@ -206,16 +206,17 @@ impl Worker {
             Some(Background { directory, limit }) => Request::Detach(Detach { run, directory, limit }),
         };
         self.send(Frame::new(id, route, &request, payload)?).await?;
-        let mut content: HashMap<usize, Vec<u8>> = HashMap::new();
+        let mut content: HashMap<usize, Received> = HashMap::new();
+        let unkept = |e: std::io::Error| RemoteError::Content(format!("cannot keep what the host sends: {e}"));
         loop {
             let Some((reply, payload)) = replies.recv().await else { return Err(self.shared.lost()) };
             match reply {
                 Reply::Item { index, result } => {
                     let mut whole = content.remove(&index).unwrap_or_default();
-                    whole.extend(payload);
+                    whole.push(&payload).map_err(unkept)?;
                     on_answer(Answer { index, result, content: whole });
                 }
-                Reply::Content { index } => content.entry(index).or_default().extend(payload),
+                Reply::Content { index } => content.entry(index).or_default().push(&payload).map_err(unkept)?,
                 Reply::Done => return Ok(()),
                 Reply::Error { kind, message } => return Err(error_of(&kind, message)),
                 Reply::Hello(_) | Reply::Output { .. } => {}

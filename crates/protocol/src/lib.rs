@@ -10,6 +10,7 @@
 
 mod frame;
 mod message;
+pub mod names;
 
 pub use frame::{Frame, FrameError, HEADER_LEN, Header, MAX_MESSAGE, MAX_PAYLOAD};
 pub use message::{BecomeSpec, Call, Detach, Hello, Object, Reply, Request, Run, Stream};

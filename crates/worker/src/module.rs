@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::args::{self, ArgError};
-use crate::host::{Diff, Host};
+use crate::host::{Content, Diff, Host};
 
 /// A module: a struct of arguments that knows how to bring them about.
 ///
@@ -49,8 +49,8 @@ pub struct Outcome {
     pub diffs: Vec<Diff>,
     /// What is told as `diff` in any case and as a list, instead of `diffs`; outside of diff mode it holds no content.
     pub parts: Option<Vec<Diff>>,
-    /// Raw content that goes back to the controller (`fetch`, `slurp`).
-    pub content: Option<Vec<u8>>,
+    /// Raw content that goes back to the controller (`fetch`); `size` and `checksum` of what is sent are told in the result.
+    pub content: Option<Content>,
 }
 
 impl Outcome {
@@ -93,7 +93,7 @@ impl Outcome {
 
     /// The result as the controller gets it. `diff` is there only in diff mode, and only when something differs.
     #[must_use]
-    pub fn into_result(self, diff_mode: bool) -> (Object, Option<Vec<u8>>) {
+    pub fn into_result(self, diff_mode: bool) -> (Object, Option<Content>) {
         let mut result = self.fields;
         result.insert("changed".to_owned(), Value::Bool(self.changed));
         if let Some(parts) = self.parts {

@@ -3,6 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use rplay_protocol::names;
 use serde_json::{Map, Value};
 
 use super::{Command, Diff, Host, symbolic_mode};
@@ -84,7 +85,7 @@ impl Host {
         if differences.after.is_empty() {
             return Ok(None);
         }
-        let shown = Value::String(path.to_string_lossy().into_owned());
+        let shown = Value::String(names::to_text(path.as_os_str()).into_owned());
         let mut before = Map::from_iter([("path".to_owned(), shown.clone())]);
         before.extend(differences.before);
         let mut after = Map::from_iter([("path".to_owned(), shown)]);

@@ -1,10 +1,13 @@
 //! Running commands: those that only read, and those that change the host.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
+
+use rplay_protocol::names;
 
 use super::{Host, pipes};
 use crate::module::{Context, Failure};
@@ -142,7 +145,7 @@ impl Command {
     /// The argument vector, as text for messages and `cmd` return values.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
-        std::iter::once(&self.program).chain(&self.args).map(|w| w.to_string_lossy().into_owned()).collect()
+        std::iter::once(&self.program).chain(&self.args).map(|w| names::to_text(w).into_owned()).collect()
     }
 }
 
@@ -221,12 +224,16 @@ impl Host {
     pub(super) fn prepare(&self, command: &Command) -> std::process::Command {
         // Found by the places for system programs too: a login without a full PATH still has useradd.
         let found = command.program.to_str().filter(|p| !p.contains('/')).and_then(|name| self.find_program(name));
-        let program = found.map_or_else(|| command.program.clone(), PathBuf::into_os_string);
+        let program = found.map_or_else(|| bytes_of(&command.program).into_owned(), PathBuf::into_os_string);
         let mut process = std::process::Command::new(program);
         // Programs name themselves in their messages as they were called.
-        process.arg0(&command.program);
+        process.arg0(bytes_of(&command.program));
         let stdin = if command.stdin.is_empty() { Stdio::null() } else { Stdio::piped() };
-        process.args(&command.args).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        process
+            .args(command.args.iter().map(|arg| bytes_of(arg)))
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         process.envs(self.environment.iter().map(|(k, v)| (OsStr::new(k), OsStr::new(v))));
         process.envs(command.environment.iter().map(|(k, v)| (k, v)));
         if let Some(directory) = &command.directory {
@@ -258,6 +265,11 @@ fn command_failure(command: &Command, output: &Output) -> Failure {
         .with("rc", output.rc)
         .with("stdout", output.stdout_text())
         .with("stderr", output.stderr_text())
+}
+
+/// A word of a command as the program gets it: characters that stand for a name's bytes are those bytes.
+fn bytes_of(word: &OsStr) -> Cow<'_, OsStr> {
+    word.to_str().map_or(Cow::Borrowed(word), names::to_name)
 }
 
 /// Asks a process group to end.

@@ -231,7 +231,8 @@ impl Host {
     /// The paths that match a shell pattern, sorted; one without wildcards matches when it exists.
     pub fn glob(&self, pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
         let text = pattern.to_string_lossy();
-        if !text.contains(['*', '?', '[']) {
+        let wild = |byte: &u8| matches!(byte, b'*' | b'?' | b'[');
+        if !pattern.as_os_str().as_encoded_bytes().iter().any(wild) {
             return Ok(if self.lstat(pattern)?.is_some() { vec![pattern.to_path_buf()] } else { Vec::new() });
         }
         let real = self.real(pattern);

@@ -15,6 +15,7 @@ mod files;
 mod mode;
 mod paths;
 mod pipes;
+mod temporary;
 mod terminal;
 mod write;
 
@@ -30,6 +31,7 @@ pub use command::{Command, Output};
 pub use diff::Diff;
 pub use files::{FileKind, Usage, digest, digest_bytes};
 pub use mode::symbolic_mode;
+pub use temporary::{Scratch, closed, temporary};
 pub use terminal::{Answer, Talk};
 pub use write::{WriteOptions, Written};
 
@@ -42,6 +44,8 @@ pub enum Content {
     Bytes(Arc<Vec<u8>>),
     /// In a temporary file of the worker's, because it was long.
     File(Arc<tempfile::NamedTempFile>),
+    /// In a file that has no name, so that nothing is left of it whatever happens.
+    Nameless(Arc<std::fs::File>),
     /// A file that is on the host already, under its real path.
     Path(PathBuf),
 }

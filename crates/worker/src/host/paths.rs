@@ -2,9 +2,16 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use rplay_protocol::names;
+
 use super::Host;
 use crate::args::PathArg;
 use crate::module::Failure;
+
+/// The path of a name that may stand for bytes.
+fn named(text: &str) -> PathBuf {
+    PathBuf::from(names::to_name(text).into_owned())
+}
 
 impl Host {
     /// The path an argument means: `~`, `~user` and `$VAR` expanded, relative to the worker's directory.
@@ -15,7 +22,7 @@ impl Host {
     /// The path a text means: `~`, `~user` and `$VAR` expanded.
     pub fn expand_path(&self, text: &str) -> Result<PathBuf, Failure> {
         let text = self.expand_variables(text);
-        let Some(rest) = text.strip_prefix('~') else { return Ok(PathBuf::from(text)) };
+        let Some(rest) = text.strip_prefix('~') else { return Ok(named(&text)) };
         let (user, tail) = rest.split_once('/').map_or((rest, None), |(u, t)| (u, Some(t)));
         let home = if user.is_empty() {
             match self.env("HOME") {
@@ -26,10 +33,10 @@ impl Host {
             self.user(user)?.map(|u| u.home)
         };
         match (home, tail) {
-            (Some(home), Some(tail)) => Ok(home.join(tail)),
+            (Some(home), Some(tail)) => Ok(home.join(named(tail))),
             (Some(home), None) => Ok(home),
             // As a shell does, a `~name` that nobody has stays as it is.
-            (None, _) => Ok(PathBuf::from(text)),
+            (None, _) => Ok(named(&text)),
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rplay_protocol::names;
 use tempfile::NamedTempFile;
 
+use super::temporary::{beside, tempfile_beside, temporary};
 use super::{Command, Content, Diff, FileKind, Host};
 use crate::args::Mode;
 use crate::module::{Context, Failure};
@@ -44,6 +46,7 @@ impl Content {
         match self {
             Self::Bytes(bytes) => Ok(Box::new(&bytes[..])),
             Self::File(file) => Ok(Box::new(file.reopen()?)),
+            Self::Nameless(file) => Ok(Box::new(FromStart { file, at: 0 })),
             Self::Path(path) => Ok(Box::new(File::open(path)?)),
         }
     }
@@ -53,6 +56,7 @@ impl Content {
         match self {
             Self::Bytes(bytes) => Ok(bytes.len() as u64),
             Self::File(file) => Ok(file.as_file().metadata()?.len()),
+            Self::Nameless(file) => Ok(file.metadata()?.len()),
             Self::Path(path) => Ok(fs::metadata(path)?.len()),
         }
     }
@@ -72,6 +76,20 @@ impl Content {
     /// Its checksum in hex, by one of the algorithms of [`super::digest`].
     pub fn checksum(&self, algorithm: &str) -> io::Result<String> {
         super::digest(&mut *self.open()?, algorithm)
+    }
+}
+
+/// Reads a file without moving the place at which others read it.
+struct FromStart<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl io::Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.file.read_at(buffer, self.at)?;
+        self.at += len as u64;
+        Ok(len)
     }
 }
 
@@ -142,60 +160,6 @@ impl Host {
         Content::Path(self.real(path))
     }
 
-    /// A temporary file in a directory of the host, gone when it is dropped; it may be made in check mode too.
-    pub fn temporary_in(&self, directory: &Path) -> Result<NamedTempFile, Failure> {
-        NamedTempFile::new_in(self.real(directory))
-            .context(|| format!("cannot make a temporary file in {}", directory.display()))
-    }
-
-    /// Puts a program of the controller's where it can be executed, for this user only; gone when it is dropped.
-    ///
-    /// Beside the worker when that is possible, since files can be executed there; `/tmp` may forbid it.
-    pub fn scratch_program(&self, name: &str, content: &Content) -> Result<tempfile::TempPath, Failure> {
-        let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
-        let places = beside.into_iter().chain([std::env::temp_dir(), PathBuf::from("/var/tmp")]);
-        let suffix = format!("-{}", name.replace('/', "_"));
-        let mut last = Failure::new("there is no directory for a script");
-        for place in places {
-            let made = tempfile::Builder::new()
-                .prefix("rplay-")
-                .suffix(&suffix)
-                .permissions(Permissions::from_mode(0o700))
-                .tempfile_in(&place)
-                .and_then(|mut file| {
-                    io::copy(&mut content.open()?, &mut file)?;
-                    // Closed: a file that is open for writing cannot be executed.
-                    Ok(file.into_temp_path())
-                });
-            match made {
-                Ok(path) => return Ok(path),
-                Err(e) => last = Failure::new(format!("cannot put the script into {}: {e}", place.display())),
-            }
-        }
-        Err(last)
-    }
-
-    /// Makes a file or directory under a name that nothing has, for its owner only; `None` in check mode.
-    pub fn make_temporary(
-        &self,
-        directory: &Path,
-        (prefix, suffix): (&str, &str),
-        is_dir: bool,
-    ) -> Result<Option<PathBuf>, Failure> {
-        self.change(|| {
-            let mut builder = tempfile::Builder::new();
-            let builder = builder.prefix(prefix).suffix(suffix).rand_bytes(8);
-            let attempted = || format!("cannot make a temporary file in {}", directory.display());
-            let real = self.real(directory);
-            let path = if is_dir {
-                builder.permissions(Permissions::from_mode(0o700)).tempdir_in(real).context(attempted)?.keep()
-            } else {
-                builder.tempfile_in(real).context(attempted)?.into_temp_path().keep().context(attempted)?
-            };
-            Ok(directory.join(path.file_name().unwrap_or_default()))
-        })
-    }
-
     /// The permissions of a file or directory made with `mode`, or with none: what the umask leaves.
     pub fn mode_of_new(&self, mode: Option<&Mode>, is_dir: bool) -> Result<u32, Failure> {
         let default = if is_dir { 0o777 } else { 0o666 } & !current_umask();
@@ -207,8 +171,7 @@ impl Host {
         if !command.contains("%s") {
             return Err(Failure::new(format!("validate must contain %s: {command}")));
         }
-        let mut file =
-            NamedTempFile::with_prefix("rplay-validate-").context(|| "cannot make a temporary file".into())?;
+        let mut file = temporary(&std::env::temp_dir(), "").context(|| "cannot make a temporary file".into())?;
         io::copy(&mut content.open().context(|| "cannot read the new content".into())?, &mut file)
             .context(|| "cannot write a temporary file".into())?;
         let shown = shell_words::quote(&file.path().to_string_lossy()).into_owned();
@@ -229,7 +192,7 @@ impl Host {
             .with("exit_status", output.rc)
             .with("stdout", output.stdout_text())
             .with("stderr", output.stderr_text())
-            .with("path", path.to_string_lossy()))
+            .with("path", names::to_text(path.as_os_str())))
     }
 
     /// Copies a file to one beside it that carries the time in its name; gives that name.
@@ -429,12 +392,6 @@ fn current_umask() -> u32 {
     line.and_then(|text| u32::from_str_radix(text.trim(), 8).ok()).unwrap_or(0o022)
 }
 
-/// A new file in the directory of `path`, under a name that no `*.conf` pattern matches.
-fn tempfile_beside(path: &Path) -> io::Result<NamedTempFile> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    tempfile::Builder::new().prefix(".rplay-").rand_bytes(10).tempfile_in(directory)
-}
-
 /// Gives a new file the owner, permissions and extended attributes of the one it is going to replace.
 fn keep_identity(file: &NamedTempFile, old: &fs::Metadata, old_path: &Path) -> io::Result<()> {
     let own = file.as_file().metadata()?;
@@ -468,23 +425,6 @@ fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
         let _ = File::open(directory).and_then(|d| d.sync_all());
     }
     Ok(())
-}
-
-/// Makes something under a name beside `path`, then renames it there.
-fn beside(path: &Path, make: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
-    if fs::symlink_metadata(path).is_err() {
-        return make(path);
-    }
-    let directory = path.parent().unwrap_or(Path::new("."));
-    for attempt in 0..100 {
-        let name = directory.join(format!(".rplay-{}-{attempt}", std::process::id()));
-        match make(&name) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e),
-            Ok(()) => return fs::rename(&name, path).inspect_err(|_| drop(fs::remove_file(&name))),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// Whether an error is one that writing in place can get around.

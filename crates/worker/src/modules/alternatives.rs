@@ -85,6 +85,11 @@ impl Module for Alternatives {
             return Err("one of the following is required: path, family".to_owned());
         }
         let words = std::iter::once(&self.name).chain(self.subcommands.iter().flatten().map(|sub| &sub.name));
+        let own = self.link.iter().chain(&self.path).map(|path| &path.0);
+        let mut paths = own.chain(self.subcommands.iter().flatten().flat_map(|sub| [&sub.link, &sub.path]));
+        if let Some(path) = paths.find(|path| path.starts_with('-')) {
+            return Err(format!("'{path}' is not an absolute path"));
+        }
         match words.into_iter().find(|word| word.is_empty() || word.starts_with('-') || word.contains('/')) {
             Some(word) => Err(format!("'{word}' is not the name of an alternative")),
             None => Ok(()),

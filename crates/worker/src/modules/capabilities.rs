@@ -38,8 +38,8 @@ impl Module for Capabilities {
     const NAME: &'static str = "community.general.capabilities";
 
     fn check(&self) -> Result<(), String> {
-        if self.capability.contains(char::is_whitespace) {
-            return Err("capability must be one word".to_owned());
+        if self.capability.contains(char::is_whitespace) || self.capability.starts_with('-') {
+            return Err("capability must be one word, and no option".to_owned());
         }
         if self.state == State::Present && !self.capability.contains(OPERATORS) {
             return Err("Couldn't find operator (one of: ('=', '-', '+'))".to_owned());

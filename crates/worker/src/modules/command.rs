@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::files::text;
 use crate::args::PathArg;
 use crate::host::{Command, Host, Output};
 use crate::module::{Failure, Module, Outcome};
@@ -141,11 +142,11 @@ impl Module for Script {
         };
         // Kept until the end of this function: it is the worker's own and gone afterwards.
         let file = host.scratch_program(self._original_basename.as_deref().unwrap_or("script"), &content)?;
-        let path = file.to_string_lossy().into_owned();
+        let path = text(&file);
         let with = self.executable.map(|e| format!("{e} ")).unwrap_or_default();
         let mut line = format!("{with}{} {}", shell_words::quote(&path), self.line);
         if let Some(chdir) = &self.chdir {
-            let directory = host.path(chdir)?.to_string_lossy().into_owned();
+            let directory = text(&host.path(chdir)?);
             line = format!("cd {} && {line}", shell_words::quote(&directory));
         }
         let output = host.run(&Command::shell(line.trim_end()).streamed())?.unwrap_or_default();
@@ -229,7 +230,7 @@ impl Module for CommandArgs {
         let mut words = shown.clone();
         if self.expand_argument_vars {
             for word in &mut words {
-                *word = host.expand_path(word)?.to_string_lossy().into_owned();
+                *word = text(&host.expand_path(word)?);
             }
         }
         let Some((program, args)) = words.split_first() else { return Err(Failure::new("no command given")) };

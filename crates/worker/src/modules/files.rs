@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rplay_protocol::names;
+
 use crate::args::Mode;
 use crate::host::{Attributes, Content, Host, WriteOptions, Written};
 use crate::module::{Failure, Outcome};
@@ -39,7 +41,7 @@ pub(super) fn make_directories(host: &Host, path: &Path, mode: Option<&Mode>) ->
                     path.display(),
                     directory.display()
                 );
-                return Err(Failure::new(msg).with("path", path.to_string_lossy()));
+                return Err(Failure::new(msg).with("path", text(path)));
             }
             None => missing.push(directory.to_path_buf()),
         }
@@ -52,9 +54,14 @@ pub(super) fn make_directories(host: &Host, path: &Path, mode: Option<&Mode>) ->
     Ok(missing)
 }
 
-/// A path as text, for return values.
+/// A path as text, for return values; bytes that are no text come back when it is given as a path.
 pub(super) fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+    names::to_text(path.as_os_str()).into_owned()
+}
+
+/// A path as a word that no program takes for an option.
+pub(super) fn operand(path: PathBuf) -> PathBuf {
+    if path.as_os_str().as_encoded_bytes().starts_with(b"-") { Path::new(".").join(path) } else { path }
 }
 
 /// Writes a file's new content, through a link where one is there.

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rplay_protocol::Object;
+use rplay_protocol::{Object, names};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -298,7 +298,7 @@ impl Find {
             FileType::Directory => kind.is_dir(),
             FileType::Link => kind.is_symlink(),
         };
-        let name = name.to_string_lossy();
+        let name = names::to_text(name);
         let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_match(&name).unwrap_or(false));
         let named = (patterns.wanted.is_empty() || any(&patterns.wanted)) && !any(&patterns.excluded);
         if !right_kind || !named || !self.is_of_age(meta, wanted) || !self.has_mode(meta, wanted) {

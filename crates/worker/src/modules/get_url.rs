@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::files::{self, text};
 use super::http::{self, Answer, Client};
 use crate::args::{PathArg, file_arguments};
-use crate::host::{Content, Host, WriteOptions};
+use crate::host::{Content, Host, WriteOptions, temporary};
 use crate::module::{Context, Failure, Module, Outcome};
 
 file_arguments! {
@@ -293,7 +293,7 @@ impl GetUrl {
     fn receive(&self, host: &Host, answer: &mut Answer) -> Result<Content, Failure> {
         let attempted = || "failed to create temporary content file".to_owned();
         let mut file = match &self.tmp_dest {
-            None => tempfile::NamedTempFile::new().context(attempted)?,
+            None => temporary(&std::env::temp_dir(), "").context(attempted)?,
             Some(directory) => {
                 let directory = host.path(directory)?;
                 match host.stat(&directory)? {

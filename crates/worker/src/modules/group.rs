@@ -43,6 +43,9 @@ impl Module for Group {
     const NAME: &'static str = "ansible.builtin.group";
 
     fn check(&self) -> Result<(), String> {
+        if self.name.starts_with('-') || self.name.contains([':', '\n']) {
+            return Err(format!("'{}' is not the name of a group", self.name));
+        }
         if self.non_unique && self.gid.is_none() {
             return Err("non_unique is True but all of the following are missing: gid".to_owned());
         }

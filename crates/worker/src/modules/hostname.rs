@@ -42,7 +42,7 @@ impl Module for Hostname {
     const NAME: &'static str = "ansible.builtin.hostname";
 
     fn check(&self) -> Result<(), String> {
-        if self.name.is_empty() || self.name.contains(char::is_whitespace) {
+        if self.name.is_empty() || self.name.starts_with('-') || self.name.contains(char::is_whitespace) {
             return Err(format!("'{}' is not a host name", self.name));
         }
         match self.strategy {

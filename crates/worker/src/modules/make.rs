@@ -42,7 +42,11 @@ impl Module for Make {
         if self.target.is_some() && self.targets.is_some() {
             return Err("parameters are mutually exclusive: target|targets".to_owned());
         }
-        Ok(())
+        let mut targets = self.target.iter().chain(self.targets.iter().flatten());
+        match targets.find(|target| target.starts_with('-')) {
+            Some(target) => Err(format!("'{target}' is not the name of a target")),
+            None => Ok(()),
+        }
     }
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {

@@ -28,6 +28,7 @@ mod encoding;
 mod expect;
 mod file;
 mod files;
+mod filesystem;
 mod find;
 mod flatpak;
 mod gem;
@@ -40,21 +41,29 @@ mod hostname;
 mod htpasswd;
 pub mod http;
 mod ini_file;
+#[cfg(test)]
+mod injection_tests;
 mod interfaces_file;
 mod iptables;
 mod known_hosts;
 mod lineinfile;
 mod locale_gen;
+mod lvg;
+mod lvm;
+mod lvol;
 mod make;
 mod modprobe;
 mod mount;
 mod mount_facts;
 mod npm;
+#[cfg(test)]
+mod odd_names_tests;
 mod package;
 mod package_facts;
 mod pacman;
 mod pam_limits;
 mod pamd;
+mod parted;
 mod patch;
 mod pattern;
 mod ping;
@@ -179,6 +188,10 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<flatpak::Flatpak>(),
     Entry::of::<flatpak::FlatpakRemote>(),
     Entry::of::<snap::Snap>(),
+    Entry::of::<filesystem::Filesystem>(),
+    Entry::of::<parted::Parted>(),
+    Entry::of::<lvg::Lvg>(),
+    Entry::of::<lvol::Lvol>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.

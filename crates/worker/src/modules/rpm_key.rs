@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::http::Client;
 use crate::args::Presence as State;
-use crate::host::{Command, Host};
+use crate::host::{Command, Host, temporary};
 use crate::module::{Context, Failure, Module, Outcome};
 
 /// Adds a key to those that rpm trusts, or removes it.
@@ -96,8 +96,7 @@ impl RpmKey {
         if !begins {
             return Err(Failure::new(format!("Not a public key: {}", self.key)));
         }
-        let mut file =
-            tempfile::NamedTempFile::with_prefix("rplay-key-").context(|| "cannot make a temporary file".into())?;
+        let mut file = temporary(&std::env::temp_dir(), "").context(|| "cannot make a temporary file".into())?;
         std::io::Write::write_all(&mut file, &key).context(|| "cannot write a temporary file".into())?;
         let path = file.path().to_path_buf();
         *kept = Some(file);

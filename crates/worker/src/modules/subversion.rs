@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::files::text;
 use crate::args::PathArg;
 use crate::host::{Command, Host, Output};
 use crate::module::{Failure, Module, Outcome};
@@ -83,7 +84,9 @@ impl Module for Subversion {
             Some(path) => host.path(path)?,
             None => host.require_program("svn")?,
         };
+        // A relative path is no option, whatever it begins with.
         let dest = self.dest.as_ref().map(|dest| host.path(dest)).transpose()?;
+        let dest = dest.map(|dest| if text(&dest).starts_with('-') { Path::new(".").join(dest) } else { dest });
         let svn = Svn { host, args: &self, program };
         let Some(dest) = dest else { return svn.remote() };
         if !host.exists(&dest)? {

@@ -60,6 +60,9 @@ impl Module for Sysctl {
         if self.name.trim().is_empty() {
             return Err("name cannot be blank".to_owned());
         }
+        if self.name.contains('\n') || self.value.as_deref().unwrap_or_default().trim().contains('\n') {
+            return Err("a setting is one line".to_owned());
+        }
         match (self.state, self.value.as_deref()) {
             (State::Present, None) => Err("state is present but all of the following are missing: value".to_owned()),
             (State::Present, Some(value)) if value.trim().is_empty() => Err("value cannot be blank".to_owned()),
@@ -169,12 +172,12 @@ impl Sysctl {
             return Ok(String::new());
         }
         host.require_program("sysctl")?;
-        let output = host.query(&Command::new("sysctl").c_locale().args(["-e", "-n", name]))?;
+        let output = host.query(&Command::new("sysctl").c_locale().args(["-e", "-n", "--", name]))?;
         Ok(if output.rc == 0 { output.stdout_text().trim().to_owned() } else { String::new() })
     }
 
     fn set(&self, host: &Host, name: &str, value: &str) -> Result<(), Failure> {
-        let Some(output) = host.run(&self.command(&["-w", &format!("{name}={value}")]))? else { return Ok(()) };
+        let Some(output) = host.run(&self.command(&["-w", "--", &format!("{name}={value}")]))? else { return Ok(()) };
         // sysctl complains about what it may not set, and still says that all went well.
         if output.rc != 0 || (!output.stderr.is_empty() && !self.ignoreerrors) {
             let msg = format!("setting {name} failed: {}{}", output.stdout_text(), output.stderr_text());

@@ -19,6 +19,7 @@ use std::thread::JoinHandle;
 use rplay_protocol::{BecomeSpec, Frame, MAGIC, Reply};
 
 use super::Out;
+use crate::host::temporary;
 
 /// The become sessions of a login.
 pub(super) struct Sessions {
@@ -330,7 +331,7 @@ fn executable_for_others() -> io::Result<PathBuf> {
     let target = directory.join("rplay");
     let same = target.symlink_metadata().is_ok_and(|m| own.metadata().is_ok_and(|o| m.is_file() && m.len() == o.len()));
     if !same {
-        let mut file = tempfile::NamedTempFile::new_in(&directory)?;
+        let mut file = temporary(&directory, "")?;
         io::copy(&mut std::fs::File::open(&own)?, &mut file)?;
         file.as_file().set_permissions(std::fs::Permissions::from_mode(0o755))?;
         file.persist(&target).map_err(|e| e.error)?;

@@ -18,9 +18,8 @@ use std::time::{Duration, Instant};
 
 use rplay_protocol::{Detach, Object, Run};
 use serde_json::{Value, json};
-use tempfile::NamedTempFile;
 
-use crate::host::{Cancel, Host};
+use crate::host::{Cancel, Host, temporary};
 use crate::module::{Context, Failure, Outcome};
 use crate::modules;
 
@@ -201,7 +200,7 @@ impl Jobs {
         let attempted = || format!("cannot write the job's result below {}", self.directory.display());
         let file = self.file(id).ok_or_else(|| Failure::new("this is not the id of a job"))?;
         // A temporary file is its owner's alone.
-        let mut fresh = NamedTempFile::with_prefix_in(".rplay-", &self.directory).context(attempted)?;
+        let mut fresh = temporary(&self.directory, "").context(attempted)?;
         fresh.write_all(value.to_string().as_bytes()).context(attempted)?;
         fresh.persist(file).map(drop).context(attempted)
     }

@@ -1,12 +1,12 @@
 //! Requests of this worker's own: modules run, content is staged, calls are cancelled.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rplay_protocol::{CHUNK, Call, Detach, Object, Reply, Request, Run};
-use tempfile::NamedTempFile;
+use sha2::Digest;
 
 use super::{Out, jobs};
 use crate::host::{Cache, Cancel, Content, Host, OutputSink};
@@ -65,11 +65,11 @@ impl Requests {
 
     fn stage(&mut self, stage: u64, piece: &[u8]) -> std::io::Result<()> {
         let content = match self.stages.remove(&stage) {
-            Some(Content::File(file)) => file,
-            _ => Arc::new(NamedTempFile::with_prefix("rplay-stage-")?),
+            Some(Content::Nameless(file)) => file,
+            _ => Arc::new(tempfile::tempfile()?),
         };
-        content.as_file().write_all(piece)?;
-        self.stages.insert(stage, Content::File(content));
+        (&*content).write_all(piece)?;
+        self.stages.insert(stage, Content::Nameless(content));
         Ok(())
     }
 
@@ -158,12 +158,15 @@ impl Job {
                 return self.out.error(self.id, 0, "cancelled", "the task was cancelled");
             }
             let (result, content) = self.call(index, &call.args, content);
-            self.answer(index, result, content.unwrap_or_default());
+            match content {
+                None => self.out.send(self.id, 0, &Reply::Item { index, result }, Vec::new()),
+                Some(content) => self.send_back(index, result, &content),
+            }
         }
         self.out.send(self.id, 0, &Reply::Done, Vec::new());
     }
 
-    fn call(&self, index: usize, args: &Object, content: Option<Content>) -> (Object, Option<Vec<u8>>) {
+    fn call(&self, index: usize, args: &Object, content: Option<Content>) -> (Object, Option<Content>) {
         let host = Host::new()
             .checking(self.run.check)
             .diffing(self.run.diff)
@@ -183,14 +186,43 @@ impl Job {
         Arc::new(move |stream, bytes| out.send(id, 0, &Reply::Output { index, stream }, bytes.to_vec()))
     }
 
-    /// Sends a result, its content in pieces before it when it is long.
-    fn answer(&self, index: usize, result: Object, content: Vec<u8>) {
-        let mut rest = &content[..];
-        while rest.len() > CHUNK {
-            let (piece, others) = rest.split_at(CHUNK);
-            self.out.send(self.id, 0, &Reply::Content { index }, piece.to_vec());
-            rest = others;
+    /// Sends a result and its content, which is read piece by piece while it is sent.
+    ///
+    /// What is sent and the checksum told of it are of one reading: a file may be written to at this moment.
+    fn send_back(&self, index: usize, mut result: Object, content: &Content) {
+        match self.send_content(index, content) {
+            Ok((size, checksum, last)) => {
+                result.insert("size".to_owned(), size.into());
+                result.insert("checksum".to_owned(), checksum.into());
+                self.out.send(self.id, 0, &Reply::Item { index, result }, last);
+            }
+            Err(error) => {
+                let result = Failure::new(format!("cannot read the content: {error}")).into_result();
+                self.out.send(self.id, 0, &Reply::Item { index, result }, Vec::new());
+            }
         }
-        self.out.send(self.id, 0, &Reply::Item { index, result }, rest.to_vec());
+    }
+
+    /// Sends all of a content but its last piece, which goes with the result; gives length, SHA-1 and that piece.
+    fn send_content(&self, index: usize, content: &Content) -> std::io::Result<(u64, String, Vec<u8>)> {
+        let mut reader = content.open()?;
+        let mut hash = sha1::Sha1::new();
+        let (mut size, mut last) = (0, Vec::new());
+        loop {
+            let mut piece = Vec::with_capacity(CHUNK);
+            reader.by_ref().take(CHUNK as u64).read_to_end(&mut piece)?;
+            if piece.is_empty() {
+                return Ok((size, hash.finalize().iter().map(|b| format!("{b:02x}")).collect(), last));
+            }
+            if self.cancel.is_cancelled() {
+                return Err(std::io::Error::other("the task was cancelled"));
+            }
+            if !last.is_empty() {
+                self.out.send(self.id, 0, &Reply::Content { index }, last);
+            }
+            hash.update(&piece);
+            size += piece.len() as u64;
+            last = piece;
+        }
     }
 }

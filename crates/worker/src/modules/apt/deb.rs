@@ -9,7 +9,7 @@ use super::super::http::Client;
 use super::status::{self, Status};
 use super::{Apt, get, policy_rc_d, version};
 use crate::args::PathArg;
-use crate::host::{Command, Host, Output};
+use crate::host::{Command, Host, Output, Scratch, closed, temporary};
 use crate::module::{Context, Failure, Outcome};
 
 impl Apt {
@@ -96,7 +96,7 @@ impl Apt {
 }
 
 /// Where the file is; one behind a URL is fetched into a temporary file first.
-fn located(host: &Host, deb: &str) -> Result<(PathBuf, Option<::tempfile::TempPath>), Failure> {
+fn located(host: &Host, deb: &str) -> Result<(PathBuf, Option<Scratch>), Failure> {
     if !deb.contains("://") {
         let path = host.path(&PathArg(deb.to_owned()))?;
         if !host.exists(&path)? {
@@ -107,8 +107,8 @@ fn located(host: &Host, deb: &str) -> Result<(PathBuf, Option<::tempfile::TempPa
     }
     let content = Client::default().text(host, deb)?;
     let attempted = || format!("cannot keep {deb} in a temporary file");
-    let mut file = ::tempfile::Builder::new().prefix("rplay-").suffix(".deb").tempfile().context(attempted)?;
+    let mut file = temporary(&std::env::temp_dir(), ".deb").context(attempted)?;
     file.write_all(&content).context(attempted)?;
-    let kept = file.into_temp_path();
+    let kept = closed(file).context(attempted)?;
     Ok((kept.to_path_buf(), Some(kept)))
 }

@@ -6,6 +6,7 @@ mod tree;
 
 use std::path::{Path, PathBuf};
 
+use rplay_protocol::names;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -119,7 +120,7 @@ impl Module for Copy {
             // A device may never end.
             return Err(Failure::new(format!("Source {} is not a file", path.display())));
         }
-        let basename = path.file_name().map(|n| n.to_string_lossy().into_owned());
+        let basename = path.file_name().map(|name| text(Path::new(name)));
         let mode = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777;
         self.copy_file(host, Source { content: host.content_of(&path), basename, mode: Some(mode), path: Some(path) })
     }
@@ -211,7 +212,7 @@ impl Copy {
         }
         if as_directory || host.stat(&dest)?.is_some_and(|meta| meta.is_dir()) {
             match &source.basename {
-                Some(name) => dest.push(name),
+                Some(name) => dest.push(&*names::to_name(name)),
                 None => return Err(Failure::new("can not use content with a dir as dest")),
             }
         }

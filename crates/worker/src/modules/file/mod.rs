@@ -148,7 +148,7 @@ impl Module for File {
 
 impl File {
     fn source_name(&self) -> Option<String> {
-        let from_src = || Some(Path::new(&self.src.as_ref()?.0).file_name()?.to_string_lossy().into_owned());
+        let from_src = || Path::new(&self.src.as_ref()?.0).file_name()?.to_str().map(ToOwned::to_owned);
         self._original_basename.clone().or_else(from_src)
     }
 }

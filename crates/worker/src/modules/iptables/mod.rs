@@ -209,6 +209,10 @@ impl Module for Iptables {
     const NAME: &'static str = "ansible.builtin.iptables";
 
     fn check(&self) -> Result<(), String> {
+        // As iptables says of those that are to be made.
+        if let Some(chain) = self.chain.as_deref().filter(|chain| chain.starts_with(['-', '!'])) {
+            return Err(format!("'{chain}' is not the name of a chain"));
+        }
         let jump = self.jump.as_deref().unwrap_or_default();
         let refused = [
             (!self.flush && self.chain.is_none(), "flush is False but all of the following are missing: chain"),

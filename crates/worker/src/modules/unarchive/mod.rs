@@ -1,11 +1,12 @@
 //! `ansible.builtin.unarchive`: archives unpacked by the host's tar and unzip.
 
+mod escapes;
 mod tar;
 #[cfg(test)]
 mod tests;
 mod zip;
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use super::files::{self, text};
 use super::http::{Client, reason};
 use crate::args::{PathArg, file_arguments};
-use crate::host::{Command, Content, Host};
+use crate::host::{Command, Content, Host, Scratch, temporary};
 use crate::module::{Context, Failure, Module, Outcome};
 
 file_arguments! {
@@ -109,6 +110,8 @@ struct Archive {
     there: bool,
     /// What unpacks it.
     extract: Command,
+    /// Where the links in it lead; asked for only when something is to be unpacked below one.
+    links: Option<Command>,
 }
 
 impl Module for Unarchive {
@@ -153,7 +156,7 @@ impl Module for Unarchive {
                  installed.\n{why}"
             ))
         })?;
-        if let Some(name) = archive.files.iter().find(|name| leaves(name)) {
+        if let Some(name) = escapes::outside(host, &archive, &dest)? {
             let msg = format!("{} holds '{name}', which is outside of {}", src.display(), dest.display());
             return Err(Failure::new(msg));
         }
@@ -183,11 +186,6 @@ fn head(host: &Host, src: &Path) -> Result<Vec<u8>, Failure> {
     Ok(head)
 }
 
-/// Whether a name leads out of the directory that it is unpacked into.
-fn leaves(name: &str) -> bool {
-    Path::new(name).components().any(|part| matches!(part, Component::ParentDir))
-}
-
 fn unpack(host: &Host, archive: &Archive, src: &Path, dest: &Path, outcome: &mut Outcome) -> Result<(), Failure> {
     let Some(output) = host.run(&archive.extract)? else { return Ok(()) };
     let results = json!({
@@ -202,7 +200,7 @@ fn unpack(host: &Host, archive: &Archive, src: &Path, dest: &Path, outcome: &mut
 }
 
 /// A downloaded or sent archive, gone when it is dropped.
-type Kept = Option<tempfile::TempPath>;
+type Kept = Option<Scratch>;
 
 impl Unarchive {
     /// Where the archive is on the host.
@@ -232,7 +230,7 @@ impl Unarchive {
             return Err(Failure::new(msg).with("status_code", status).with("url", self.src.as_str()));
         }
         let attempted = || format!("Failure downloading {}", self.src);
-        let mut file = tempfile::NamedTempFile::new().context(attempted)?;
+        let mut file = temporary(&std::env::temp_dir(), "").context(attempted)?;
         std::io::copy(&mut answer.body_mut().as_reader(), &mut file).context(attempted)?;
         Ok(Content::File(std::sync::Arc::new(file)))
     }
@@ -244,7 +242,7 @@ impl Unarchive {
             return Ok(());
         }
         for name in &archive.files {
-            let path = dest.join(name.trim_start_matches('/').trim_end_matches('/'));
+            let path = dest.join(escapes::inside(name));
             // What is not there yet, in a dry run, is not looked at; what was left out is not there at all.
             let Some(meta) = host.lstat(&path)? else { continue };
             let mut wanted = wanted.clone();

@@ -35,7 +35,7 @@ pub(super) fn look(args: &Unarchive, host: &Host, src: &Path, dest: &Path) -> Re
     }
     let overwrite = if args.keep_newer { "-uo" } else { "-o" };
     let extract = chosen(Command::new(program).arg(overwrite).args(&args.extra_opts)).arg("-d").arg(dest);
-    Ok(Archive { files: entries.into_iter().map(|entry| entry.name).collect(), there, extract })
+    Ok(Archive { files: entries.into_iter().map(|entry| entry.name).collect(), there, extract, links: None })
 }
 
 /// An entry of a line with length, method, size, ratio, date, time, checksum and name.
@@ -53,7 +53,7 @@ fn parse(line: &str) -> Option<Entry> {
 
 /// Whether what is at an entry's place is what the archive has.
 fn is_there(args: &Unarchive, host: &Host, src: &Path, dest: &Path, entry: &Entry) -> Result<bool, Failure> {
-    let path = dest.join(entry.name.trim_start_matches('/').trim_end_matches('/'));
+    let path = dest.join(super::escapes::inside(&entry.name));
     let Some(meta) = host.lstat(&path)? else { return Ok(false) };
     if entry.name.ends_with('/') {
         return Ok(meta.is_dir());

@@ -169,6 +169,9 @@ impl Module for User {
     const NAME: &'static str = "ansible.builtin.user";
 
     fn check(&self) -> Result<(), String> {
+        if self.name.starts_with('-') || self.name.contains([':', '\n']) {
+            return Err(format!("'{}' is not the name of a user", self.name));
+        }
         let limited =
             [("uid_min", self.uid_min.is_some()), ("uid_max", self.uid_max.is_some()), ("umask", self.umask.is_some())];
         if let Some((name, _)) = limited.iter().find(|(_, given)| self.local && *given) {
@@ -294,5 +297,5 @@ impl User {
 
 /// A path as text.
 fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+    rplay_protocol::names::to_text(path.as_os_str()).into_owned()
 }
