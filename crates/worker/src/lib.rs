@@ -9,6 +9,7 @@ pub mod facts;
 pub mod host;
 pub mod module;
 pub mod modules;
+mod postgres;
 pub mod serve;
 
 pub use module::{Failure, Module, Outcome};

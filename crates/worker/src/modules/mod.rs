@@ -52,6 +52,7 @@ mod patch;
 mod pattern;
 mod ping;
 mod pip;
+mod postgresql;
 mod replace;
 mod rpm_key;
 mod seboolean;
@@ -156,6 +157,13 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<selinux::Selinux>(),
     Entry::of::<seboolean::Seboolean>(),
     Entry::of::<interfaces_file::InterfacesFile>(),
+    Entry::of::<postgresql::Ext>(),
+    Entry::of::<postgresql::Membership>(),
+    Entry::of::<postgresql::Owner>(),
+    Entry::of::<postgresql::Ping>(),
+    Entry::of::<postgresql::Query>(),
+    Entry::of::<postgresql::Schema>(),
+    Entry::of::<postgresql::User>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
