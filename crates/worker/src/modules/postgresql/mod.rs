@@ -1,17 +1,21 @@
 //! The modules of community.postgresql, which talk to the server by [`crate::postgres`].
 
+mod db;
 mod ext;
 mod membership;
 mod owner;
 mod ping;
+mod privs;
 mod query;
 mod schema;
 mod user;
 
+pub use db::Db;
 pub use ext::Ext;
 pub use membership::Membership;
 pub use owner::Owner;
 pub use ping::Ping;
+pub use privs::Privs;
 pub use query::Query;
 pub use schema::Schema;
 pub use user::User;
