@@ -10,6 +10,7 @@ pub mod facts;
 pub mod host;
 pub mod module;
 pub mod modules;
+mod postgres;
 pub mod serve;
 
 pub use module::{Failure, Module, Outcome};

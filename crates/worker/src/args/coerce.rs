@@ -298,7 +298,7 @@ fn python_text(value: &Value) -> String {
 }
 
 /// A value as Python's `repr` gives it.
-fn python_repr(value: &Value) -> String {
+pub(crate) fn python_repr(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(b) => python_bool(*b).to_owned(),

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use coerce::ArgError;
+pub(crate) use coerce::python_repr;
 pub(crate) use types::file_arguments;
 pub use types::{Bytes, Mode, Octal, PathArg, Presence};
 

@@ -68,6 +68,7 @@ mod patch;
 mod pattern;
 mod ping;
 mod pip;
+mod postgresql;
 mod replace;
 mod rpm_key;
 mod seboolean;
@@ -192,6 +193,15 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<parted::Parted>(),
     Entry::of::<lvg::Lvg>(),
     Entry::of::<lvol::Lvol>(),
+    Entry::of::<postgresql::Db>(),
+    Entry::of::<postgresql::Ext>(),
+    Entry::of::<postgresql::Membership>(),
+    Entry::of::<postgresql::Owner>(),
+    Entry::of::<postgresql::Ping>(),
+    Entry::of::<postgresql::Privs>(),
+    Entry::of::<postgresql::Query>(),
+    Entry::of::<postgresql::Schema>(),
+    Entry::of::<postgresql::User>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.

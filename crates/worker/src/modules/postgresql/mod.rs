@@ -1,0 +1,65 @@
+//! The modules of community.postgresql, which talk to the server by [`crate::postgres`].
+
+mod db;
+mod ext;
+mod membership;
+mod owner;
+mod ping;
+mod privs;
+mod query;
+mod schema;
+mod user;
+
+pub use db::Db;
+pub use ext::Ext;
+pub use membership::Membership;
+pub use owner::Owner;
+pub use ping::Ping;
+pub use privs::Privs;
+pub use query::Query;
+pub use schema::Schema;
+pub use user::User;
+
+use crate::module::{Failure, Outcome};
+use crate::postgres::Session;
+use crate::postgres::sql::{ident, literal};
+
+/// What changed, with the statements that did it.
+fn told(changed: bool, session: &mut Session<'_>) -> Outcome {
+    let queries = std::mem::take(&mut session.queries);
+    warned(Outcome::new(changed).with("queries", queries), session)
+}
+
+/// An outcome with what the session warned of.
+fn warned(outcome: Outcome, session: &Session<'_>) -> Outcome {
+    match session.warnings.as_slice() {
+        [] => outcome,
+        warnings => outcome.with("warnings", warnings.to_vec()),
+    }
+}
+
+/// Sets the comment on an object of a kind that all databases share; whether it was another one.
+fn comment(session: &mut Session<'_>, kind: &str, name: &str, wanted: Option<&str>) -> Result<bool, Failure> {
+    let Some(wanted) = wanted else { return Ok(false) };
+    let (catalog, column) = match kind {
+        "ROLE" => ("pg_authid", "rolname"),
+        "DATABASE" => ("pg_database", "datname"),
+        "TABLESPACE" => ("pg_tablespace", "spcname"),
+        "SCHEMA" => ("pg_namespace", "nspname"),
+        "EXTENSION" => ("pg_extension", "extname"),
+        "PUBLICATION" => ("pg_publication", "pubname"),
+        "SUBSCRIPTION" => ("pg_subscription", "subname"),
+        other => return Err(Failure::new(format!("no comment can be set on a {other}"))),
+    };
+    // Roles are read through the view that everybody may read.
+    let from = if kind == "ROLE" { "pg_roles" } else { catalog };
+    let shared = matches!(kind, "ROLE" | "DATABASE" | "TABLESPACE" | "SUBSCRIPTION");
+    let described = if shared { "shobj_description" } else { "obj_description" };
+    let kept =
+        session.row(&format!("SELECT {described}(oid, '{catalog}') FROM {from} WHERE {column} = {}", literal(name)))?;
+    if kept.is_some_and(|row| row.text(0) == wanted) {
+        return Ok(false);
+    }
+    session.plan(&format!("COMMENT ON {kind} {} IS {}", ident(name), literal(wanted)))?;
+    Ok(true)
+}
