@@ -119,10 +119,11 @@ impl Host {
             return Ok(Written::default());
         }
         let diff = self.content_diff(path, old.as_ref(), content)?;
+        // As in the reference, the backup is there even where the new content proves not to be valid.
+        let backup_file = if options.backup && old.is_some() { self.backup(path)? } else { None };
         if let Some(command) = &options.validate {
             self.validate(path, content, command)?;
         }
-        let backup_file = if options.backup && old.is_some() { self.backup(path)? } else { None };
         self.change(|| self.replace(path, content, old.as_ref(), options))?;
         Ok(Written { changed: true, backup_file, diff })
     }
