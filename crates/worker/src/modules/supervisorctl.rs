@@ -1,12 +1,16 @@
 //! `community.general.supervisorctl`.
 
+use std::io::Write;
+use std::path::Path;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tempfile::NamedTempFile;
 
 use super::files::text;
 use crate::args::PathArg;
-use crate::host::{Command, Host};
-use crate::module::{Failure, Module, Outcome};
+use crate::host::{Command, Host, temporary};
+use crate::module::{Context, Failure, Module, Outcome};
 
 /// Manages programs, and groups of them, that supervisor looks after.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -22,7 +26,7 @@ pub struct Supervisorctl {
     /// Who asks it.
     #[serde(default)]
     username: Option<String>,
-    /// Not supported: everybody on the host could see it.
+    /// The password for that. It goes to the program in a file of its own, never on a command line.
     #[serde(default)]
     password: Option<String>,
     /// What should be.
@@ -76,9 +80,10 @@ impl Module for Supervisorctl {
         if self.state == State::Signalled && self.signal.is_none() {
             return Err("state is signalled but all of the following are missing: signal".to_owned());
         }
-        if self.password.is_some() {
-            let advice = "put it into the section [supervisorctl] of a configuration, and name that in config";
-            return Err(format!("password is not supported, since every user of the host could see it: {advice}"));
+        if self.password.as_ref().is_some_and(|password| !fits_configuration(password)) {
+            return Err(
+                "the password cannot stand in a configuration of supervisor: it has white space in it".to_owned()
+            );
         }
         let words = [Some(&self.name), self.signal.as_ref()];
         if words
@@ -92,7 +97,7 @@ impl Module for Supervisorctl {
     }
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
-        let base = self.base(host)?;
+        let (base, _kept) = self.base(host)?;
         if self.state == State::Restarted {
             host.run_ok(&base.clone().arg("update"))?;
         }
@@ -116,7 +121,8 @@ impl Module for Supervisorctl {
 }
 
 impl Supervisorctl {
-    fn base(&self, host: &Host) -> Result<Command, Failure> {
+    /// The program with what all calls have, and the file that has to be there for as long as it is called.
+    fn base(&self, host: &Host) -> Result<(Command, Option<NamedTempFile>), Failure> {
         let program = match &self.supervisorctl_path {
             Some(path) => {
                 let path = host.path(path)?;
@@ -129,15 +135,18 @@ impl Supervisorctl {
             None => host.require_program("supervisorctl")?,
         };
         let mut command = Command::new(program).c_locale();
-        if let Some(config) = &self.config {
-            command = command.arg("-c").arg(host.path(config)?);
+        let config = self.config.as_ref().map(|config| host.path(config)).transpose()?;
+        let secret =
+            self.password.as_ref().map(|password| with_password(host, config.as_deref(), password)).transpose()?;
+        if let Some(path) = secret.as_ref().map(NamedTempFile::path).or(config.as_deref()) {
+            command = command.arg("-c").arg(path);
         }
         for (flag, value) in [("-s", &self.server_url), ("-u", &self.username)] {
             if let Some(value) = value {
                 command = command.arg(flag).arg(value);
             }
         }
-        Ok(command)
+        Ok((command, secret))
     }
 
     /// The programs that are meant, as supervisor has them.
@@ -226,6 +235,42 @@ impl Process {
     }
 }
 
+/// Where supervisor's programs look for their configuration.
+const CONFIGURATIONS: &[&str] = &["/etc/supervisord.conf", "/etc/supervisor/supervisord.conf"];
+
+/// Whether a configuration gives a value back as it is: white space is taken off its ends, or begins a comment.
+fn fits_configuration(value: &str) -> bool {
+    !value.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+/// A configuration for the program alone, for nobody else to read: what the one in use says to it, with another password.
+fn with_password(host: &Host, config: Option<&Path>, password: &str) -> Result<NamedTempFile, Failure> {
+    let places = CONFIGURATIONS.iter().map(Path::new).filter(|_| config.is_none());
+    let mut lines = vec!["[supervisorctl]".to_owned()];
+    for path in config.into_iter().chain(places) {
+        if config.is_some() || host.exists(path)? {
+            let here = path.parent().map(text).unwrap_or_default();
+            let kept = section(&host.text(path).unwrap_or_default(), "supervisorctl");
+            lines.extend(kept.into_iter().map(|line| line.replace("%(here)s", &here)));
+            break;
+        }
+    }
+    // Doubled, since a percent sign begins an expansion.
+    lines.push(format!("password = {}\n", password.replace('%', "%%")));
+    let attempted = || "cannot keep the password for supervisorctl".to_owned();
+    let mut file = temporary(&std::env::temp_dir(), "").context(attempted)?;
+    file.write_all(lines.join("\n").as_bytes()).context(attempted)?;
+    Ok(file)
+}
+
+/// The lines of a section without its password.
+fn section(text: &str, name: &str) -> Vec<String> {
+    let header = |line: &str| line.trim().strip_prefix('[').and_then(|l| l.split(']').next()).map(str::to_owned);
+    let lines = text.lines().skip_while(|line| header(line).as_deref() != Some(name)).skip(1);
+    let is_password = |line: &&str| line.split(['=', ':']).next().is_some_and(|key| key.trim() == "password");
+    lines.take_while(|line| header(line).is_none()).filter(|line| !is_password(line)).map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -286,6 +331,22 @@ mod tests {
     }
 
     #[test]
+    fn a_password_is_in_a_file_that_goes_away() {
+        let stage = stage();
+        stage.program("supervisorctl", &format!("[ $1 = -c ] && cp $2 $R/seen && shift 2; {PROGRAM}"));
+        let config =
+            "[supervisord]\nx=1\n[supervisorctl] ; c\nserverurl=unix://%(here)s/s\npassword = old\n[include]\n";
+        stage.file("/etc/supervisor/supervisord.conf", config);
+        stage.call::<Supervisorctl>(json!({"name": "up", "state": "started", "password": "p%a'"})).unwrap();
+        let here = stage.real("/etc/supervisor").display().to_string();
+        let seen = stage.text("/seen").replace(&here, "/etc/supervisor");
+        assert_eq!(seen, "[supervisorctl]\nserverurl=unix:///etc/supervisor/s\npassword = p%%a'\n");
+        let call = stage.calls().remove(0);
+        let file = call.split(['[', ']']).nth(3).unwrap().to_owned();
+        assert!(!Path::new(&file).exists() && !call.contains("p%a"), "{call}");
+    }
+
+    #[test]
     fn a_program_is_stopped_before_it_goes() {
         let stage = stage();
         stage.file("/force", "");
@@ -301,7 +362,7 @@ mod tests {
             (json!({"name": "fail", "state": "started"}), "spawn error"),
             (json!({"name": "up", "state": "absent"}), "still running"),
             (json!({"name": "up", "state": "signalled"}), "missing: signal"),
-            (json!({"name": "up", "state": "started", "password": "x"}), "password is not supported"),
+            (json!({"name": "up", "state": "started", "password": "x y"}), "white space"),
             (json!({"name": "-x", "state": "started"}), "one word"),
             (json!({"name": "up", "state": "started", "supervisorctl_path": "/none"}), "isn't executable: /none"),
         ] {
