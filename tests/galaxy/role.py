@@ -23,8 +23,10 @@ MADE_UP = dict.fromkeys((
     "/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key", "/etc/ssl/certs/java/cacerts",
     "/etc/aliases.db", "/etc/docker/key.json", "/var/lib/docker/*", "/var/lib/redis/dump.rdb", "/var/lib/samba/private/*",
     "/var/lib/clamav/*", "/var/lib/mysql/*", "/var/lib/postgresql/*/main/*", "/var/lib/fail2ban/*.sqlite3", "/swapfile",
-    "/var/spool/postfix/*",
+    "/var/spool/postfix/*", "/var/lib/postfix/*", "*.log", "/srv/github/*", "/usr/local/share/ca-certificates/lab.crt",
+    "/etc/ssl/certs/*",
 ), "made up on the host")
+HERE = Path(__file__).resolve().parent
 LIMIT = 1200  # seconds that one run may take
 HOST = "host-01"
 
@@ -85,7 +87,8 @@ class Side:
         self.host = self.lab.hosts()[0]
         self.project.mkdir(parents=True)
         shutil.copytree(roles, self.project / "roles", symlinks=True)
-        self._shell("mkdir -p -m 700 /root/.ansible/tmp\n" + self.settings.get("prepare", ""))
+        script = self.settings.get("script")
+        self._shell("mkdir -p -m 700 /root/.ansible/tmp\n" + ((HERE / script).read_text() if script else ""))
 
     def _shell(self, script: str) -> None:
         done = self.host.exec("bash", "-ec", script)
