@@ -16,6 +16,7 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [str(HERE.parent.parent), str(HERE)]
 
 import reference  # noqa: E402
+from facts_cases import Facts  # noqa: E402
 from fault_cases import Faults  # noqa: E402
 from fortress_cases import Fortress  # noqa: E402
 from lab import packages, shell  # noqa: E402
@@ -53,14 +54,14 @@ def run_suite(name: str, suite, wanted: list[str], keep: bool) -> tuple[int, int
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rplay", required=True, help="the binary to judge")
-    parser.add_argument("--only", nargs="*", default=[], help="suites (`fortress`, `faults`, `robust`) or cases")
+    parser.add_argument("--only", nargs="*", default=[], help="suites (`fortress`, `faults`, `robust`, `facts`) or cases")
     parser.add_argument("--keep", action="store_true", help="leave the labs up")
     args = parser.parse_args()
     packages.ensure()
     # The wrapper finds the reference through the environment that Tool sets up.
     tool, standard = Tool(os.path.abspath(args.rplay)), Tool(str(HERE / "ansible_as_rplay"))
     reference.ensure()
-    suites = {"fortress": Fortress(tool, standard), "faults": Faults(tool), "robust": Robust(tool)}
+    suites = {"fortress": Fortress(tool, standard), "faults": Faults(tool), "robust": Robust(tool), "facts": Facts(tool, standard)}
     passed = failed = 0
     for name, suite in suites.items():
         names = {name, *(c.__name__ for c in suite.cases()), *(f"{name}.{c.__name__}" for c in suite.cases())}

@@ -160,7 +160,9 @@ fn version_of(text: &str) -> Option<i64> {
 }
 
 fn features_of(text: &str) -> Option<String> {
-    let whole = text.starts_with(['+', '-']) && text.contains(" default-hierarchy=");
+    // Systemd before 256 ends it with what the hierarchy of control groups is by default.
+    let word = |word: &str| word.starts_with(['+', '-']) || word.starts_with("default-hierarchy=");
+    let whole = text.contains(' ') && text.split_whitespace().all(word);
     whole.then(|| text.trim_end().to_owned())
 }
 
@@ -202,6 +204,10 @@ mod tests {
         let want = Some((252, second.to_owned()));
         assert_eq!(version_text(&format!("{first}\n{second}\n")), want);
         assert_eq!(version_text("systemd 252 is old\nx"), None);
+        assert_eq!(
+            version_text("systemd 257 (257.13-1~deb13u1)\n+PAM -UTMP +LIBARCHIVE\n"),
+            Some((257, "+PAM -UTMP +LIBARCHIVE".into()))
+        );
         let filler = vec![9; 65_500];
         let program =
             [&[7, 0][..], second.as_bytes(), b"\0", &filler, b"\0systemd x\0", first.as_bytes(), b"\0"].concat();
