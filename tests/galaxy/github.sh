@@ -12,9 +12,10 @@ tar czf $releases/caddy_2.6.2_linux_amd64.tar.gz -C /usr/bin caddy
 (cd $releases && sha512sum *.tar.gz >caddy_2.6.2_checksums.txt)
 echo '[{"ref": "refs/tags/v2.6.1"}, {"ref": "refs/tags/v2.6.2"}]' >$api/git/refs/tags
 echo '{"tag_name": "v2.6.2"}' >$api/releases/latest
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -keyout ca.key -out ca.crt -subj "/CN=lab" 2>/dev/null
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -keyout ca.key -out ca.crt -subj "/CN=lab" \
+  -addext keyUsage=critical,keyCertSign 2>/dev/null
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key -out csr -subj "/CN=github.com" 2>/dev/null
-printf 'subjectAltName=DNS:github.com,DNS:api.github.com\n' >names
+printf 'subjectAltName=DNS:github.com,DNS:api.github.com\nauthorityKeyIdentifier=keyid\n' >names
 openssl x509 -req -in csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 -extfile names -out crt 2>/dev/null
 cp ca.crt /usr/local/share/ca-certificates/lab.crt
 update-ca-certificates >/dev/null
