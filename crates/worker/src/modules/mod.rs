@@ -45,6 +45,7 @@ mod iptables;
 mod known_hosts;
 mod lineinfile;
 mod locale_gen;
+mod mail;
 mod make;
 mod modprobe;
 mod mount;
@@ -179,6 +180,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<flatpak::Flatpak>(),
     Entry::of::<flatpak::FlatpakRemote>(),
     Entry::of::<snap::Snap>(),
+    Entry::of::<mail::Mail>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
