@@ -22,6 +22,7 @@ mod crypttab;
 mod deb822_repository;
 mod debconf;
 mod dnf;
+mod dpkg_divert;
 mod dpkg_selections;
 mod edit;
 mod encoding;
@@ -60,6 +61,7 @@ mod patch;
 mod pattern;
 mod ping;
 mod pip;
+mod read_csv;
 mod replace;
 mod rpm_key;
 mod seboolean;
@@ -181,6 +183,8 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<flatpak::FlatpakRemote>(),
     Entry::of::<snap::Snap>(),
     Entry::of::<mail::Mail>(),
+    Entry::of::<read_csv::ReadCsv>(),
+    Entry::of::<dpkg_divert::DpkgDivert>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
