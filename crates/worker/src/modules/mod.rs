@@ -16,6 +16,7 @@ mod capabilities;
 mod command;
 mod composer;
 mod copy;
+mod cpanm;
 mod cron;
 mod cronvar;
 mod crypttab;
@@ -89,6 +90,7 @@ mod uri;
 mod user;
 mod wait_for;
 mod xml;
+mod yarn;
 mod yum_repository;
 mod zypper;
 
@@ -185,6 +187,8 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<mail::Mail>(),
     Entry::of::<read_csv::ReadCsv>(),
     Entry::of::<dpkg_divert::DpkgDivert>(),
+    Entry::of::<cpanm::Cpanm>(),
+    Entry::of::<yarn::Yarn>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.

@@ -160,7 +160,11 @@ impl Archive {
                 None => missing.push(path.clone()),
             }
         }
-        let [first, ..] = &paths[..] else { return Err(refused("Error, no source paths were found")) };
+        let [first, ..] = &paths[..] else {
+            let joined = |paths: &[PathBuf]| paths.iter().map(|path| text(path)).collect::<Vec<_>>().join(", ");
+            let failure = refused("Error, no source paths were found").with("expanded_paths", joined(&expanded));
+            return Err(failure.with("expanded_exclude_paths", joined(&excluded)));
+        };
         let several = trees || paths.len() > 1;
         let archive = several || self.force_archive || matches!(self.format, Format::Tar | Format::Zip);
         let dest = match &self.dest {
