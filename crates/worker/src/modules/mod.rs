@@ -44,6 +44,7 @@ pub mod http;
 mod ini_file;
 mod interfaces_file;
 mod iptables;
+mod java_cert;
 mod known_hosts;
 mod lineinfile;
 mod locale_gen;
@@ -189,6 +190,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<dpkg_divert::DpkgDivert>(),
     Entry::of::<cpanm::Cpanm>(),
     Entry::of::<yarn::Yarn>(),
+    Entry::of::<java_cert::JavaCert>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
