@@ -59,12 +59,15 @@ impl Module for DpkgDivert {
             return Err(Failure::new(format!("filename \"{relative}\" is not absolute")));
         }
         let program = host.require_program("dpkg-divert")?;
-        let base = Command::new(program).c_locale().arg(if self.rename { "--rename" } else { "--no-rename" });
-        let before = held(host, &base, &path)?;
+        let before = held(host, &program, &path)?;
         let wanted = (self.state == State::Present).then(|| Diversion {
             holder: self.holder.clone().unwrap_or_else(|| "LOCAL".to_owned()),
             divert: divert.clone().unwrap_or_else(|| format!("{path}.distrib")),
         });
+        // Files are moved when the path becomes diverted or is so no more, not when it is diverted elsewhere.
+        let moves = self.rename && before.is_some() != wanted.is_some();
+        let same = self.rename && before == wanted;
+        let base = Command::new(&program).c_locale().arg(if moves || same { "--rename" } else { "--no-rename" });
         let remove = base.clone().arg("--remove").arg(&path);
         let add = match &self.holder {
             Some(holder) => base.arg("--package").arg(holder),
@@ -82,7 +85,7 @@ impl Module for DpkgDivert {
         let changed = before != wanted;
         for (command, becomes) in &steps {
             commands.push(command.words().join(" "));
-            let message = self.step(host, command, &path, current.as_ref(), *becomes, changed)?;
+            let message = self.step(host, command, (&program, &path), current.as_ref(), *becomes, moves)?;
             messages.push(message);
             current = becomes.cloned();
         }
@@ -98,9 +101,8 @@ impl Module for DpkgDivert {
 }
 
 /// How a path is diverted now.
-fn held(host: &Host, base: &Command, path: &str) -> Result<Option<Diversion>, Failure> {
-    let program = base.words().into_iter().next().unwrap_or_default();
-    let ask = |word: &str| host.query_ok(&Command::new(&program).c_locale().arg(word).arg(path));
+fn held(host: &Host, program: &Path, path: &str) -> Result<Option<Diversion>, Failure> {
+    let ask = |word: &str| host.query_ok(&Command::new(program).c_locale().arg(word).arg(path));
     let holder = ask("--listpackage")?.stdout_text().trim().to_owned();
     if holder.is_empty() {
         return Ok(None);
@@ -114,17 +116,17 @@ impl DpkgDivert {
         &self,
         host: &Host,
         command: &Command,
-        path: &str,
+        (program, path): (&Path, &str),
         held: Option<&Diversion>,
         becomes: Option<&Diversion>,
-        changed: bool,
+        moves: bool,
     ) -> Result<String, Failure> {
         let lost = match (becomes, held) {
             (Some(wanted), None) => Some((path, wanted.divert.as_str())),
             (None, Some(held)) => Some((held.divert.as_str(), path)),
             _ => None,
         };
-        let lost = lost.filter(|_| self.rename && changed).map(|(from, to)| (Path::new(from), Path::new(to)));
+        let lost = lost.filter(|_| moves).map(|(from, to)| (Path::new(from), Path::new(to)));
         let collides = match lost {
             Some((from, to)) => host.lstat(from)?.is_some() && host.lstat(to)?.is_some(),
             None => false,
@@ -133,13 +135,12 @@ impl DpkgDivert {
             host.remove(to)?;
         }
         // With something still in the way, or after a step that was not taken, it could not be tried.
-        let tried = !(collides && self.force) && held == self::held(host, command, path)?.as_ref();
+        let tried = !(collides && self.force) && held == self::held(host, program, path)?.as_ref();
         let output = match host.run(command)? {
             Some(output) => output,
             None if tried => {
                 let words = command.words();
-                let (program, rest) = words.split_first().map_or(("", &[][..]), |(program, rest)| (program, rest));
-                host.query(&Command::new(program).c_locale().arg("--test").args(rest))?
+                host.query(&Command::new(program).c_locale().arg("--test").args(words.into_iter().skip(1)))?
             }
             None => return Ok("Running in check mode".to_owned()),
         };
@@ -182,6 +183,11 @@ mod tests {
                 json!({"path": "/two", "divert": "/two.x"}),
                 true,
                 vec!["--no-rename] [--remove] [/two]", "--no-rename] [--local] [--divert] [/two.x] [--add] [/two]"],
+            ),
+            (
+                json!({"path": "/two", "holder": "p", "rename": true}),
+                true,
+                vec!["--no-rename] [--remove] [/two]", "--no-rename] [--package] [p] [--add] [/two]"],
             ),
             (json!({"path": "/two", "state": "absent"}), true, vec!["--no-rename] [--remove] [/two]"]),
             (json!({"path": "/one", "state": "absent"}), false, vec!["--no-rename] [--remove] [/one]"]),
