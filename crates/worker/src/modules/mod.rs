@@ -51,6 +51,7 @@ mod locale_gen;
 mod mail;
 mod make;
 mod modprobe;
+mod monit;
 mod mount;
 mod mount_facts;
 mod npm;
@@ -191,6 +192,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<cpanm::Cpanm>(),
     Entry::of::<yarn::Yarn>(),
     Entry::of::<java_cert::JavaCert>(),
+    Entry::of::<monit::Monit>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.

@@ -87,7 +87,7 @@ struct Plan {
 /// A file or directory, and its name in the archive.
 struct Member {
     path: PathBuf,
-    name: String,
+    name: PathBuf,
 }
 
 impl Module for Archive {
@@ -190,7 +190,7 @@ impl Archive {
         for target in &plan.targets {
             let tree = host.lstat(target)?.is_some_and(|meta| meta.is_dir()) || text(target).ends_with('/');
             if !plan.archive || !tree {
-                let name = text(target.strip_prefix(&plan.root).unwrap_or(target));
+                let name = target.strip_prefix(&plan.root).unwrap_or(target).to_path_buf();
                 members.push(Member { path: target.clone(), name });
                 continue;
             }
@@ -214,8 +214,8 @@ impl Archive {
             if tree || linked { trees.push((path, tree)) } else { rest.push(path) }
         }
         for path in trees.iter().map(|(path, _)| path).chain(&rest) {
-            let name = text(path.strip_prefix(&plan.root).unwrap_or(path));
-            if !self.exclusion_patterns.iter().any(|pattern| matches(&pattern.0, &name)) {
+            let name = path.strip_prefix(&plan.root).unwrap_or(path).to_path_buf();
+            if !self.exclusion_patterns.iter().any(|pattern| matches(&pattern.0, &text(&name))) {
                 members.push(Member { path: path.clone(), name });
             }
         }
