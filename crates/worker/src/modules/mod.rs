@@ -64,6 +64,7 @@ mod patch;
 mod pattern;
 mod ping;
 mod pip;
+mod pipx;
 mod read_csv;
 mod replace;
 mod rpm_key;
@@ -193,6 +194,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<yarn::Yarn>(),
     Entry::of::<java_cert::JavaCert>(),
     Entry::of::<monit::Monit>(),
+    Entry::of::<pipx::Pipx>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
