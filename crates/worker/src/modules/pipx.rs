@@ -290,7 +290,7 @@ impl Pipx {
             State::Inject => force || (check && self.injected(held, false)),
             State::Absent | State::Uninstall => check,
             State::Uninject => check && self.injected(held, true),
-            State::Pin => check && !pinned,
+            State::Pin => check && held.is_some() && !pinned,
             State::Unpin => check && pinned,
             State::UninstallAll | State::ReinstallAll | State::UpgradeShared => false,
         }
