@@ -8,7 +8,6 @@ mod call;
 #[cfg(test)]
 mod cases;
 mod chain;
-mod csv;
 mod encodings;
 mod engine;
 mod error;

@@ -47,6 +47,9 @@ CONTENT = (
     ("/var/spool/cron/crontabs/*", re.compile(r"(?m)^# .*(installed on|DO NOT EDIT|Cron version).*\n")),
     ("/home/*/.ssh/id_*", re.compile(r"(?s).+")),
     ("/etc/systemd/system/*.wants/*", None),
+    # Hashes have salts, and a line of a PAM service tells when it was written.
+    ("/srv/m/salted", re.compile(r"(?m)(\$\w+\$\S+|(?<=^des:)\S+)")),
+    ("/srv/m/pam/*", re.compile(r"(?m)^# Updated by Ansible - .*$")),
 )
 
 # Files that are the tools' own traces, or the host's; lab.manifest.IGNORE has the rest.

@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod crypt;
+pub mod csv;
 pub mod facts;
 pub mod host;
 pub mod module;

@@ -4,9 +4,9 @@ use minijinja::Error;
 
 use super::{Lookup, files};
 use crate::template::call::{fail, to_int};
-use crate::template::csv::Dialect;
 use crate::template::python;
 use crate::value::{Key, Map, Value};
+use rplay_worker::csv::Dialect;
 
 const NO_KEY: &str = "Search key is required but was not found";
 

@@ -184,9 +184,9 @@ impl Gem {
             let (name, rest) = line.split_once(" (")?;
             (name == self.name).then(|| rest.trim_end().trim_end_matches(')').to_owned())
         };
-        let Some(found) = list.lines().find_map(of) else { return Vec::new() };
         let version = |part: &str| part.trim().trim_start_matches("default: ").split(' ').next().map(ToOwned::to_owned);
-        found.split(',').filter_map(version).collect()
+        let found: Vec<String> = list.lines().filter_map(of).collect();
+        found.iter().flat_map(|found| found.split(',')).filter_map(version).collect()
     }
 
     /// Whether the gem, or its version, is installed.

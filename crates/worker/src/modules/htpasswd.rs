@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::files::{self, text};
 use crate::args::{PathArg, Presence as State, file_arguments};
 use crate::crypt::{self, Scheme};
-use crate::host::{Host, WriteOptions};
+use crate::host::{Attributes, Host, WriteOptions};
 use crate::module::{Context, Failure, Module, Outcome};
 
 file_arguments! {
@@ -34,6 +34,9 @@ file_arguments! {
         state: State,
     }
 }
+
+/// What is added to the message when the file's attributes are others than before.
+const ATTRIBUTES: &str = " and ownership, perms or SE linux context changed";
 
 fn scheme() -> String {
     "apr_md5_crypt".to_owned()
@@ -123,6 +126,13 @@ impl Htpasswd {
         if host.check_mode() {
             msg = format!("Create {shown}");
         }
+        // What a new file is given counts as a change of it, as in the reference.
+        let wanted = self.file_attributes();
+        let default = host.mode_of_new(None, false)?;
+        let other = host.mode_of_new(self.mode.as_ref(), false)? != default;
+        if (host.check_mode() && wanted != Attributes::default()) || other {
+            msg.push_str(ATTRIBUTES);
+        }
         let mut outcome = Outcome::new(true);
         self.settle(host, path, &msg, &mut outcome)?;
         Ok(outcome)
@@ -174,7 +184,7 @@ impl Htpasswd {
         let mut attributes = Outcome::unchanged();
         files::settle(host, path, &self.file_attributes(), true, &mut attributes)?;
         outcome.changed |= attributes.changed;
-        let and = if attributes.changed { " and ownership, perms or SE linux context changed" } else { "" };
+        let and = if attributes.changed && !msg.ends_with(ATTRIBUTES) { ATTRIBUTES } else { "" };
         outcome.set("msg", format!("{msg}{and}"));
         Ok(())
     }
@@ -239,9 +249,13 @@ mod tests {
     fn files_are_made() {
         let stage = Stage::new(&[]);
         let args = json!({"path": "/d/f", "name": "n", "password": "x", "hash_scheme": "plaintext", "mode": "0600"});
-        assert_eq!(stage.check::<Htpasswd>(args.clone()).unwrap().fields["msg"], "Create /d/f");
+        let and = "and ownership, perms or SE linux context changed";
+        assert_eq!(stage.check::<Htpasswd>(args.clone()).unwrap().fields["msg"], format!("Create /d/f {and}"));
         assert!(!stage.exists("/d"));
-        assert_eq!(stage.call::<Htpasswd>(args.clone()).unwrap().fields["msg"], "Created /d/f and added n");
+        assert_eq!(
+            stage.call::<Htpasswd>(args.clone()).unwrap().fields["msg"],
+            format!("Created /d/f and added n {and}")
+        );
         assert_eq!(stage.text("/d/f"), "n:x\n");
         assert!(!stage.call::<Htpasswd>(args).unwrap().changed);
         let gone = stage.call::<Htpasswd>(json!({"path": "/g", "name": "n", "state": "absent"})).unwrap();

@@ -16,12 +16,14 @@ mod capabilities;
 mod command;
 mod composer;
 mod copy;
+mod cpanm;
 mod cron;
 mod cronvar;
 mod crypttab;
 mod deb822_repository;
 mod debconf;
 mod dnf;
+mod dpkg_divert;
 mod dpkg_selections;
 mod edit;
 mod encoding;
@@ -45,14 +47,17 @@ mod ini_file;
 mod injection_tests;
 mod interfaces_file;
 mod iptables;
+mod java_cert;
 mod known_hosts;
 mod lineinfile;
 mod locale_gen;
 mod lvg;
 mod lvm;
 mod lvol;
+mod mail;
 mod make;
 mod modprobe;
+mod monit;
 mod mount;
 mod mount_facts;
 mod npm;
@@ -68,7 +73,9 @@ mod patch;
 mod pattern;
 mod ping;
 mod pip;
+mod pipx;
 mod postgresql;
+mod read_csv;
 mod replace;
 mod rpm_key;
 mod seboolean;
@@ -96,6 +103,7 @@ mod uri;
 mod user;
 mod wait_for;
 mod xml;
+mod yarn;
 mod yum_repository;
 mod zypper;
 
@@ -202,6 +210,14 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<postgresql::Query>(),
     Entry::of::<postgresql::Schema>(),
     Entry::of::<postgresql::User>(),
+    Entry::of::<mail::Mail>(),
+    Entry::of::<read_csv::ReadCsv>(),
+    Entry::of::<dpkg_divert::DpkgDivert>(),
+    Entry::of::<cpanm::Cpanm>(),
+    Entry::of::<yarn::Yarn>(),
+    Entry::of::<java_cert::JavaCert>(),
+    Entry::of::<monit::Monit>(),
+    Entry::of::<pipx::Pipx>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.

@@ -5,10 +5,10 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::names;
 use crate::template::call::{Call, Spec, ansible, fail, items};
-use crate::template::csv::Dialect;
 use crate::template::pyrandom::Random;
 use crate::template::{python, python_type};
 use crate::value::{Key, Map, Value};
+use rplay_worker::csv::Dialect;
 
 pub(super) const FILTERS: &[Spec] = &[
     ansible(names!("crc32"), &["value"], |c| {

@@ -87,7 +87,7 @@ struct Plan {
 /// A file or directory, and its name in the archive.
 struct Member {
     path: PathBuf,
-    name: String,
+    name: PathBuf,
 }
 
 impl Module for Archive {
@@ -160,7 +160,11 @@ impl Archive {
                 None => missing.push(path.clone()),
             }
         }
-        let [first, ..] = &paths[..] else { return Err(refused("Error, no source paths were found")) };
+        let [first, ..] = &paths[..] else {
+            let joined = |paths: &[PathBuf]| paths.iter().map(|path| text(path)).collect::<Vec<_>>().join(", ");
+            let failure = refused("Error, no source paths were found").with("expanded_paths", joined(&expanded));
+            return Err(failure.with("expanded_exclude_paths", joined(&excluded)));
+        };
         let several = trees || paths.len() > 1;
         let archive = several || self.force_archive || matches!(self.format, Format::Tar | Format::Zip);
         let dest = match &self.dest {
@@ -186,7 +190,7 @@ impl Archive {
         for target in &plan.targets {
             let tree = host.lstat(target)?.is_some_and(|meta| meta.is_dir()) || text(target).ends_with('/');
             if !plan.archive || !tree {
-                let name = text(target.strip_prefix(&plan.root).unwrap_or(target));
+                let name = target.strip_prefix(&plan.root).unwrap_or(target).to_path_buf();
                 members.push(Member { path: target.clone(), name });
                 continue;
             }
@@ -210,8 +214,8 @@ impl Archive {
             if tree || linked { trees.push((path, tree)) } else { rest.push(path) }
         }
         for path in trees.iter().map(|(path, _)| path).chain(&rest) {
-            let name = text(path.strip_prefix(&plan.root).unwrap_or(path));
-            if !self.exclusion_patterns.iter().any(|pattern| matches(&pattern.0, &name)) {
+            let name = path.strip_prefix(&plan.root).unwrap_or(path).to_path_buf();
+            if !self.exclusion_patterns.iter().any(|pattern| matches(&pattern.0, &text(&name))) {
                 members.push(Member { path: path.clone(), name });
             }
         }

@@ -54,7 +54,7 @@ fn fill<W: Write>(host: &Host, plan: &Plan, members: &[Member], mut out: W) -> R
 fn tar<W: Write>(host: &Host, members: &[Member], out: W) -> Result<W, String> {
     let mut builder = tar::Builder::new(out);
     // Names of one file: the first one has the content.
-    let mut seen: HashMap<(u64, u64), String> = HashMap::new();
+    let mut seen: HashMap<(u64, u64), PathBuf> = HashMap::new();
     for member in members {
         let said = |e: io::Error| format!("{}: {e}", text(&member.path));
         let meta = host.look_at_link(&member.path).map_err(said)?;
@@ -85,8 +85,9 @@ fn tar<W: Write>(host: &Host, members: &[Member], out: W) -> Result<W, String> {
         if !(kind.is_dir() || kind.is_fifo() || kind.is_block_device() || kind.is_char_device()) {
             return Err(format!("{}: a socket cannot be archived", text(&member.path)));
         }
-        let slash = if kind.is_dir() { "/" } else { "" };
-        builder.append_data(&mut header, format!("{}{slash}", member.name), io::empty()).map_err(said)?;
+        // With nothing behind the last slash a name is that of a directory.
+        let name = if kind.is_dir() { member.name.join("") } else { member.name.clone() };
+        builder.append_data(&mut header, name, io::empty()).map_err(said)?;
     }
     builder.into_inner().map_err(|e| e.to_string())
 }
@@ -134,19 +135,20 @@ fn zip<W: Write + io::Seek>(host: &Host, members: &[Member], out: W) -> Result<(
         let told = |e: zip::result::ZipError| format!("{}: {e}", text(&member.path));
         // Links are followed.
         let meta = host.look(&member.path).map_err(said)?;
+        let name = member.name.to_str().ok_or_else(|| format!("{}: its name is not UTF-8", text(&member.path)))?;
         let options = zip::write::SimpleFileOptions::default()
             .compression_level(Some(6))
             .last_modified_time(time(&meta))
             .unix_permissions(meta.mode() & 0o7777)
             .large_file(meta.len() > u64::from(u32::MAX));
         if meta.is_dir() {
-            writer.add_directory(member.name.clone(), options).map_err(told)?;
+            writer.add_directory(name, options).map_err(told)?;
             continue;
         }
         if !meta.is_file() {
             return Err(format!("{}: only files and directories can be in a zip archive", text(&member.path)));
         }
-        writer.start_file(member.name.clone(), options).map_err(told)?;
+        writer.start_file(name, options).map_err(told)?;
         let mut file = host.open(&member.path).map_err(|failure| failure.msg)?;
         io::copy(&mut file, &mut writer).map_err(said)?;
     }

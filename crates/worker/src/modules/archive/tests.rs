@@ -141,6 +141,22 @@ fn sources_go_when_they_are_archived() {
 }
 
 #[test]
+fn names_keep_their_bytes() {
+    use std::os::unix::ffi::OsStrExt;
+    let stage = stage();
+    let name = std::ffi::OsStr::from_bytes(b"\xff \n");
+    let path = Path::new("/d/b").join(name);
+    stage.host().write_file(&path, &Content::from(b"x".to_vec()), &WriteOptions::default()).unwrap();
+    stage.call::<Archive>(json!({"path": "/d/b", "dest": "/o.tar", "format": "tar"})).unwrap();
+    let mut archive = tar::Archive::new(stage.host().open(Path::new("/o.tar")).unwrap());
+    let names: Vec<Vec<u8>> =
+        archive.entries().unwrap().map(|entry| entry.unwrap().path_bytes().into_owned()).collect();
+    assert_eq!(names, [b"b/3.txt".to_vec(), b"b/\xff \n".to_vec()]);
+    let zip = stage.call::<Archive>(json!({"path": "/d/b", "dest": "/o.zip", "format": "zip"}));
+    assert!(zip.unwrap_err().msg.contains("its name is not UTF-8"));
+}
+
+#[test]
 fn what_cannot_be_is_told() {
     for (args, word) in [
         (json!({"path": "/d/a"}), "must specify \"dest\""),

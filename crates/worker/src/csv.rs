@@ -1,7 +1,7 @@
 //! CSV as Python's own reader takes it.
 
 /// How fields are told apart.
-pub(super) struct Dialect {
+pub struct Dialect {
     /// What stands between two fields.
     pub delimiter: char,
     /// Whether spaces behind a delimiter count for nothing.
@@ -22,13 +22,15 @@ enum At {
 }
 
 impl Dialect {
-    pub(super) fn new(delimiter: char) -> Self {
+    /// The dialect of most files, with this delimiter.
+    #[must_use]
+    pub fn new(delimiter: char) -> Self {
         Self { delimiter, skip_space: false, strict: false }
     }
 
     /// Rows of fields; a field in quotes may hold delimiters, newlines and doubled quotes. An empty line is a row without
     /// fields.
-    pub(super) fn rows(&self, text: &str) -> Result<Vec<Vec<String>>, String> {
+    pub fn rows(&self, text: &str) -> Result<Vec<Vec<String>>, String> {
         let mut rows = Vec::new();
         let (mut row, mut field, mut at) = (Vec::new(), String::new(), At::Record);
         let mut chars = text.chars().peekable();
