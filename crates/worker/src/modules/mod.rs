@@ -28,6 +28,7 @@ mod file;
 mod files;
 mod filesystem;
 mod find;
+mod firewalld;
 mod get_url;
 mod getent;
 mod git;
@@ -169,6 +170,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<parted::Parted>(),
     Entry::of::<lvg::Lvg>(),
     Entry::of::<lvol::Lvol>(),
+    Entry::of::<firewalld::Firewalld>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
