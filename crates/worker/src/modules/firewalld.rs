@@ -246,7 +246,11 @@ impl Module for Firewalld {
         if changed && host.check_mode() {
             return Ok(outcome);
         }
-        Ok(outcome.with("msg", if changed { format!("{way}, {said}") } else { way.to_owned() }))
+        let mut msg = if changed { format!("{way}, {said}") } else { way.to_owned() };
+        if !running {
+            msg.push_str(", (offline operation: only on-disk configs were altered)");
+        }
+        Ok(outcome.with("msg", msg))
     }
 }
 

@@ -131,11 +131,12 @@ fn zones_and_targets() {
 fn without_a_daemon_what_is_for_good_is_written() {
     let stage = stage(false);
     let args = json!({"service": "http", "state": "enabled", "permanent": true});
-    assert_eq!(told(&stage, args), "Permanent operation, Changed service http to enabled");
+    let only = "(offline operation: only on-disk configs were altered)";
+    assert_eq!(told(&stage, args), format!("Permanent operation, Changed service http to enabled, {only}"));
     assert_eq!(stage.text("/fw/permanent"), "public service=http\n");
     let at_once =
         json!({"service": "https", "state": "enabled", "permanent": true, "immediate": true, "offline": true});
-    assert_eq!(told(&stage, at_once), "Permanent operation, Changed service https to enabled");
+    assert_eq!(told(&stage, at_once), format!("Permanent operation, Changed service https to enabled, {only}"));
     for args in [
         json!({"service": "http", "state": "enabled"}),
         json!({"service": "x", "state": "enabled", "permanent": true, "immediate": true}),
