@@ -3,7 +3,9 @@
 //! The shell connects to a socket of the run's and writes the command, length first; what follows is the command's input.
 //! Back come frames: a byte that says what it is (1 output, 2 errors, 3 the status), a length, and that many bytes.
 
+use std::fs::Permissions;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
@@ -28,7 +30,8 @@ pub(super) struct Tunnel {
 
 impl Tunnel {
     pub(super) fn open() -> io::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("rplay-").tempdir()?;
+        let directory =
+            tempfile::Builder::new().prefix("rplay-").permissions(Permissions::from_mode(0o700)).tempdir()?;
         let listener = UnixListener::bind(directory.path().join("s"))?;
         Ok(Self { directory, listener })
     }
@@ -96,12 +99,13 @@ async fn serve(stream: tokio::net::UnixStream, hands: &dyn Hands) -> io::Result<
             send(&mut to, kind, bytes).await?;
         }
     }
-    let mut stdin = process.stdin;
+    let stdin = process.stdin;
     let input = async {
-        let copied = tokio::io::copy(&mut from, &mut stdin).await;
+        let mut stdin = stdin;
+        // A command that reads no more goes on all the same.
+        let _ = tokio::io::copy(&mut from, &mut stdin).await;
         let _ = stdin.shutdown().await;
-        // The command may go on without more input.
-        drop(copied);
+        drop(stdin);
         std::future::pending::<()>().await;
     };
     let output = async {
@@ -263,7 +267,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_is_for_this_user_alone() {
-        use std::os::unix::fs::PermissionsExt;
         let tunnel = Tunnel::open().unwrap();
         let mode = std::fs::metadata(tunnel.directory.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
