@@ -89,6 +89,15 @@ arguments! {
         #[serde(alias = "attr")] attributes: Option<Json>, seuser: Option<Json>, serole: Option<Json>,
         setype: Option<Json>, selevel: Option<Json>, unsafe_writes: Option<bool>,
     }
+    Synchronize {
+        src: Json, dest: Json, mode: Option<Json>, archive: Option<bool>, checksum: Option<bool>, compress: Option<bool>,
+        copy_links: Option<bool>, delay_updates: Option<bool>, delete: Option<bool>, dest_port: Option<Json>,
+        dirs: Option<bool>, existing_only: Option<bool>, group: Option<bool>, link_dest: Option<Vec<Json>>,
+        links: Option<bool>, owner: Option<bool>, partial: Option<bool>, perms: Option<bool>, private_key: Option<Json>,
+        recursive: Option<bool>, rsync_opts: Option<Vec<Json>>, rsync_path: Option<Json>, rsync_timeout: Option<i64>,
+        set_remote_user: Option<bool>, ssh_connection_multiplexing: Option<bool>, times: Option<bool>,
+        use_ssh_args: Option<bool>, verify_host: Option<bool>,
+    }
     Script {
         _raw_params: Option<Json>, cmd: Option<Json>, creates: Option<Json>, removes: Option<Json>, chdir: Option<Json>,
         executable: Option<Json>, decrypt: Option<bool>,
@@ -123,6 +132,7 @@ static HERE: &[(&str, Check)] = &[
     ("ansible.builtin.template", fits::<Template>),
     ("ansible.builtin.validate_argument_spec", fits::<ValidateSpec>),
     ("ansible.builtin.wait_for_connection", fits::<WaitForConnection>),
+    ("ansible.posix.synchronize", fits::<Synchronize>),
 ];
 
 impl Catalog for BuiltIn {

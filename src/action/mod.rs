@@ -17,6 +17,7 @@ mod pause;
 mod raw;
 mod simple;
 mod spec;
+pub mod synchronize;
 mod unarchive;
 
 use std::path::{Path, PathBuf};
@@ -116,12 +117,29 @@ pub struct Executed {
     pub stderr: Vec<u8>,
 }
 
+/// A command that was started.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its streams and its end.
+    pub process: crate::connection::Process,
+    /// What it has written by now.
+    pub stdout: Vec<u8>,
+    /// The same of its errors.
+    pub stderr: Vec<u8>,
+}
+
 /// What an action of several steps can do on its host.
 pub trait Hands: Send + Sync {
     /// Runs calls of a module there.
     fn calls(&self, module: &'static str, calls: Vec<Call>) -> BoxFuture<'_, Result<Vec<Answer>, RemoteError>>;
     /// Runs a command through the login shell, without a worker, as the user that the task becomes.
     fn exec(&self, command: String) -> BoxFuture<'_, Result<Executed, RemoteError>>;
+    /// The same, in check mode too: calls that change nothing.
+    fn queries(&self, module: &'static str, calls: Vec<Call>) -> BoxFuture<'_, Result<Vec<Answer>, RemoteError>>;
+    /// Starts a command as [`Hands::exec`] does, whose streams are the caller's.
+    fn open(&self, command: String) -> BoxFuture<'_, Result<Opened, RemoteError>>;
+    /// The host that the task is delegated to, when it is.
+    fn delegate(&self) -> Option<&str>;
     /// Whether the host is this machine.
     fn is_local(&self) -> bool;
     /// Gives the login up, so that the next step logs in anew.
@@ -194,7 +212,8 @@ pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
         | "ansible.builtin.raw"
         | "ansible.builtin.pause"
         | "ansible.builtin.reboot"
-        | "ansible.builtin.wait_for_connection" => Ok(Plan::Steps(args)),
+        | "ansible.builtin.wait_for_connection"
+        | "ansible.posix.synchronize" => Ok(Plan::Steps(args)),
         other => {
             ctx.check_args(other, &args)?;
             Ok(Plan::Remote { module: remote_name(other), call: Call { args: to_json(&args), content: None } })
@@ -211,6 +230,7 @@ pub async fn steps(ctx: &ActionContext<'_>, args: Map, hands: &dyn Hands) -> Res
         "ansible.builtin.raw" => raw::raw(ctx, &args, hands).await,
         "ansible.builtin.pause" => pause::pause(ctx, &args).await,
         "ansible.builtin.reboot" => connect::reboot(ctx, &args, hands).await,
+        "ansible.posix.synchronize" => synchronize::synchronize(ctx, &args, hands).await,
         "ansible.builtin.wait_for_connection" => connect::wait_for_connection(ctx, &args, hands).await,
         other => Err(ActionError::failed(format!("`{other}` cannot be carried out step by step"))),
     }

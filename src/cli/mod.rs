@@ -14,6 +14,7 @@ mod vault_files;
 mod version;
 
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -46,6 +47,15 @@ enum Command {
     /// Serve a controller on standard input and output (rplay starts this on managed hosts itself).
     #[command(hide = true)]
     Worker,
+    /// Be the remote shell of an rsync that a run has started.
+    #[command(hide = true)]
+    Tunnel {
+        /// The run's socket.
+        socket: PathBuf,
+        /// The host and the command, as a remote shell gets them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
 /// The line of arguments under the name `ansible-playbook`.
@@ -162,6 +172,7 @@ pub fn main() -> ExitCode {
         Ok(Cli { command: Command::Pull(args) }) => pull::main(&args, &["rplay", "run"]),
         Ok(Cli { command: Command::Vault(args) }) => vault::main(&args),
         Ok(Cli { command: Command::Worker }) => worker(),
+        Ok(Cli { command: Command::Tunnel { socket, words } }) => tunnel(&socket, &words),
         Err(error) => usage(&error),
     }
 }
@@ -230,6 +241,17 @@ fn worker() -> ExitCode {
         Err(error) => {
             eprintln!("rplay worker: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+fn tunnel(socket: &Path, words: &[String]) -> ExitCode {
+    match crate::action::synchronize::tunnel::shell(socket, words) {
+        // As a remote shell does: the command's own status.
+        Ok(status) => ExitCode::from(u8::try_from(status).unwrap_or(255)),
+        Err(error) => {
+            eprintln!("rplay tunnel: {error}");
+            ExitCode::from(255)
         }
     }
 }

@@ -130,7 +130,12 @@ struct Scratch {
 impl Scratch {
     fn new(like: &str, content: &[u8]) -> Result<Self, Failure> {
         let wrong = |e: std::io::Error| other(format!("cannot make a temporary file: {}", reason(&e)));
-        let directory = tempfile::Builder::new().prefix("ansible-vault").tempdir().map_err(wrong)?;
+        let directory = tempfile::Builder::new()
+            .prefix("ansible-vault")
+            // What an editor puts beside the file is as secret.
+            .permissions(std::fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(wrong)?;
         // Editors choose their colours by the name's end.
         let ending = Path::new(like).extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
         let path = directory.path().join(format!("edit{ending}"));

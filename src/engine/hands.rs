@@ -11,7 +11,7 @@ use super::event::Event;
 use super::jobs::Asynchronous;
 use super::on_host::{OnHost, Pass};
 use super::target::{self, Target};
-use crate::action::{self, Executed, Hands};
+use crate::action::{self, Executed, Hands, Opened};
 use crate::connection::ExecOptions;
 use crate::remote::{Answer, Become, Call, Dialogue, Job, RemoteError};
 use crate::template::{Templar, TemplateError};
@@ -22,6 +22,8 @@ use crate::vars::{Scope, TaskVars};
 #[derive(Debug, Clone)]
 pub(super) struct Setting {
     pub target: Target,
+    /// The host that it is delegated to, when it is.
+    pub delegate: Option<String>,
     pub become_user: Option<Become>,
     pub check: bool,
     pub diff: bool,
@@ -134,11 +136,12 @@ impl OnHost<'_> {
                 .filter(|v| !matches!(v, Value::Null | Value::Omit)),
             None => None,
         };
-        let (target, become_user) = match delegate.map(|v| v.to_text()).filter(|name| !name.is_empty()) {
+        let delegate = delegate.map(|v| v.to_text()).filter(|name| !name.is_empty());
+        let (target, become_user) = match &delegate {
             Some(name) => {
-                let templar = self.delegate_templar(&name);
+                let templar = self.delegate_templar(name);
                 (
-                    target::target_of(&templar, context, &name, &options.login)?,
+                    target::target_of(&templar, context, name, &options.login)?,
                     target::become_of(&templar, context, options)?,
                 )
             }
@@ -153,6 +156,7 @@ impl OnHost<'_> {
         };
         Ok(Setting {
             target,
+            delegate,
             become_user,
             check: flag("check_mode", &context.check_mode, options.check)?,
             diff: flag("diff", &context.diff, options.diff)?,
@@ -261,23 +265,36 @@ impl Hands for RemoteHands<'_> {
         })
     }
 
-    fn exec(&self, command: String) -> BoxFuture<'_, Result<Executed, RemoteError>> {
+    fn queries(&self, module: &'static str, calls: Vec<Call>) -> BoxFuture<'_, Result<Vec<Answer>, RemoteError>> {
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(calls.len());
+            let job = Job { module: module.to_owned(), calls, check: false, ..self.setting.job() };
+            self.job(job, |answer| answers.push(answer)).await?;
+            Ok(answers)
+        })
+    }
+
+    fn open(&self, command: String) -> BoxFuture<'_, Result<Opened, RemoteError>> {
         Box::pin(async move {
             let connection = self.engine.workers.connect(&self.setting.target).await?;
-            let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-            let mut process = match self.other_user() {
-                Some(user) => {
-                    let dialogue = Dialogue::new(user.patience.unwrap_or(BECOME_PATIENCE));
-                    let line = dialogue.command(user, &command)?;
-                    let mut process = connection.exec(&line, ExecOptions::default()).await?;
-                    (stdout, stderr) = dialogue.lead(&mut process, user).await.map_err(|error| match error {
-                        RemoteError::Become(message) => RemoteError::Become(format!("Task failed: {message}")),
-                        other => other,
-                    })?;
-                    process
-                }
-                None => connection.exec(&command, ExecOptions::default()).await?,
+            let Some(user) = self.other_user() else {
+                let process = connection.exec(&command, ExecOptions::default()).await?;
+                return Ok(Opened { process, stdout: Vec::new(), stderr: Vec::new() });
             };
+            let dialogue = Dialogue::new(user.patience.unwrap_or(BECOME_PATIENCE));
+            let line = dialogue.command(user, &command)?;
+            let mut process = connection.exec(&line, ExecOptions::default()).await?;
+            let (stdout, stderr) = dialogue.lead(&mut process, user).await.map_err(|error| match error {
+                RemoteError::Become(message) => RemoteError::Become(format!("Task failed: {message}")),
+                other => other,
+            })?;
+            Ok(Opened { process, stdout, stderr })
+        })
+    }
+
+    fn exec(&self, command: String) -> BoxFuture<'_, Result<Executed, RemoteError>> {
+        Box::pin(async move {
+            let Opened { mut process, mut stdout, mut stderr } = self.open(command).await?;
             // A command that is gone needs no end of its input.
             let _ = process.stdin.shutdown().await;
             drop(process.stdin);
@@ -290,6 +307,10 @@ impl Hands for RemoteHands<'_> {
             }
             Ok(Executed { rc: exit.code(), stdout, stderr })
         })
+    }
+
+    fn delegate(&self) -> Option<&str> {
+        self.setting.delegate.as_deref()
     }
 
     fn is_local(&self) -> bool {

@@ -1,6 +1,8 @@
 """File modules where nothing can be written: each fails in the system's words, and every file is as it was."""
+import os
 import re
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -54,7 +56,7 @@ class Robust:
             shutil.rmtree(self.scratch)
 
     def cases(self):
-        return [self.full_disk, self.read_only_mount, self.immutable_files]
+        return [self.full_disk, self.read_only_mount, self.immutable_files, self.synchronize]
 
     def run(self, line: str) -> str:
         done = self.host.exec(line)
@@ -85,6 +87,47 @@ class Robust:
 
     def fill(self, names, options: str) -> None:
         self.run(f"mount -t tmpfs {options} tmpfs {PLACE} && cd {PLACE} && for f in {' '.join(names)} other; do echo old >$f; done")
+
+    def synchronize(self) -> None:
+        """rsync over the login of the run, and as another user whose sudo asks for a password."""
+        for install in (self.run, lambda line: subprocess.run(line, shell=True, check=True)):
+            install("command -v rsync >/dev/null || { apt-get update -qq && apt-get install -y -qq rsync; } >/dev/null 2>&1")
+        self.run("useradd -m dora && echo dora:secret | chpasswd && echo 'dora ALL=(ALL) ALL' >/etc/sudoers.d/dora"
+                 " && cp -r /root/.ssh ~dora/ && chown -R dora: ~dora/.ssh")
+        source, back = self.scratch / "sent", self.scratch / "back"
+        (source / "it's a $HOME").mkdir(parents=True)
+        (source / "it's a $HOME" / "b").write_text("b\n")
+        (source / "big").write_bytes(os.urandom(5_000_000))
+        play = self.scratch / "play.yml"
+        push = f"ansible.posix.synchronize: {{src: {source}/, dest: /srv/got}}"
+        play.write_text(f"""\
+- hosts: all
+  gather_facts: false
+  tasks:
+  - {push}
+    check_mode: true
+  - ansible.builtin.command: {{cmd: test ! -e /srv/got}}
+  - {push}
+    register: once
+  - {push}
+    register: twice
+  - ansible.builtin.assert: {{that: [once is changed, twice is not changed]}}
+  - ansible.posix.synchronize: {{src: /srv/got/, dest: {back}, mode: pull}}
+  - ansible.posix.synchronize: {{src: /srv/got/, dest: /srv/again}}
+    delegate_to: "{{{{ inventory_hostname }}}}"
+  - ansible.posix.synchronize: {{src: {source}/, dest: /srv/become}}
+    become: true
+    vars: {{ansible_user: dora, ansible_become_password: secret}}
+""")
+        self.tool.run(play, self.inventory, timeout=120).expect(0)
+        sums = "find . -type f -exec cksum {} + | sort"
+        here = subprocess.run(sums, cwd=source, shell=True, capture_output=True, text=True, check=True).stdout
+        assert here.count("\n") == 2, here
+        for place in ("/srv/got", "/srv/again", "/srv/become"):
+            there = self.run(f"cd {place} && {sums}")
+            assert there == here, f"{place}: {there}"
+        pulled = subprocess.run(sums, cwd=back, shell=True, capture_output=True, text=True, check=True).stdout
+        assert pulled == here, pulled
 
     def full_disk(self) -> None:
         self.fill(WRITES, "-o size=256k")

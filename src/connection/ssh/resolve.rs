@@ -264,7 +264,7 @@ fn route(wanted: &SshOptions, options: &Options, tokens: &Tokens<'_>, line: &Com
                 let args = args.collect::<Result<Vec<_>, _>>()?;
                 jump(wanted, options, tokens, &tokens.expand(&destination)?, args)
             }
-            None => Ok(Route::Command(tokens.expand(command)?)),
+            None => Ok(Route::Command(tokens.expand_command(command)?)),
         },
     }
 }

@@ -32,6 +32,7 @@ mod file;
 mod files;
 mod filesystem;
 mod find;
+mod firewalld;
 mod flatpak;
 mod gem;
 mod get_url;
@@ -218,6 +219,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<java_cert::JavaCert>(),
     Entry::of::<monit::Monit>(),
     Entry::of::<pipx::Pipx>(),
+    Entry::of::<firewalld::Firewalld>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.

@@ -141,7 +141,7 @@ fn criterion_holds(
         "user" => pattern_list(&tokens.user, argument, false),
         "localuser" => pattern_list(&subject.environment.local_user, argument, false),
         "exec" => {
-            let command = tokens.expand(argument).map_err(|message| directive.error(&message))?;
+            let command = tokens.expand_command(argument).map_err(|message| directive.error(&message))?;
             undecided
                 && succeeds(&command)
                     .map_err(|error| directive.error(&format!("`Match exec`: cannot run `{command}`: {error}")))?

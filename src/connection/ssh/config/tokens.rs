@@ -94,6 +94,24 @@ impl<'a> Tokens<'a> {
         Ok(expanded)
     }
 
+    /// Replaces the tokens of a line for a shell. As OpenSSH does, names of hosts and users that a shell, or the program that
+    /// they are given to, would take for more than a name are refused: who writes the line cannot know how to quote them.
+    pub fn expand_command(&self, text: &str) -> Result<String, String> {
+        let mut letters = text.chars();
+        while let Some(c) = letters.next() {
+            let letter = if c == '%' { letters.next() } else { None };
+            let Some(letter @ ('h' | 'j' | 'k' | 'n' | 'r')) = letter else { continue };
+            let value = self.token(letter).unwrap_or_default();
+            let odd = |c: char| c.is_whitespace() || c.is_control() || "'`\"$\\;&<>|(){}".contains(c);
+            // A Windows domain before a user's name is one thing that a backslash is for.
+            let odd = |c: char| odd(c) && !(letter == 'r' && c == '\\' && !value.ends_with(c));
+            if value.starts_with('-') || value.contains(odd) {
+                return Err(format!("`{text}`: `%{letter}` would be {value:?}, which is not safe in a command"));
+            }
+        }
+        self.expand(text)
+    }
+
     /// Replaces `${NAME}`, then the tokens, then a leading `~`: what file names get.
     pub fn expand_path(&self, text: &str) -> Result<std::path::PathBuf, String> {
         let mut expanded = String::with_capacity(text.len());
@@ -113,5 +131,38 @@ impl<'a> Tokens<'a> {
         }
         expanded.push_str(rest);
         self.environment.expand_tilde(&self.expand(&expanded)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(host: &str, user: &str, text: &str) -> Result<String, String> {
+        let environment = Environment::current();
+        let options = Options { user: Some(user.to_owned()), ..Options::default() };
+        Tokens::new(host, &options, &environment).expand_command(text)
+    }
+
+    #[test]
+    fn names_of_commands_are_names() {
+        assert_eq!(expanded("web-1.example.org", "o'brien", "nc %h %p").unwrap(), "nc web-1.example.org 22");
+        assert_eq!(expanded("fe80::1", "DOM\\carol", "nc %h %r").unwrap(), "nc fe80::1 DOM\\carol");
+        // What is not in the line does not matter.
+        assert!(expanded("$(x)", "carol", "nc 10.0.0.1 %%h %p").is_ok());
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+        #[test]
+        fn what_a_shell_would_take_for_more_is_refused(before in "[a-z0-9.]{0,4}", odd in "[ \n\t'`\"$;&<>|(){}]", after in "\\PC{0,6}") {
+            let name = format!("{before}{odd}{after}");
+            for (host, user) in [(name.as_str(), "carol"), ("web", name.as_str())] {
+                let said = expanded(host, user, "nc %h %r");
+                proptest::prop_assert!(said.is_err(), "{said:?}");
+            }
+            let option = format!("-{before}");
+            proptest::prop_assert!(expanded(&option, "carol", "nc %n").is_err());
+        }
     }
 }
