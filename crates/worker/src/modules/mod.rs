@@ -161,10 +161,14 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<postgresql::Ext>(),
     Entry::of::<postgresql::Membership>(),
     Entry::of::<postgresql::Owner>(),
+    Entry::of::<postgresql::PgHba>(),
     Entry::of::<postgresql::Ping>(),
     Entry::of::<postgresql::Privs>(),
     Entry::of::<postgresql::Query>(),
     Entry::of::<postgresql::Schema>(),
+    Entry::of::<postgresql::Set>(),
+    Entry::of::<postgresql::Slot>(),
+    Entry::of::<postgresql::Tablespace>(),
     Entry::of::<postgresql::User>(),
 ];
 

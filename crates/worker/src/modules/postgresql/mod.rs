@@ -4,20 +4,28 @@ mod db;
 mod ext;
 mod membership;
 mod owner;
+mod pg_hba;
 mod ping;
 mod privs;
 mod query;
 mod schema;
+mod set;
+mod slot;
+mod tablespace;
 mod user;
 
 pub use db::Db;
 pub use ext::Ext;
 pub use membership::Membership;
 pub use owner::Owner;
+pub use pg_hba::PgHba;
 pub use ping::Ping;
 pub use privs::Privs;
 pub use query::Query;
 pub use schema::Schema;
+pub use set::Set;
+pub use slot::Slot;
+pub use tablespace::Tablespace;
 pub use user::User;
 
 use crate::module::{Failure, Outcome};
