@@ -69,7 +69,12 @@ impl Attempt<'_> {
             SslMode::Disable => self.plain(name),
             SslMode::Allow => self.plain(name).or_else(|why| self.encrypted(name).map_err(|_| why)),
             // A server that takes no encryption is talked to without; what else goes wrong may go well without, too.
-            SslMode::Prefer => self.encrypted(name).or_else(|why| self.plain(name).map_err(|_| why)),
+            SslMode::Prefer => {
+                self.encrypted(name).or_else(|first| match first.contains(" failed: ") && !is_away(&first) {
+                    true => self.plain(name).map_err(|second| first + &second),
+                    false => Err(first),
+                })
+            }
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => self.encrypted(name),
         }
     }
@@ -181,6 +186,11 @@ impl Attempt<'_> {
             Place::Host(name) => format!("connection to server at \"{name}\", port {} failed: {why}", self.port),
         }
     }
+}
+
+/// Whether a complaint is that nobody answers at all, so that another way of talking makes no difference.
+fn is_away(complaint: &str) -> bool {
+    complaint.contains("Is the server running on that host")
 }
 
 /// What the system says, without its number.

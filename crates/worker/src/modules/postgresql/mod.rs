@@ -2,29 +2,35 @@
 
 mod db;
 mod ext;
+mod info;
 mod membership;
 mod owner;
 mod pg_hba;
 mod ping;
 mod privs;
+mod publication;
 mod query;
 mod schema;
 mod set;
 mod slot;
+mod subscription;
 mod tablespace;
 mod user;
 
 pub use db::Db;
 pub use ext::Ext;
+pub use info::Info;
 pub use membership::Membership;
 pub use owner::Owner;
 pub use pg_hba::PgHba;
 pub use ping::Ping;
 pub use privs::Privs;
+pub use publication::Publication;
 pub use query::Query;
 pub use schema::Schema;
 pub use set::Set;
 pub use slot::Slot;
+pub use subscription::Subscription;
 pub use tablespace::Tablespace;
 pub use user::User;
 
@@ -61,7 +67,7 @@ fn comment(session: &mut Session<'_>, kind: &str, name: &str, wanted: Option<&st
     };
     // Roles are read through the view that everybody may read.
     let from = if kind == "ROLE" { "pg_roles" } else { catalog };
-    let shared = matches!(kind, "ROLE" | "DATABASE" | "TABLESPACE" | "SUBSCRIPTION");
+    let shared = matches!(kind, "ROLE" | "DATABASE" | "TABLESPACE");
     let described = if shared { "shobj_description" } else { "obj_description" };
     let kept =
         session.row(&format!("SELECT {described}(oid, '{catalog}') FROM {from} WHERE {column} = {}", literal(name)))?;

@@ -146,7 +146,7 @@ impl Module for PgHba {
                 rules::sort(&mut work.lines);
             }
         }
-        let new = if work.changed { rules::written(&work.lines) } else { old.trim_end_matches('\n').to_owned() };
+        let new = if work.changed { rules::written(&work.lines) } else { old };
         let mut outcome = Outcome::new(work.changed);
         if work.changed && !host.check_mode() {
             if there.is_none() && !self.create {
@@ -159,7 +159,12 @@ impl Module for PgHba {
                 outcome.set("backup_file", self.back_up(host, &path)?);
             }
             work.msgs.push("Writing".to_owned());
-            let options = WriteOptions { unsafe_writes: self.unsafe_writes, ..WriteOptions::default() };
+            let options = WriteOptions {
+                unsafe_writes: self.unsafe_writes,
+                // Who may log in is nobody else's business.
+                mode_if_new: Some(0o600),
+                ..WriteOptions::default()
+            };
             files::write_through(host, &path, new.as_bytes(), &options)?;
             let side = |rules: &[String]| json!({"file": text(&path), "pg_hba": rules});
             outcome.set("diff", json!({"before": side(&work.before), "after": side(&work.after)}));
@@ -222,6 +227,7 @@ impl PgHba {
         }
         for (state, rule) in wanted {
             match state {
+                Presence::Present if self.overwrite => work.put(rule),
                 Presence::Present => work.add(rule),
                 Presence::Absent => work.remove(&rule),
             }
@@ -259,6 +265,14 @@ impl Work {
                 self.lines.push(Line::Rule(rule));
                 self.changed = true;
             }
+        }
+    }
+
+    /// Adds a rule without a word: what is overwritten is not told rule by rule.
+    fn put(&mut self, rule: Rule) {
+        if !self.lines.iter().filter_map(Line::rule).any(|held| held.same(&rule)) {
+            self.lines.push(Line::Rule(rule));
+            self.changed = true;
         }
     }
 
@@ -405,7 +419,7 @@ mod tests {
             json!({"contype": "host", "users": "a", "databases": "d", "address": "10.1.0.0/16", "state": "absent"});
         assert_eq!(msgs(&call(&stage, gone).unwrap())[0], "Removing rule host\td\ta\t10.1.0.0/16\tmd5");
         let over = call(&stage, json!({"contype": "local", "method": "peer", "overwrite": true})).unwrap();
-        assert_eq!((stage.text("/h").as_str(), msgs(&over).len()), ("local\tall\tall\tpeer", 3));
+        assert_eq!((stage.text("/h").as_str(), msgs(&over).len()), ("local\tall\tall\tpeer", 2));
         let last = json!({"rules": [{"users": "r", "contype": "host"}, {"method": "trust"}], "rules_behavior": "combine",
             "contype": "local", "users": "u", "sort_rules": false});
         call(&stage, last).unwrap();

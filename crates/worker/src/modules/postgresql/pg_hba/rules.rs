@@ -52,11 +52,13 @@ impl Rule {
         options: Option<&str>,
         comment: Option<&str>,
     ) -> Self {
+        // Options stand in the order of their names.
+        let options = options.map(|options| self::words(options).map(sorted).unwrap_or_else(|_| options.to_owned()));
         let options = options.filter(|options| !options.is_empty());
         let mut words = vec![kind, database, user];
         words.extend(source.as_deref());
         words.push(method);
-        words.extend(options);
+        words.extend(options.as_deref());
         let mut text = words.join("\t");
         if let Some(comment) = comment.filter(|comment| !comment.is_empty()) {
             text.push_str(&format!("\t#{comment}"));
@@ -66,7 +68,7 @@ impl Rule {
             database: database.to_owned(),
             user: user.to_owned(),
             method: method.to_owned(),
-            options: options.map(ToOwned::to_owned),
+            options,
             source,
             text,
         }
@@ -118,8 +120,7 @@ impl Rule {
             source = Some(self::source(&address, mask.as_deref())?);
         }
         let method = words.next().ok_or_else(wrong)?;
-        let options: Vec<String> = words.collect();
-        let options = Some(options.join(" ")).filter(|options| !options.is_empty());
+        let options = Some(sorted(words.collect())).filter(|options| !options.is_empty());
         Ok(Self { kind, database, user, source, method, options, text: text.to_owned() })
     }
 
@@ -134,6 +135,12 @@ impl Rule {
             self.text.clone(),
         )
     }
+}
+
+/// Options in the order of their names.
+fn sorted(mut options: Vec<String>) -> String {
+    options.sort();
+    options.join(" ")
 }
 
 /// The words of a rule, with their quotes; a comment ends them.
@@ -347,7 +354,7 @@ mod tests {
         assert_eq!(
             value("hostssl \"my db\" \"a#b\" 10.0.0.0 255.0.0.0 cert map=x clientcert=\"a b\""),
             json!({"type": "hostssl", "db": "\"my db\"", "usr": "\"a#b\"", "src": "10.0.0.0/8", "method": "cert",
-                "options": "map=x clientcert=\"a b\""})
+                "options": "clientcert=\"a b\" map=x"})
         );
         assert_eq!(value("host all \\\n all ::1/128 md5")["src"], json!("::1/128"));
         for wrong in ["host all all", "local all \"x peer", "host all all 10.0.0.1/8 md5"] {
