@@ -168,6 +168,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<postgresql::Publication>(),
     Entry::of::<postgresql::Query>(),
     Entry::of::<postgresql::Schema>(),
+    Entry::of::<postgresql::Script>(),
     Entry::of::<postgresql::Set>(),
     Entry::of::<postgresql::Slot>(),
     Entry::of::<postgresql::Subscription>(),
