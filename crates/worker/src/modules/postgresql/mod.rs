@@ -54,6 +54,13 @@ fn warned(outcome: Outcome, session: &Session<'_>) -> Outcome {
     }
 }
 
+/// Warns that no database was named, as the reference does for some modules.
+fn warn_of_default(session: &mut Session<'_>, database: Option<&str>) {
+    if database.is_none_or(str::is_empty) {
+        session.warnings.push("no login_db is given: the database of the user's name is used".to_owned());
+    }
+}
+
 /// Sets the comment on an object of a kind that all databases share; whether it was another one.
 fn comment(session: &mut Session<'_>, kind: &str, name: &str, wanted: Option<&str>) -> Result<bool, Failure> {
     let Some(wanted) = wanted else { return Ok(false) };

@@ -176,7 +176,7 @@ impl Publication {
         let publish = publish.collect();
         let extra = if version >= 150_000 { "to_json(attnames), rowfilter" } else { "NULL, NULL" };
         let tables = session.read(&format!(
-            "SELECT schemaname, tablename, {extra} FROM pg_publication_tables WHERE pubname = {name} ORDER BY 1, 2"
+            "SELECT schemaname, tablename, {extra} FROM pg_publication_tables WHERE pubname = {name} ORDER BY 2, 1"
         ))?;
         let table = |row: &crate::postgres::Row| Table {
             schema: row.text(0),

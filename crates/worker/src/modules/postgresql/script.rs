@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::files::text;
 use super::query::rows_value;
-use super::warned;
+use super::{warn_of_default, warned};
 use crate::args::PathArg;
 use crate::host::Host;
 use crate::module::{CheckMode, Failure, Module, Outcome};
@@ -68,6 +68,7 @@ impl Module for Script {
         }
         let login = Login { encoding: self.encoding.clone(), ..self.login(self.login_db.as_deref()) };
         let mut session = Session::open(host, &login)?;
+        warn_of_default(&mut session, login.database.as_deref());
         if let Some(path) = self.search_path.as_ref().filter(|path| !path.is_empty()) {
             session.read(&format!("SET search_path TO {}", sql::idents(path)))?;
         }

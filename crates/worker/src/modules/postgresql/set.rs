@@ -105,6 +105,7 @@ impl Module for Set {
         let mut told = told.with("queries", vec![statement]).with("restart_required", restarts);
         if restarts {
             told.changed = true;
+            session.warnings.push(format!("the server has to be restarted before {} takes effect", self.name));
             return Ok(warned(told.with("value_pretty", json!(value)), &session));
         }
         session.read("SELECT pg_reload_conf()")?;

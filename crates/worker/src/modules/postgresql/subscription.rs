@@ -248,6 +248,13 @@ impl Subscription {
     }
 
     fn alter_parameters(&self, session: &mut Session<'_>, kept: &Kept) -> Result<(), Failure> {
+        const KNOWN: [&str; 4] = ["enabled", "slot_name", "synchronous_commit", "publication_name"];
+        let names = self.subsparams.iter().flat_map(Object::keys);
+        let others: Vec<&str> = names.map(String::as_str).filter(|name| !KNOWN.contains(name)).collect();
+        if !others.is_empty() {
+            let others = others.join(", ");
+            session.warnings.push(format!("parameters of a subscription that is there are not changed: {others}"));
+        }
         let mut settings = Vec::new();
         for (name, value) in self.subsparams.iter().flatten() {
             match name.as_str() {
