@@ -58,6 +58,9 @@ FILES = (
     "/root/.wget-hsts", "/root/.bash_history", "/root/.cache/*", "/home/*/.ansible", "/home/*/.ansible/*",
     "/home/*/.cache", "/home/*/.cache/*", "/etc/.pwd.lock", "/var/lib/apt/extended_states.*", "/var/backups/*",
     "/run", "/tmp", "/var/tmp", "/etc/mtab", "/etc/subuid", "/etc/subgid", "*/.rplay-*", "/srv/serve/*",
+    # What a database server keeps for itself.
+    "/var/lib/postgresql/*", "/var/log/postgresql/*", "/run/postgresql/*", "/srv/m/ts*",
+    "/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key",
     # When a repository was last asked, and at what times its files were written.
     "*/.git/index", "*/FETCH_HEAD", "*/.git/ORIG_HEAD", "*/.git/logs/*", "*/.git/modules/*/index", "*/.git/modules/*/logs/*",
 )

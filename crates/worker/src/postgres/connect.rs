@@ -69,7 +69,12 @@ impl Attempt<'_> {
             SslMode::Disable => self.plain(name),
             SslMode::Allow => self.plain(name).or_else(|why| self.encrypted(name).map_err(|_| why)),
             // A server that takes no encryption is talked to without; what else goes wrong may go well without, too.
-            SslMode::Prefer => self.encrypted(name).or_else(|why| self.plain(name).map_err(|_| why)),
+            SslMode::Prefer => {
+                self.encrypted(name).or_else(|first| match first.contains(" failed: ") && !is_final(&first) {
+                    true => self.plain(name).map_err(|second| first + &second),
+                    false => Err(first),
+                })
+            }
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => self.encrypted(name),
         }
     }
@@ -96,7 +101,11 @@ impl Attempt<'_> {
         }
         match answer {
             [b'S'] => {
-                let stream = self.target.tls.connect(name, stream).map_err(|why| self.failed(&format!("{why}\n")))?;
+                let stream = self
+                    .target
+                    .tls
+                    .connect(name, stream)
+                    .map_err(|why| self.failed(&format!("{}\n", why.trim_end())))?;
                 self.start(Stream::Tls(Box::new(stream)))
             }
             _ if self.target.tls.mode <= SslMode::Prefer => self.start(Stream::Tcp(stream)),
@@ -181,6 +190,11 @@ impl Attempt<'_> {
             Place::Host(name) => format!("connection to server at \"{name}\", port {} failed: {why}", self.port),
         }
     }
+}
+
+/// Whether a complaint is one that another way of talking makes no difference to: nobody answers, or no password is there.
+fn is_final(complaint: &str) -> bool {
+    ["Is the server running on that host", "no password supplied"].iter().any(|words| complaint.contains(words))
 }
 
 /// What the system says, without its number.

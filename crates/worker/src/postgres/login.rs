@@ -273,9 +273,6 @@ impl Given<'_> {
             ("user".to_owned(), user),
             ("database".to_owned(), database),
             ("client_encoding".to_owned(), encoding),
-            // What is read and written here counts on these.
-            ("DateStyle".to_owned(), "ISO".to_owned()),
-            ("standard_conforming_strings".to_owned(), "on".to_owned()),
         ];
         let own = [("options", "PGOPTIONS"), ("application_name", "PGAPPNAME")];
         startup.extend(

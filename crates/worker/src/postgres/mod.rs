@@ -5,6 +5,7 @@
 //! so a prediction has seen the server's own word. What cannot be part of a transaction is not done in check mode at all.
 
 mod connect;
+pub mod conninfo;
 mod error;
 mod login;
 mod passfile;
@@ -57,9 +58,6 @@ impl<'h> Session<'h> {
             Err(why) => return Ok(Err(why)),
         };
         let mut session = Self { connection, host, begun: false, queries: Vec::new(), warnings: Vec::new() };
-        if login.database.is_none() {
-            session.warnings.push("Database name has not been passed, used default database to connect to.".to_owned());
-        }
         if let Some(role) = &login.role {
             session.read(&format!("SET ROLE {}", sql::ident(role))).map_err(|e| e.failing("Could not switch role"))?;
         }
@@ -162,6 +160,19 @@ impl<'h> Session<'h> {
         let reply = outcome.map_err(SqlOrFailure::Sql)?.pop().unwrap_or_default();
         self.queries.push(sql.to_owned());
         Ok(Some(reply))
+    }
+
+    /// Like [`Session::outside`], noted as `shown`, in check mode too.
+    pub fn plan_outside(&mut self, sql: &str, shown: &str) -> Result<(), SqlOrFailure> {
+        if !self.host.check_mode() {
+            self.outside(sql).map_err(|error| match error {
+                SqlOrFailure::Sql(error) if sql != shown => SqlOrFailure::Sql(error.without_statement()),
+                error => error,
+            })?;
+            self.queries.pop();
+        }
+        self.queries.push(shown.to_owned());
+        Ok(())
     }
 
     /// The server's version as a number, as 150004.

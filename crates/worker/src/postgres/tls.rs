@@ -9,6 +9,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     StreamOwned,
@@ -86,13 +87,16 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(|e| format!("SSL error: {e}"))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(self.verifier(provider)?));
+            .with_custom_certificate_verifier(Arc::new(self.verifier(provider.clone())?));
         match (&self.cert, &self.key) {
             (Some(cert), Some(key)) if cert.exists() => {
                 let chain = certificates(cert)?;
-                let key = PrivateKeyDer::from_pem_file(key)
-                    .map_err(|e| format!("could not load private key file \"{}\": {e}", key.display()))?;
-                builder.with_client_auth_cert(chain, key).map_err(|e| format!("SSL error: {e}"))
+                let unread = |e: String| format!("could not load private key file \"{}\": {e}", key.display());
+                let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| unread(e.to_string()))?;
+                let secret = provider.key_provider.load_private_key(secret).map_err(|e| unread(e.to_string()))?;
+                // What kind of certificate it may be is the server's business.
+                let pair = SingleCertAndKey::from(CertifiedKey::new(chain, secret));
+                Ok(builder.with_client_cert_resolver(Arc::new(pair)))
             }
             (Some(cert), None) if cert.exists() => Err(format!(
                 "certificate present, but not private key file \"{}\"",

@@ -26,6 +26,7 @@ enum Kind {
     Json,
     Date,
     Moment,
+    ZonedMoment,
     Time,
     Interval,
     Bytes,
@@ -44,8 +45,10 @@ fn kind(number: u32) -> (Kind, bool) {
         199 | 3807 => (Kind::Json, true),
         1082 => (Kind::Date, false),
         1182 => (Kind::Date, true),
-        1114 | 1184 => (Kind::Moment, false),
-        1115 | 1185 => (Kind::Moment, true),
+        1114 => (Kind::Moment, false),
+        1115 => (Kind::Moment, true),
+        1184 => (Kind::ZonedMoment, false),
+        1185 => (Kind::ZonedMoment, true),
         1083 | 1266 => (Kind::Time, false),
         1183 | 1270 => (Kind::Time, true),
         1186 => (Kind::Interval, false),
@@ -76,6 +79,10 @@ fn scalar(kind: Kind, text: &str) -> Option<Value> {
         Kind::Date => Value::String(bounded(text, "9999-12-31", "0001-01-01").to_owned()),
         Kind::Moment => {
             let text = bounded(text, "9999-12-31 23:59:59.999999", "0001-01-01 00:00:00");
+            Value::String(moment(text)?)
+        }
+        Kind::ZonedMoment => {
+            let text = bounded(text, "9999-12-31 23:59:59.999999+00", "0001-01-01 00:00:00+00");
             Value::String(moment(text)?)
         }
         Kind::Time => Value::String(time(text)),
@@ -250,7 +257,8 @@ mod tests {
             (1082, "-infinity", json!("0001-01-01")),
             (1114, "2020-01-02 03:04:05.678", json!("2020-01-02T03:04:05.678000")),
             (1184, "2020-01-01 21:34:05.5+05:30", json!("2020-01-01T21:34:05.500000+05:30")),
-            (1184, "infinity", json!("9999-12-31T23:59:59.999999")),
+            (1184, "infinity", json!("9999-12-31T23:59:59.999999+00:00")),
+            (1114, "-infinity", json!("0001-01-01T00:00:00")),
             (1266, "12:34:56.7+02", json!("12:34:56.700000+02:00")),
             (1083, "12:34:56", json!("12:34:56")),
             (1186, "1 mon", json!("30 days, 0:00:00")),

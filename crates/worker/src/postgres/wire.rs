@@ -99,16 +99,27 @@ impl Connection {
         frontend::startup_message(parameters.iter().map(|(n, v)| (n.as_str(), v.as_str())), &mut out)?;
         connection.send(&out, waiting)?;
         connection.authenticate(&user, password, waiting)?;
+        // What is read and written here counts on these two.
+        let mut settings = Vec::new();
         loop {
             match connection.next(waiting)? {
                 Message::ReadyForQuery(ready) => {
                     connection.status = ready.status();
-                    return Ok(connection);
+                    break;
                 }
+                Message::ParameterStatus(body) => match (body.name()?, body.value()?) {
+                    ("DateStyle", style) if !style.starts_with("ISO") => settings.push("SET DateStyle TO 'ISO'"),
+                    ("standard_conforming_strings", "off") => settings.push("SET standard_conforming_strings TO on"),
+                    _ => {}
+                },
                 Message::ErrorResponse(body) => return Err(server(body.fields(), "")),
                 _ => {}
             }
         }
+        if !settings.is_empty() {
+            connection.query(&settings.join("; "), waiting)?;
+        }
+        Ok(connection)
     }
 
     fn authenticate(&mut self, user: &str, password: Option<&str>, waiting: Waiting<'_>) -> Result<(), SqlError> {

@@ -124,7 +124,12 @@ impl Module for Db {
         };
         let queries = std::mem::take(&mut session.queries);
         let told = if host.check_mode() { Vec::new() } else { queries };
-        Ok(Outcome::new(changed).with("db", self.name).with("executed_commands", told))
+        let outcome = Outcome::new(changed).with("db", self.name).with("executed_commands", told);
+        if self.state != State::Rename {
+            return Ok(outcome);
+        }
+        let warning = "state=rename is deprecated; a statement of postgresql_query does the same";
+        Ok(outcome.with("warnings", vec![warning]))
     }
 }
 

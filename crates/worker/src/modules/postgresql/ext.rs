@@ -119,7 +119,9 @@ impl Ext {
                          or the passed version is not available"
                     )));
                 }
-                Some(format!("ALTER EXTENSION {} UPDATE TO {}", ident(&self.name), literal(version)))
+                let latest = self.version.as_deref() == Some("latest");
+                let to = if latest { String::new() } else { format!(" TO {}", literal(version)) };
+                Some(format!("ALTER EXTENSION {} UPDATE{to}", ident(&self.name)))
             }
             _ => None,
         };

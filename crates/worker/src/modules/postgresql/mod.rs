@@ -2,22 +2,38 @@
 
 mod db;
 mod ext;
+mod info;
 mod membership;
 mod owner;
+mod pg_hba;
 mod ping;
 mod privs;
+mod publication;
 mod query;
 mod schema;
+mod script;
+mod set;
+mod slot;
+mod subscription;
+mod tablespace;
 mod user;
 
 pub use db::Db;
 pub use ext::Ext;
+pub use info::Info;
 pub use membership::Membership;
 pub use owner::Owner;
+pub use pg_hba::PgHba;
 pub use ping::Ping;
 pub use privs::Privs;
+pub use publication::Publication;
 pub use query::Query;
 pub use schema::Schema;
+pub use script::Script;
+pub use set::Set;
+pub use slot::Slot;
+pub use subscription::Subscription;
+pub use tablespace::Tablespace;
 pub use user::User;
 
 use crate::module::{Failure, Outcome};
@@ -38,6 +54,13 @@ fn warned(outcome: Outcome, session: &Session<'_>) -> Outcome {
     }
 }
 
+/// Warns that no database was named, as the reference does for some modules.
+fn warn_of_default(session: &mut Session<'_>, database: Option<&str>) {
+    if database.is_none_or(str::is_empty) {
+        session.warnings.push("no login_db is given: the database of the user's name is used".to_owned());
+    }
+}
+
 /// Sets the comment on an object of a kind that all databases share; whether it was another one.
 fn comment(session: &mut Session<'_>, kind: &str, name: &str, wanted: Option<&str>) -> Result<bool, Failure> {
     let Some(wanted) = wanted else { return Ok(false) };
@@ -53,7 +76,7 @@ fn comment(session: &mut Session<'_>, kind: &str, name: &str, wanted: Option<&st
     };
     // Roles are read through the view that everybody may read.
     let from = if kind == "ROLE" { "pg_roles" } else { catalog };
-    let shared = matches!(kind, "ROLE" | "DATABASE" | "TABLESPACE" | "SUBSCRIPTION");
+    let shared = matches!(kind, "ROLE" | "DATABASE" | "TABLESPACE");
     let described = if shared { "shobj_description" } else { "obj_description" };
     let kept =
         session.row(&format!("SELECT {described}(oid, '{catalog}') FROM {from} WHERE {column} = {}", literal(name)))?;

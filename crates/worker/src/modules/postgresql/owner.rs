@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::told;
+use super::{told, warn_of_default};
 use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
 use crate::postgres::sql::{ident, idents, literal, name_parts, qualified};
@@ -158,6 +158,7 @@ impl Module for Owner {
             sql::refuse_dangerous(inputs.into_iter().flatten().chain(roles).map(String::as_str))?;
         }
         let mut session = Session::open(host, &self.login(self.login_db.as_deref()))?;
+        warn_of_default(&mut session, self.login_db.as_deref());
         let missing = |name: &str| format!("Role '{name}' does not exist");
         if !session.has_role(&self.new_owner)? {
             return Err(Failure::new(missing(&self.new_owner)));

@@ -60,6 +60,7 @@ impl Module for Query {
         }
         let login = Login { encoding: self.encoding.clone(), ..self.login(self.login_db.as_deref()) };
         let mut session = Session::open(host, &login)?;
+        super::warn_of_default(&mut session, login.database.as_deref());
         if let Some(path) = self.search_path.as_ref().filter(|path| !path.is_empty()) {
             session.read(&format!("SET search_path TO {}", sql::idents(path)))?;
         }

@@ -104,3 +104,15 @@ fn a_call_that_nobody_waits_for_ends() {
     let error = Connection::start(Stream::Unix(ours), &parameters(), None, &end).err().unwrap();
     assert_eq!(error, SqlError::Connection("cancelled".to_owned()));
 }
+
+#[test]
+fn sessions_are_as_they_are_counted_on() {
+    let status = |name: &str, value: &str| message(b'S', format!("{name}\0{value}\0").as_bytes());
+    let (style, strings) = (status("DateStyle", "German, DMY"), status("standard_conforming_strings", "off"));
+    let odd = [message(b'R', &[0, 0, 0, 0]), style, strings, ready()].concat();
+    let done = [message(b'C', b"SET\0"), message(b'C', b"SET\0"), ready()].concat();
+    let (stream, server) = served(vec![odd, done]);
+    drop(Connection::start(stream, &parameters(), None, &|| Ok(())).unwrap());
+    let sent = String::from_utf8_lossy(&server.join().unwrap()).into_owned();
+    assert!(sent.contains("SET DateStyle TO 'ISO'; SET standard_conforming_strings TO on"), "{sent}");
+}
