@@ -257,14 +257,17 @@ fn place(error: &minijinja::Error, path: &Path, text: &str, skipped: usize) -> T
 pub(super) fn owner(path: &Path) -> String {
     use std::os::unix::fs::MetadataExt;
     let Ok(meta) = std::fs::metadata(path) else { return String::new() };
-    let uid = meta.uid().to_string();
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = users.lines().find_map(|line| {
+    name_of(meta.uid(), "/etc/passwd").unwrap_or_else(|| meta.uid().to_string())
+}
+
+/// The name that a list of the controller's (`/etc/passwd`, `/etc/group`) has for a number.
+pub(super) fn name_of(id: u32, list: &str) -> Option<String> {
+    let id = id.to_string();
+    std::fs::read_to_string(list).unwrap_or_default().lines().find_map(|line| {
         let mut parts = line.split(':');
         let name = parts.next()?;
-        (parts.nth(1)? == uid).then(|| name.to_owned())
-    });
-    name.unwrap_or(uid)
+        (parts.nth(1)? == id).then(|| name.to_owned())
+    })
 }
 
 /// The controller's host name.

@@ -32,6 +32,7 @@ NAMES = (
     (re.compile(r"/tmp/(?:\.?tmp|crontab)[\w.@:-]+"), "TMP"),
     (re.compile(r'"(?:TMP|-)":(?=\d)'), '"TMP":'),
     (re.compile(r"(?<=/p\.)\w{8}(?=\.s\b)"), "RANDOM"),
+    (re.compile(r"/tmp/\.rplay-[\w.-]+"), "TMP"),
     (re.compile(r"/root/\.cache/rplay/[\w./-]+"), "TMP"),
 )
 

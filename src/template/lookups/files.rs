@@ -50,7 +50,7 @@ fn walk(directory: &Path, prefix: &str, depth: usize, found: &mut dyn FnMut(&str
 type Found = Result<Vec<Value>, Error>;
 
 /// A file along the search path: below `subdirectory` of each directory, then in the directory itself.
-fn find(lookup: &Lookup<'_>, name: &str, subdirectory: &str) -> Option<PathBuf> {
+pub(super) fn find(lookup: &Lookup<'_>, name: &str, subdirectory: &str) -> Option<PathBuf> {
     let name = paths::expand_user(name);
     let path = Path::new(&name);
     if path.is_absolute() {

@@ -2,6 +2,7 @@
 
 mod csv;
 pub(super) mod files;
+mod filetree;
 mod general;
 mod generators;
 mod ini;
@@ -48,6 +49,7 @@ const LOOKUPS: &[(&str, Run)] = &[
     ("env", outside::env),
     ("file", files::file),
     ("fileglob", files::fileglob),
+    ("filetree", filetree::run),
     ("first_found", files::first_found),
     ("flattened", generators::flattened),
     ("indexed_items", generators::indexed_items),
