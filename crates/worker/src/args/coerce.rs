@@ -1,106 +1,12 @@
 //! The deserializer behind [`super::parse`].
 
-use std::fmt;
-
 use rplay_protocol::Object;
 use serde::de::{self, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde_json::Value;
 
+use super::error::ArgError;
 use super::is_opaque;
-
-/// Why a module's arguments were not accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ArgError {
-    /// The module has no arguments of these names.
-    Unknown {
-        /// The names given.
-        names: Vec<String>,
-        /// The names it has.
-        known: Vec<&'static str>,
-        /// The argument whose sub-options these are; empty at the top.
-        within: String,
-        /// The module's short name; empty where it is not known.
-        module: &'static str,
-    },
-    /// A required argument is not there.
-    Missing(String),
-    /// A value does not fit.
-    Invalid(String),
-}
-
-impl ArgError {
-    /// The same, said of a module.
-    #[must_use]
-    pub fn of_module(mut self, name: &'static str) -> Self {
-        if let Self::Unknown { module, .. } = &mut self {
-            *module = name.rsplit('.').next().unwrap_or(name);
-        }
-        self
-    }
-
-    /// The nearest argument the module has to the first one it has not.
-    #[must_use]
-    pub fn suggestion(&self) -> Option<&'static str> {
-        let Self::Unknown { names, known, .. } = self else { return None };
-        let name = names.first()?;
-        known
-            .iter()
-            .map(|k| (distance(name, k), *k))
-            .filter(|(d, k)| *d <= 1 + k.len().min(name.len()) / 4)
-            .min()
-            .map(|(_, k)| k)
-    }
-}
-
-/// Edits (insertions, deletions, replacements, swaps of neighbours) between two names.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let cost = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + cost);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
-impl fmt::Display for ArgError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown { names, known, within, module } => {
-                let of = if module.is_empty() { String::new() } else { format!(" for ({module}) module") };
-                write!(f, "Unsupported parameters{of}: {}", names.join(", "))?;
-                if !within.is_empty() {
-                    write!(f, " found in {within}")?;
-                }
-                // Arguments of the project's own between its two halves are nobody's business.
-                let mut known: Vec<&str> = known.iter().copied().filter(|name| !name.starts_with('_')).collect();
-                known.sort_unstable();
-                write!(f, ". Supported parameters include: {}.", known.join(", "))
-            }
-            Self::Missing(name) => write!(f, "missing required arguments: {name}"),
-            Self::Invalid(text) => f.write_str(text),
-        }
-    }
-}
-
-impl std::error::Error for ArgError {}
-
-impl de::Error for ArgError {
-    fn custom<T: fmt::Display>(msg: T) -> Self {
-        Self::Invalid(msg.to_string())
-    }
-    fn missing_field(field: &'static str) -> Self {
-        Self::Missing(field.to_owned())
-    }
-}
+use super::python::{python_bool, python_text, python_type};
 
 /// A value on its way into a module's type, with the name of the argument it came from.
 pub(super) struct Coerce<'a> {
@@ -274,62 +180,6 @@ impl<'a> Coerce<'a> {
             _ => Err(self.no_dict()),
         }
     }
-}
-
-/// What Python calls a value's type.
-fn python_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Number(n) if n.is_f64() => "float",
-        Value::Number(_) => "int",
-        Value::String(_) => "str",
-        Value::Array(_) => "list",
-        Value::Object(_) => "dict",
-    }
-}
-
-/// A value as Python's `str` gives it.
-fn python_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => python_repr(other),
-    }
-}
-
-/// A value as Python's `repr` gives it.
-pub(crate) fn python_repr(value: &Value) -> String {
-    match value {
-        Value::Null => "None".to_owned(),
-        Value::Bool(b) => python_bool(*b).to_owned(),
-        Value::Number(n) => n.to_string(),
-        Value::String(s) => {
-            let quote = if s.contains('\'') && !s.contains('"') { '"' } else { '\'' };
-            let mut out = String::from(quote);
-            for c in s.chars() {
-                match c {
-                    '\n' => out.push_str("\\n"),
-                    '\r' => out.push_str("\\r"),
-                    '\t' => out.push_str("\\t"),
-                    '\\' => out.push_str("\\\\"),
-                    c if c == quote => out.extend(['\\', c]),
-                    c => out.push(c),
-                }
-            }
-            out.push(quote);
-            out
-        }
-        Value::Array(items) => format!("[{}]", items.iter().map(python_repr).collect::<Vec<_>>().join(", ")),
-        Value::Object(map) => {
-            let entry = |(k, v): (&String, &Value)| format!("{}: {}", python_repr(&k.as_str().into()), python_repr(v));
-            format!("{{{}}}", map.iter().map(entry).collect::<Vec<_>>().join(", "))
-        }
-    }
-}
-
-/// How Python writes a truth value, which is what the reference puts where a string is wanted.
-fn python_bool(value: bool) -> &'static str {
-    if value { "True" } else { "False" }
 }
 
 macro_rules! coerced {

@@ -5,14 +5,16 @@
 //! still templates are passed as [`opaque`] and accepted for every type.
 
 mod coerce;
+mod error;
+mod python;
 mod types;
 
 use rplay_protocol::Object;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use coerce::ArgError;
-pub(crate) use coerce::python_repr;
+pub use error::ArgError;
+pub(crate) use python::python_repr;
 pub(crate) use types::file_arguments;
 pub use types::{Bytes, Mode, Octal, PathArg, Presence};
 

@@ -17,7 +17,8 @@ struct Entry {
 
 /// What unzip has to say about an archive.
 pub(super) fn look(args: &Unarchive, host: &Host, src: &Path, dest: &Path) -> Result<Archive, Failure> {
-    let program = host.require_program("unzip")?;
+    let missing = || Failure::new("Unable to find required 'unzip' binary in the path.");
+    let program = host.find_program("unzip").ok_or_else(missing)?;
     let chosen = |command: Command| {
         let command = command.arg(src).args(&args.include);
         if args.exclude.is_empty() { command } else { command.arg("-x").args(&args.exclude) }
