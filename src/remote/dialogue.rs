@@ -150,6 +150,11 @@ impl Dialogue {
         let last = text.rsplit('\n').next().unwrap_or_default().trim_end().to_lowercase();
         let Some(asked) = last.strip_suffix(':').or_else(|| last.strip_suffix('：')) else { return false };
         let asked = asked.trim_end();
+        // A complaint begins with the program's name and a colon, and may come in pieces.
+        let exe = user.spec.exe.as_deref().unwrap_or(&user.spec.method);
+        if exe.rsplit('/').next().is_some_and(|name| name.to_lowercase() == asked) {
+            return false;
+        }
         user.prompts.is_empty() || user.prompts.iter().any(|prompt| asked.ends_with(&prompt.to_lowercase()))
     }
 
@@ -195,6 +200,14 @@ mod tests {
         process.stdout.read_to_string(&mut out).await.unwrap();
         process.stderr.read_to_string(&mut err).await.unwrap();
         Ok((out, err))
+    }
+
+    #[tokio::test]
+    async fn a_complaint_that_comes_in_pieces_is_no_question() {
+        let script =
+            "printf 'Password: ' >&2; read x; printf '\\nsu:' >&2; sleep 0.1; echo ' Authentication failure' >&2";
+        let error = lead(script, &[]).await.unwrap_err().to_string();
+        assert!(error.contains("Premature end of stream") && error.contains("su: Authentication failure"), "{error}");
     }
 
     #[tokio::test]
