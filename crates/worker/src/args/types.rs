@@ -17,6 +17,19 @@ pub enum Presence {
     Present,
 }
 
+/// Whether a package should be there, and which: the `state` of those who manage libraries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PackageState {
+    /// In any version, or in the one that is named.
+    #[default]
+    Present,
+    /// In none.
+    Absent,
+    /// In the newest one.
+    Latest,
+}
+
 /// Permissions as a user may write them: a number, an octal string, a symbolic change, or `preserve`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rplay_protocol::names;
 
 use super::{Host, pipes};
+use crate::args::PathArg;
 use crate::module::{Context, Failure};
 
 /// A command to run; always an argument vector, never a line for a shell, unless the program is one.
@@ -196,6 +197,14 @@ impl Host {
     pub fn require_program(&self, name: &str) -> Result<PathBuf, Failure> {
         self.find_program(name)
             .ok_or_else(|| Failure::new(format!("Failed to find required executable \"{name}\" in PATH of the host")))
+    }
+
+    /// The command that `executable` names, with the arguments it may have, or else the program of this name in PATH.
+    pub fn command_of(&self, executable: Option<&PathArg>, program: &str) -> Result<Command, Failure> {
+        let Some(given) = executable else { return Ok(Command::new(self.require_program(program)?)) };
+        let words = shell_words::split(&given.0).context(|| format!("cannot read {}", given.0))?;
+        let (program, rest) = words.split_first().ok_or_else(|| Failure::new("executable is empty"))?;
+        Ok(Command::new(self.path(&PathArg(program.clone()))?).args(rest))
     }
 
     fn spawn_and_wait(&self, command: &Command) -> Result<Output, Failure> {

@@ -3,10 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::files::text;
-use crate::args::PathArg;
+use crate::args::{PackageState as State, PathArg};
 use crate::host::{Command, Host};
-use crate::module::{Context, Failure, Module, Outcome};
+use crate::module::{Failure, Module, Outcome};
 
 /// Manages gems of Ruby.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -62,16 +61,6 @@ pub struct Gem {
 
 fn yes() -> bool {
     true
-}
-
-/// What should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    #[default]
-    Present,
-    Absent,
-    Latest,
 }
 
 impl Module for Gem {
@@ -155,14 +144,7 @@ fn listing(base: &Command, norc: bool) -> Command {
 
 impl Gem {
     fn base(&self, host: &Host) -> Result<Command, Failure> {
-        let words = match &self.executable {
-            Some(program) => shell_words::split(&program.0).context(|| format!("cannot read {}", program.0))?,
-            None => vec![text(&host.require_program("gem")?)],
-        };
-        let Some((program, rest)) = words.split_first() else {
-            return Err(Failure::new("executable is empty"));
-        };
-        let base = Command::new(host.path(&PathArg(program.clone()))?).args(rest);
+        let base = host.command_of(self.executable.as_ref(), "gem")?;
         // Gems of a directory of their own are looked for there alone.
         match &self.install_dir {
             Some(directory) => {

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::files::{self, text};
-use crate::args::PathArg;
+use crate::args::{PackageState as State, PathArg};
 use crate::host::{Command, Host, Output};
-use crate::module::{Context, Failure, Module, Outcome};
+use crate::module::{Failure, Module, Outcome};
 
 /// Manages libraries of node.js with npm.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -56,16 +56,6 @@ pub struct Npm {
     /// Whether `--force` is given.
     #[serde(default)]
     force: bool,
-}
-
-/// What should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    #[default]
-    Present,
-    Absent,
-    Latest,
 }
 
 /// What npm tells of libraries: those that are there, and those that should be.
@@ -165,15 +155,7 @@ impl Npm {
         named: bool,
         directory: Option<&PathBuf>,
     ) -> Result<Command, Failure> {
-        let words = match &self.executable {
-            Some(program) => shell_words::split(&program.0).context(|| format!("cannot read {}", program.0))?,
-            None => vec![text(&host.require_program("npm")?)],
-        };
-        let Some((program, rest)) = words.split_first() else {
-            return Err(Failure::new("executable is empty"));
-        };
-        let program = host.path(&PathArg(program.clone()))?;
-        let mut out = Command::new(program).args(rest).arg(command);
+        let mut out = host.command_of(self.executable.as_ref(), "npm")?.arg(command);
         if command == "list" {
             out = out.args(["--json", "--long"]);
         }

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::text;
-use crate::args::PathArg;
+use crate::args::{PackageState as State, PathArg};
 use crate::host::{Command, Host};
-use crate::module::{Context, Failure, Module, Outcome};
+use crate::module::{Failure, Module, Outcome};
 
 /// Manages libraries of node.js with yarn, of its first series.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -41,16 +41,6 @@ pub struct Yarn {
     /// What should be there.
     #[serde(default)]
     state: State,
-}
-
-/// What should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    #[default]
-    Present,
-    Absent,
-    Latest,
 }
 
 impl Module for Yarn {
@@ -113,14 +103,7 @@ impl Module for Yarn {
 
 impl Yarn {
     fn base(&self, host: &Host) -> Result<Command, Failure> {
-        let words = match &self.executable {
-            Some(program) => shell_words::split(&program.0).context(|| format!("cannot read {}", program.0))?,
-            None => vec![text(&host.require_program("yarn")?)],
-        };
-        let Some((program, rest)) = words.split_first() else {
-            return Err(Failure::new("executable is empty"));
-        };
-        Ok(Command::new(host.path(&PathArg(program.clone()))?).args(rest))
+        host.command_of(self.executable.as_ref(), "yarn")
     }
 
     /// The options that all commands have.
