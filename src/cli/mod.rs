@@ -34,6 +34,8 @@ struct Cli {
 enum Command {
     /// Run playbooks.
     Run(Box<run::Args>),
+    /// Say what a run would change, and how; change nothing (`run --check --diff`).
+    Check(Box<run::Args>),
     /// Show the settings, their values, and who says so.
     Config(Box<config::Args>),
     /// Encrypt and decrypt files and values with Ansible Vault.
@@ -166,6 +168,10 @@ pub fn main() -> ExitCode {
     }
     match Cli::try_parse() {
         Ok(Cli { command: Command::Run(args) }) => run::main(&args, run::Face::Own),
+        Ok(Cli { command: Command::Check(mut args) }) => {
+            args.only_look();
+            run::main(&args, run::Face::Own)
+        }
         Ok(Cli { command: Command::Config(args) }) => config::main(&args),
         Ok(Cli { command: Command::Adhoc(args) }) => adhoc::main(&args),
         Ok(Cli { command: Command::Inventory(args) }) => inventory::main(&args),

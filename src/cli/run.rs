@@ -74,6 +74,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Asks for a dry run that shows differences, whatever else was said.
+    pub(super) fn only_look(&mut self) {
+        (self.run.check, self.run.diff) = (true, true);
+    }
+
     /// Whether playbooks are only to be listed.
     fn lists(&self) -> bool {
         self.hosts.list_hosts || self.list_tasks || self.list_tags

@@ -82,3 +82,25 @@ fn prints_what_the_reference_prints() {
     }
     assert!(wrong.is_empty(), "- the reference, + this\n{}", wrong.join("\n"));
 }
+
+#[test]
+fn check_shows_what_a_run_would_change_and_changes_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let (playbook, target) = (temp.path().join("p.yml"), temp.path().join("out"));
+    let task = format!("copy: {{content: \"hi\\n\", dest: {}}}", target.display());
+    std::fs::write(&playbook, format!("- hosts: localhost\n  gather_facts: false\n  tasks:\n    - {task}\n")).unwrap();
+    let run = |word: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rplay"));
+        command.arg(word).arg(&playbook).env("HOME", temp.path()).env("NO_COLOR", "1");
+        let out = command.output().unwrap();
+        (out.status.code().unwrap(), String::from_utf8(out.stdout).unwrap())
+    };
+    let (status, text) = run("check");
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("+hi") && text.contains("changed=1"), "{text}");
+    assert!(!target.exists());
+    let (status, text) = run("run");
+    assert_eq!((status, std::fs::read_to_string(&target).unwrap().as_str()), (0, "hi\n"), "{text}");
+    let (_, text) = run("check");
+    assert!(text.contains("changed=0"), "{text}");
+}
