@@ -30,6 +30,7 @@ impl Engine {
         let name = match &play.name {
             // A name that cannot be evaluated is shown as it is written.
             Some(name) => text(&Value::Str(name.clone())).unwrap_or_else(|_| name.as_str().to_owned()),
+            None if matches!(templar.value(&play.hosts), Ok(Value::Omit)) => String::new(),
             None => play.title(),
         };
         let hosts = match self.select(play, &templar) {

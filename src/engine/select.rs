@@ -61,6 +61,7 @@ impl Engine {
         let wrong = |message: String| Diagnostic::error("run::hosts", message).at(play.span);
         let hosts = templar.value(&play.hosts).map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?;
         let pattern = match &hosts {
+            Value::Omit => "None".to_owned(),
             Value::List(items) => items.iter().map(Value::to_text).collect::<Vec<_>>().join(","),
             other => other.to_text(),
         };

@@ -89,7 +89,7 @@ fn templar(world: &Arc<World>, play: &Play, task: TaskVars) -> Templar {
     Templar::new(Arc::new(Scope::new(world, "localhost", Some(Arc::new(vars)), task)))
 }
 
-/// The play's patterns, evaluated.
+/// The play's patterns, evaluated; none where its hosts are omitted.
 fn patterns(play: &Play, templar: &Templar) -> Result<Vec<String>, Diagnostic> {
     let place = match &play.hosts {
         Value::Str(text) => text.origin(),
@@ -97,6 +97,7 @@ fn patterns(play: &Play, templar: &Templar) -> Result<Vec<String>, Diagnostic> {
     };
     let hosts = templar.value(&play.hosts).map_err(|error| keyword(&error, play, place))?;
     Ok(match &hosts {
+        Value::Omit => Vec::new(),
         Value::List(items) => items.iter().map(Value::to_text).collect(),
         other => vec![other.to_text()],
     })
@@ -125,7 +126,9 @@ fn hosts(
     }
     let inventory = world.inventory();
     let parse = |text: &str| Pattern::parse(text).map_err(|e| wrong(e.to_string()));
-    let (mut chosen, unmatched) = parse(&patterns.join(","))?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
+    // A play whose hosts are omitted is for the host `None`, as the reference calls it.
+    let asked = if patterns.is_empty() { "None".to_owned() } else { patterns.join(",") };
+    let (mut chosen, unmatched) = parse(&asked)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
     for part in unmatched {
         warn(Diagnostic::warning("run::hosts", format!("Could not match supplied host pattern, ignoring: {part}")));
     }
@@ -134,7 +137,8 @@ fn hosts(
         chosen.retain(|host| allowed.contains(host));
     }
     let quoted: Vec<String> = patterns.iter().map(|pattern| python_quoted(pattern)).collect();
-    out(&format!("    pattern: [{}]\n    hosts ({}):\n", quoted.join(", "), chosen.len()));
+    let shown = if patterns.is_empty() { asked } else { format!("[{}]", quoted.join(", ")) };
+    out(&format!("    pattern: {shown}\n    hosts ({}):\n", chosen.len()));
     chosen.iter().for_each(|host| out(&format!("      {host}\n")));
     Ok(())
 }

@@ -72,10 +72,10 @@ impl Report {
                 let banner = state.banner.take();
                 *state = State { free: self.is_free(play), banner, ..State::default() };
                 let mark = self.mark(&play.context);
-                self.display.banner(&format!("PLAY [{name}]{mark}"));
+                self.display.banner(&format!("{}{mark}", play_title(name)));
             }
             Event::NoHosts { name } => {
-                self.display.banner(&format!("PLAY [{name}]"));
+                self.display.banner(&play_title(name));
                 self.display.show("skipping: no hosts matched", "skip", false);
             }
             Event::TaskStarted { task, title, handler, .. } => {
@@ -366,4 +366,9 @@ fn host_label(result: &HostResult) -> String {
         Some(delegate) => format!("{} -> {delegate}", result.host),
         None => result.host.to_string(),
     }
+}
+
+/// What a play is announced as; one without a name and hosts has nothing to be called by.
+fn play_title(name: &str) -> String {
+    if name.trim().is_empty() { "PLAY".to_owned() } else { format!("PLAY [{name}]") }
 }
