@@ -8,9 +8,14 @@ use crate::value::Value;
 
 /// What a template calls when an object itself has no such method.
 pub(super) fn call(state: &mut State<'_, '_>, value: &Jinja, method: &str, args: &[Jinja]) -> Result<Jinja, Error> {
+    if value.kind() == ValueKind::String
+        && let Some(missing) = args.iter().find(|arg| arg.is_undefined())
+    {
+        return Err(super::call::undefined(state, missing));
+    }
     let own = match value.kind() {
         ValueKind::String => match value.to_str() {
-            Some(text) => of_text(&text, method, args)?,
+            Some(text) => of_text(state, &text, method, args)?,
             None => None,
         },
         ValueKind::Seq | ValueKind::Iterable => of_list(value, method, args)?,
@@ -48,7 +53,7 @@ fn of_date(text: &str, method: &str) -> Option<String> {
     }
 }
 
-fn of_text(text: &str, method: &str, args: &[Jinja]) -> Result<Option<Jinja>, Error> {
+fn of_text(state: &mut State<'_, '_>, text: &str, method: &str, args: &[Jinja]) -> Result<Option<Jinja>, Error> {
     let pad = |args| -> Result<(usize, char), Error> {
         let (width, fill): (i64, Option<char>) = from_args(args)?;
         Ok((usize::try_from(width).unwrap_or(0), fill.unwrap_or(' ')))
@@ -134,6 +139,9 @@ fn of_text(text: &str, method: &str, args: &[Jinja]) -> Result<Option<Jinja>, Er
             let mut out = Vec::new();
             for (i, item) in items.try_iter()?.checked().enumerate() {
                 let item = item?;
+                if item.is_undefined() {
+                    return Err(super::call::undefined(state, &item));
+                }
                 let Some(part) = item.to_str() else {
                     let got = super::call::type_name(&item);
                     return Err(fail(format!("sequence item {i}: expected str instance, {got} found")));

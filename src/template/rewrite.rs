@@ -4,10 +4,10 @@
 use minijinja::machinery::{Span, Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Environment, Error, Value as Jinja};
+use minijinja::{Environment, Error, State, Value as Jinja};
 
 use super::chain::{self, is_keyword, matching_open};
-use super::{engine, mutable, printf, time};
+use super::{call, engine, mutable, printf, time};
 
 const MOD: &str = "__mod";
 
@@ -56,7 +56,14 @@ impl Edit {
 
 /// Adds the filter that stands for `%`.
 pub(super) fn add_to(env: &mut Environment<'static>) {
-    env.add_filter(MOD, modulo);
+    env.add_filter(MOD, |state: &mut State<'_, '_>, left: &Jinja, right: &Jinja| {
+        let inside = right.is_tuple().then(|| right.try_iter().ok()?.find(Jinja::is_undefined)).flatten();
+        match inside {
+            Some(missing) => Err(call::undefined(state, &missing)),
+            None if right.is_undefined() => Err(call::undefined(state, right)),
+            None => modulo(left, right),
+        }
+    });
 }
 
 /// The template as the engine must see it; one that cannot be read stays as it is, for the engine to complain of.

@@ -13,6 +13,7 @@ pub(super) mod json;
 pub(super) mod lists;
 mod numbers;
 pub(super) mod paths;
+mod plain;
 mod query;
 mod regex;
 mod scalars;
@@ -37,7 +38,6 @@ use super::time;
 
 /// Adds all of them.
 pub(super) fn add_to(env: &mut Environment<'static>) {
-    env.add_filter("forceescape", minijinja::filters::escape);
     for family in [
         basics::FILTERS,
         dicts::FILTERS,
@@ -47,6 +47,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         lists::FILTERS,
         numbers::FILTERS,
         paths::FILTERS,
+        plain::FILTERS,
         query::FILTERS,
         regex::FILTERS,
         sequences::FILTERS,

@@ -175,7 +175,7 @@ fn invoke(call: &mut Call<'_, '_, '_>, as_list: bool) -> Result<Jinja, Error> {
             continue;
         }
         if value.is_undefined() {
-            return Err(undefined(call.state, &value));
+            return Ok(Jinja::from(undefined(call.state, &value)));
         }
         match key.as_str() {
             "wantlist" => wantlist = value.is_true(),
@@ -196,7 +196,8 @@ fn invoke(call: &mut Call<'_, '_, '_>, as_list: bool) -> Result<Jinja, Error> {
             if *short == "first_found" {
                 continue;
             }
-            return Err(undefined(call.state, &term));
+            // What is looked up with something undefined is undefined itself: an error where it is used.
+            return Ok(Jinja::from(undefined(call.state, &term)));
         }
         terms.push(Value::from_jinja(&term)?);
     }
