@@ -104,3 +104,87 @@ fn check_shows_what_a_run_would_change_and_changes_nothing() {
     let (_, text) = run("check");
     assert!(text.contains("changed=0"), "{text}");
 }
+
+/// Many hosts, groups, variables from everywhere, sets, results and failures: all that might come out of a hash table.
+const EVERYTHING: &str = r#"
+- hosts: all
+  gather_facts: false
+  vars: {b: 1, a: 2, zz: 3, c: {y: 1, x: 2, w: 3}, m: "{{ c | dict2items | map(attribute='key') }}"}
+  tasks:
+    - group_by: {key: "odd_{{ (inventory_hostname[1:] | int) % 2 }}", parents: [made, by, hand]}
+    - debug: {msg: "{{ groups }} {{ group_names }} {{ hostvars | length }} {{ m }}"}
+    - debug: {var: "vars | select('match', '[a-z]$') | list"}
+    - debug: {msg: "{{ ['x', 'q', 'k', 'j'] | union(['r', 'x']) }} {{ ['x', 'q', 'k'] | difference(['q']) }}"}
+    - set_fact: {one: 1, two: 2, three: 3, four: "{{ play_hosts }}"}
+    - command: echo hi
+      register: said
+      changed_when: inventory_hostname is match('h[13579]')
+      notify: [first, second]
+    - debug: {var: "hostvars[inventory_hostname].keys() | list"}
+      run_once: true
+    - stat: {path: /etc/passwd}
+      register: looked
+    - debug: {msg: "{{ looked.stat.keys() | list }}"}
+    - fail: {msg: "{{ said.keys() | list }}"}
+      when: inventory_hostname in groups.by and inventory_hostname is match('h[27]')
+    - set_stats: {data: {z: 1, y: 2, "{{ inventory_hostname }}": 3}}
+    - debug: {msg: "{{ nonesuch }}"}
+      ignore_errors: true
+  handlers:
+    - {name: first, debug: }
+    - {name: second, debug: {var: ansible_play_batch}}
+"#;
+
+#[test]
+fn the_same_run_twice_says_the_same() {
+    let temp = tempfile::tempdir().unwrap();
+    let root = temp.path();
+    let hosts: String = (1..=12).map(|n| format!("h{n} v{n}={n} w=1 u=2\n")).collect();
+    let groups: String = (1..=6).map(|n| format!("[g{n}]\nh{n}\nh{}\n[g{n}:vars]\na{n}=1\nb{n}=2\n", n + 6)).collect();
+    let inventory = format!("{hosts}{groups}[up:children]\ng1\ng2\n[all:vars]\nansible_connection=local\n");
+    std::fs::write(root.join("hosts"), inventory).unwrap();
+    std::fs::write(root.join("site.yml"), EVERYTHING).unwrap();
+    let say = |applet: &str, args: &[&str]| {
+        let path = root.join(applet);
+        if !path.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rplay"), &path).unwrap();
+        }
+        let mut command = Command::new(&path);
+        command
+            .args(args)
+            .current_dir(root)
+            .env("HOME", root)
+            .env("NO_COLOR", "1")
+            .env("ANSIBLE_SHOW_CUSTOM_STATS", "1");
+        let out = command.output().unwrap();
+        let text = String::from_utf8(out.stdout).unwrap() + &String::from_utf8(out.stderr).unwrap();
+        assert!(!text.is_empty(), "{applet} {args:?} says nothing");
+        // Times are told in words of their own.
+        let clock = words_of_times();
+        text.lines().filter(|line| !clock.iter().any(|word| line.contains(word))).collect::<Vec<_>>().join("\n")
+    };
+    for (applet, args) in [
+        ("ansible-playbook", &["-i", "hosts", "site.yml", "-v"][..]),
+        ("ansible-playbook", &["-i", "hosts", "site.yml", "--list-hosts", "--list-tags", "--list-tasks"]),
+        ("rplay", &["run", "-i", "hosts", "site.yml"]),
+        ("ansible-inventory", &["-i", "hosts", "--list"]),
+        ("ansible-inventory", &["-i", "hosts", "--graph", "--vars"]),
+        ("ansible", &["-i", "hosts", "all", "-m", "debug", "-a", "var=hostvars[inventory_hostname]"]),
+        ("ansible-config", &["dump"]),
+    ] {
+        let first = say(applet, args);
+        for _ in 0..3 {
+            let again = say(applet, args);
+            assert!(
+                first == again,
+                "{applet} {args:?}\n{}",
+                similar::TextDiff::from_lines(&first, &again).unified_diff()
+            );
+        }
+    }
+}
+
+/// Words of lines that tell a time, which is another one in each run.
+fn words_of_times() -> [&'static str; 5] {
+    ["\"start\"", "\"end\"", "\"delta\"", "atime", " hosts in "]
+}
