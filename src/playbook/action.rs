@@ -73,7 +73,9 @@ fn redirected(short: &str, catalog: &dyn Catalog) -> Option<ModuleInfo> {
         "yum" => return catalog.find("ansible.builtin.dnf"),
         _ => {}
     }
-    let moved = ["ansible.posix", "community.general", "community.postgresql"].iter().filter(|_| is_known_short(short));
+    let moved = ["ansible.posix", "community.crypto", "community.general", "community.postgresql"]
+        .iter()
+        .filter(|_| is_known_short(short));
     moved.map(|collection| format!("{collection}.{short}")).find_map(|name| catalog.find(&name))
 }
 

@@ -3,7 +3,8 @@
 use similar::TextDiff;
 
 use super::dump::json;
-use super::settings::Settings;
+use super::settings::{Format, Settings};
+use crate::template::filters::to_report_yaml;
 use crate::value::{Map, Value};
 
 /// The text of a result's `diff`: one dictionary or several.
@@ -34,7 +35,7 @@ fn one(settings: &Settings, map: &Map) -> String {
             Some(name) if !name.to_text().is_empty() => format!("{side}: {}", name.to_text()),
             _ => side.to_owned(),
         };
-        let (before, after) = (side(before), side(after));
+        let (before, after) = (side(settings, before), side(settings, after));
         if before != after {
             let diff = TextDiff::from_lines(before.as_str(), after.as_str());
             let mut unified =
@@ -62,9 +63,12 @@ fn colored(settings: &Settings, line: &str) -> String {
     settings.paint(line, color) + "\n"
 }
 
-/// One side as text: structures are shown as JSON.
-fn side(value: &Value) -> String {
+/// One side as text: structures are shown as results are, as JSON or as YAML with an empty line behind it.
+fn side(settings: &Settings, value: &Value) -> String {
     match value {
+        Value::Map(_) if settings.format == Format::Yaml => {
+            to_report_yaml(value).trim_end().lines().map(|line| format!("    {line}\n")).collect::<String>() + "\n"
+        }
         Value::Map(_) => {
             let mut out = String::new();
             json(value, Some(0), &mut out);

@@ -81,7 +81,7 @@ impl<'a> Edit<'a> {
         let mut sides = attributes.diffs.pop().map(Diff::into_sides).unwrap_or_default();
         for side in [&mut sides.0, &mut sides.1] {
             // The header names it already.
-            side.as_object_mut().and_then(|side| side.remove("path"));
+            side.as_object_mut().and_then(|side| side.shift_remove("path"));
         }
         if !self.exists() && !host.check_mode() {
             self.tell_of_new_mode(wanted, &mut sides)?;

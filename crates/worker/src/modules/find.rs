@@ -313,7 +313,7 @@ impl Find {
         }
         let mut file = stat::facts(path, meta);
         let told = ["exists", "blocks", "block_size", "device_type"];
-        told.iter().for_each(|key| drop(file.remove(*key)));
+        told.iter().for_each(|key| drop(file.shift_remove(*key)));
         if let Some(user) = host.user_by_id(meta.uid())? {
             file.insert("pw_name".into(), user.name.into());
         }

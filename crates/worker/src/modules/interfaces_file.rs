@@ -92,7 +92,7 @@ impl Module for InterfacesFile {
         }
         files::settle(host, &path, &self.file_attributes(), true, &mut outcome)?;
         files::describe(host, &path, &mut outcome)?;
-        outcome.fields.remove("path");
+        outcome.fields.shift_remove("path");
         Ok(outcome)
     }
 }

@@ -64,6 +64,7 @@ mod mount_facts;
 mod npm;
 #[cfg(test)]
 mod odd_names_tests;
+mod openssh_keypair;
 mod package;
 mod package_facts;
 mod pacman;
@@ -189,6 +190,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<htpasswd::Htpasswd>(),
     Entry::of::<pamd::Pamd>(),
     Entry::of::<npm::Npm>(),
+    Entry::of::<openssh_keypair::OpensshKeypair>(),
     Entry::of::<composer::Composer>(),
     Entry::of::<gem::Gem>(),
     Entry::of::<supervisorctl::Supervisorctl>(),

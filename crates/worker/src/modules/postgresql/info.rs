@@ -97,7 +97,7 @@ fn replications(session: &mut Session<'_>) -> Result<Value, SqlError> {
     )?;
     Ok(keyed(&rows, |row| {
         let mut value: Object = row_value(row);
-        value.remove("pid");
+        value.shift_remove("pid");
         for text in value.values_mut().filter(|value| value.is_null()) {
             *text = json!("");
         }
