@@ -76,7 +76,7 @@ class PostgresReplica(Role):
     def uses_no_secret_in_sight(self) -> None:
         for host in self.hosts():
             self.sh(host, "test $(stat -c %a%U /etc/postgresql/*/main/replication.pgpass) = 600postgres; "
-                          "! grep -r secret /etc/postgresql/*/main/postgresql.conf " + DATA + "/postgresql.auto.conf; ! ps ax | grep '[s]ecret'")
+                          "! grep -r '[a]:secret' /etc/postgresql/*/main/postgresql.conf " + DATA + "/postgresql.auto.conf; ! ps ax | grep '[a]:secret'")
 
     def uses_a_replica_that_parted(self) -> None:
         """The replica has taken writes of its own and became a replica again by hand: pg_rewind brings it back."""
@@ -88,8 +88,8 @@ class PostgresReplica(Role):
         assert "postgres_replica_rejoin=true" in run.text, run.text[-3000:]
         assert self.sql("host-02", "select count(*) from pg_class where relname = 'lost'") == "1"
         # A standby by its name, whose history has parted.
-        self.sh("host-02", f"systemctl stop 'postgresql@*-main.service'; runuser -u postgres -- touch {DATA}/standby.signal 2>/dev/null || "
-                           f"runuser -u postgres -- sh -c 'touch {DATA}/standby.signal'; systemctl start postgresql@$(ls /etc/postgresql)-main")
+        self.sh("host-02", f"systemctl stop 'postgresql@*-main.service'; cd {DATA}/; install -o postgres -g postgres /dev/null standby.signal; "
+                           "systemctl start postgresql@$(ls /etc/postgresql)-main")
         run = self.run().expect(0)
         assert role("Rewind") in run.tasks(), run.tasks()
         assert self.sql("host-02", "select string_agg(relname, ',') from pg_class where relname in ('lost', 'kept')") == "kept"
