@@ -2,7 +2,7 @@
 import time
 
 from cases.postgres_primary import MADE_UP, PREPARE
-from role import Change, Drift, Role
+from role import PROJECT, Change, Drift, Role
 
 
 def role(task: str) -> str:
@@ -15,7 +15,11 @@ def server(task: str) -> str:
 
 SECRET = 'a:secret\\with "quotes'
 GROUPS = {"all": {"children": {"db": {"children": {
-    "primary": {"hosts": {"host-01": {}}}, "replica": {"hosts": {"host-02": {}}}}}}}}
+    "primary": {"hosts": {"host-01": {}}}, "replica": {"hosts": {"host-02": {}}}}},
+    "app": {"hosts": {"host-03": {}}}}}}
+SWAPPED = {"all": {"children": {"db": {"children": {
+    "primary": {"hosts": {"host-02": {}}}, "replica": {"hosts": {"host-01": {}}}}},
+    "app": {"hosts": {"host-03": {}}}}}}
 PLAY = [{"hosts": "primary", "become": True, "roles": ["postgres-primary"]},
         {"hosts": "replica", "become": True, "roles": ["postgres-replica"]}]
 DATA = "/var/lib/postgresql/*/main"
@@ -23,7 +27,7 @@ DATA = "/var/lib/postgresql/*/main"
 
 class PostgresReplica(Role):
     name = "postgres-replica"
-    topology = "flat:2"
+    topology = "flat:3"
     prepare = PREPARE
     play = PLAY
     inventory = GROUPS
@@ -33,13 +37,17 @@ class PostgresReplica(Role):
         "postgres_cpus": 2,
         "postgres_replication_password": SECRET,
         "postgres_replica_wait": 20,
+        "postgres_users": [{"name": "app", "password": "of the app"}],
+        "postgres_databases": [{"name": "app", "owner": "app"}],
+        "postgres_access": [{"databases": ["app"], "users": ["app"], "groups": ["app"]}],
     }
     # As with the primary: a check of a host without PostgreSQL has nothing to ask and no account to give files to.
     only_in_run = {server(task) for task in (
         "Have the package make no cluster", "Make a certificate", "Say who may connect",
         "Keep a map of names", "Write the settings", "Start it at boot", "Start PostgreSQL",
         "Write the password that replicas log in with", "Make the configuration's directory", "Create the replicas' account",
-        "Let it do what pg_rewind asks for", "Keep a slot for each replica", "Tell systemd")} | {
+        "Let it do what pg_rewind asks for", "Keep a slot for each replica", "Create the roles", "Create the databases",
+        "Let nobody in who was not granted it")} | {
         role("Copy the primary's data"), role("Make room for the data")}
     made_up = MADE_UP
     changes = [
@@ -120,3 +128,92 @@ class PostgresReplica(Role):
         # What was in the way is beside it, whole.
         self.sh("host-02", f"test -e {DATA}.before-*/base; rm -r {DATA}.before-*")
         assert not self.run(variables={"postgres_replica_overwrite": True}).expect(0).tasks()
+
+    # --- failover ---
+
+    WRITER = """cat >/root/writer <<'E'
+n=0
+while [ ! -e /root/stop ]; do
+    n=$((n+1))
+    # One that was not acknowledged may be there or not; it is not tried again.
+    if psql -XAtq 'host=postgres-primary dbname=app user=app connect_timeout=1 sslmode=require' -c "insert into log values ($n)" 2>/dev/null
+    then echo $n; fi
+    sleep 0.02
+done
+E
+rm -f /root/stop; setsid bash -c 'PGPASSWORD="of the app" exec bash /root/writer' >/root/acknowledged 2>/dev/null </dev/null &"""
+
+    def failover(self, inventory: dict, *arguments: str, variables: dict | None = None):
+        self.inventory = inventory
+        try:
+            return self.run(*arguments, variables=variables, playbook=PROJECT / "playbooks/failover.yml")
+        finally:
+            self.inventory = GROUPS
+
+    def uses_failover_under_load(self) -> None:
+        """A writer on the app's host goes on through two failovers, and every row it was told of is there."""
+        self.run().expect(0)
+        name = self.mine.write("name.yml", [{"hosts": "app", "become": True, "gather_facts": False,
+                                             "vars": {"postgres_primary_host": "host-01"},
+                                             "tasks": [{"import_tasks": str(PROJECT / "playbooks/tasks/postgres_name.yml")}]}])
+        self.run(playbook=name).expect(0)
+        self.sql("host-01", "create table if not exists log (n int primary key); truncate log; alter table log owner to app", "app")
+        checked = self.failover(GROUPS, "--check").expect(0)
+        assert not checked.tasks(), checked.tasks()
+        self.sh("host-03", self.WRITER)
+        try:
+            time.sleep(2)
+            first = self.failover(GROUPS).expect(0)
+            time.sleep(2)
+            assert self.sql("host-02", "select pg_is_in_recovery()") == "f"
+            assert self.sql("host-01", "select pg_is_in_recovery()") == "t"
+            # The roles refuse the inventory of before, and have nothing to do with the swapped one.
+            refused = self.run().expect(2)
+            assert "must be swapped" in refused.text and not refused.tasks()
+            self.inventory = SWAPPED
+            again = self.run()
+            self.inventory = GROUPS
+            assert not again.expect(0).tasks(), again.tasks()
+            assert self.replicates("host-02", "host-01") < 2
+            second = self.failover(SWAPPED).expect(0)
+            time.sleep(2)
+        finally:
+            self.sh("host-03", "touch /root/stop; sleep 2")
+        told = self.sh("host-03", "cat /root/acknowledged").split()
+        there = set(self.sql("host-01", "select n from log", "app").split())
+        lost = [n for n in told if n not in there]
+        assert not lost, f"{len(lost)} of {len(told)} rows are lost: {lost[:20]}"
+        missing = sum(int(b) - int(a) - 1 for a, b in zip(told, told[1:]))
+        assert len(told) > 100, f"{len(told)} rows, {missing} tries failed"
+        print(f"     {len(told)} rows acknowledged, none lost, {missing} tries refused; {first.seconds:.0f} and {second.seconds:.0f} s", flush=True)
+        self.replicates()
+        assert not self.run().expect(0).tasks()
+
+    def uses_failover_without_a_primary(self) -> None:
+        """The primary is killed and stays away: refused until one says so, and it comes back as a replica."""
+        self.sql("host-01", "create table if not exists before (a int)")
+        self.replicates()
+        self.sh("host-01", "systemctl kill -s KILL 'postgresql@*-main.service'; sleep 1")
+        refused = self.failover(GROUPS).expect(2)
+        assert "failover_without_primary=true" in refused.text and not refused.tasks()
+        self.failover(GROUPS, variables={"failover_without_primary": True}).expect(0)
+        assert self.sql("host-02", "select count(*) from before") == "0"
+        assert self.replicates("host-02", "host-01") < 5
+        self.failover(SWAPPED).expect(0)
+        assert not self.run().expect(0).tasks()
+
+    def uses_a_replica_that_lags(self) -> None:
+        """One that cannot keep up is not made a primary, and the primary has not been touched."""
+        self.sql("host-02", "select pg_wal_replay_pause()")
+        self.sql("host-01", "create table big as select generate_series(1, 400000)")
+        refused = self.failover(GROUPS, variables={"failover_max_lag_mb": 1}).expect(2)
+        assert "MB behind" in refused.text and not refused.tasks()
+        lagging = self.run(variables={"postgres_replica_max_lag_mb": 1, "postgres_replica_wait": 2}).expect(2)
+        assert "does not keep up" in lagging.text
+        # Allowed to try, it finds that the replica does not get there, and the primary goes on.
+        failed = self.failover(GROUPS, variables={"failover_max_lag_mb": 10000, "postgres_replica_wait": 3}).expect(2)
+        assert "could not take over" in failed.text
+        assert self.sql("host-01", "select pg_is_in_recovery()") == "f"
+        self.sql("host-02", "select pg_wal_replay_resume()")
+        self.sql("host-01", "drop table big")
+        self.replicates()

@@ -62,6 +62,21 @@ class Redis(Role):
         self.sh("host-01", "systemctl restart redis-server; sleep 1")
         assert self.ask("get kept") == "7"
 
+    def uses_a_log_that_begins_late(self) -> None:
+        """Data that is only in snapshots is still there when the log is turned on."""
+        self.run(variables={"redis_append_only": False}).expect(0)
+        self.sh("host-01", "rm -rf /var/lib/redis/appendonlydir")
+        assert self.ask("set early 1") == "OK" and self.ask("save") == "OK"
+        self.sh("host-01", "systemctl stop redis-server")
+        refused = self.run().expect(2)
+        assert "holds data and keeps no log" in refused.text and not refused.tasks()
+        self.sh("host-01", "systemctl start redis-server")
+        mended = self.run().expect(0).tasks()
+        assert mended == SETTINGS | {role("Have a Redis that holds data begin its log")}, mended
+        assert self.ask("get early") == "1"
+        assert "yes" in self.ask("config get appendonly")
+        assert not self.run().expect(0).tasks()
+
     def uses_the_limit(self) -> None:
         self.sh("host-02", "head -c 3000000 /dev/zero | tr '\\0' x >/tmp/big")
         said = [self.sh("host-02", f"REDISCLI_AUTH=\"$(cat <<'E'\n{SECRET}\nE\n)\" redis-cli -h {self.mine.host('host-01').address} -x set big{n} </tmp/big 2>&1").strip()
