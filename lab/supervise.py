@@ -22,7 +22,7 @@ def nspawn_command(spec: dict) -> list[str]:
     command = ["nsenter", f"--net=/run/netns/{spec['netns']}", "systemd-nspawn", "--boot", "--quiet",
                f"--directory={spec['root']}", f"--machine={spec['machine']}", f"--uuid={spec['uuid']}",
                "--register=no", "--keep-unit", "--console=pipe", "--resolv-conf=off", "--timezone=off",
-               "--link-journal=no", "--private-network", "--capability=all",
+               "--link-journal=no", "--private-network", "--capability=all", "--drop-capability=CAP_SYS_TIME",
                "--system-call-filter=add_key keyctl request_key bpf"]
     if spec["private"]:
         command.append("--network-bridge=br-priv")

@@ -103,7 +103,11 @@ impl World {
             let store = self.store(host);
             // Kept under the names they came with.
             let named = |key: &Key| {
-                if store.injected.contains_key(key) { key.clone() } else { Key::from(format!("ansible_{key}")) }
+                if store.injected.contains_key(key) || key.to_string() == LOCAL_FACTS {
+                    key.clone()
+                } else {
+                    Key::from(format!("ansible_{key}"))
+                }
             };
             cache.store(host, &store.facts.iter().map(|(key, value)| (named(key), value.clone())).collect());
         }
@@ -115,7 +119,7 @@ impl World {
         let (own, injected) = (Arc::make_mut(&mut store.facts), Arc::make_mut(&mut store.injected));
         for (key, value) in facts {
             let name = key.to_string();
-            let short = name.strip_prefix("ansible_").unwrap_or(&name);
+            let short = if name == LOCAL_FACTS { &name } else { name.strip_prefix("ansible_").unwrap_or(&name) };
             own.insert(Key::from(short), value.clone());
             // A host must not decide how it is logged in to, or what the controller runs.
             if self.info.inject_facts && !is_connection_variable(&name) {
@@ -135,6 +139,9 @@ impl World {
         }
     }
 }
+
+/// The facts of the host's own `facts.d`: the one name that `ansible_facts` has in full.
+const LOCAL_FACTS: &str = "ansible_local";
 
 /// A stronger value over a weaker one, dictionaries put together at every depth.
 #[must_use]

@@ -23,6 +23,7 @@ cases! {
     environment
     extra_vars_forms
     facts_injected
+    facts_local
     fail_module_and_assert
     failed_attributes
     free_handlers
