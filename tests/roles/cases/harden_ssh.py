@@ -1,4 +1,5 @@
 """sshd: who gets in, by what, how often, and that a change which locks out is taken back."""
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -17,7 +18,7 @@ class HardenSsh(Role):
     prepare = """
         for name in deployer other; do
             useradd -m -s /bin/bash $name
-            echo "$name:correct horse" | chpasswd
+            echo '$6$rplaylab$hjmy7m/WXABKqxiQJt4ZfYCFeGEiiA2m/cHUpH1Ono4E6PuJNqb2e/hJPnS/ejLUFckbu5MO9tpAw2crh1Ayn.' | sed "s/^/$name:/" | chpasswd -e
             install -d -m 700 -o $name -g $name /home/$name/.ssh
             install -m 600 -o $name -g $name /root/.ssh/authorized_keys /home/$name/.ssh/authorized_keys
         done
@@ -45,14 +46,18 @@ class HardenSsh(Role):
     # Both tools would sign with numbers and times of their own.
     made_up = {"/etc/ssh/ssh_host_ed25519_key-cert.pub": "a certificate has the time at which it was signed"}
 
-    @property
-    def variables(self) -> dict:
-        """Each tool has its own known_hosts, but for the reference only the first counts."""
-        authority = KEYS / "authority"
-        if not authority.exists():
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", authority], check=True)
-        return {"ansible_user": "deployer", "harden_ssh_known_hosts": str(KEYS / "known_hosts"), "harden_ssh_host_ca": str(authority),
-                "harden_ssh_rollback_after": 30}
+    variables = {"ansible_user": "deployer", "harden_ssh_known_hosts": str(KEYS / "known_hosts"),
+                 "harden_ssh_host_ca": str(KEYS / "authority"), "harden_ssh_rollback_after": 30,
+                 # The two labs have hosts of the same name and one known_hosts.
+                 "harden_ssh_names": ["{{ ansible_host }}"]}
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", KEYS / "authority"], check=True)
+
+    def down(self) -> None:
+        super().down()
+        shutil.rmtree(KEYS)
 
     def ssh(self, login: str, *options: str, key: bool = True) -> subprocess.CompletedProcess:
         lab = self.mine.lab
@@ -102,7 +107,8 @@ class HardenSsh(Role):
     def uses_renewal(self) -> None:
         """A certificate of the day before yesterday's authority, or one that ends soon, is signed anew."""
         wanted = {"harden-ssh : Install the certificate", "harden-ssh : Have sshd read the new certificate"}
-        assert self.run(variables={"harden_ssh_certificate_renew": 400}).expect(0).tasks() == wanted
+        did = self.run(variables={"harden_ssh_certificate_renew": 400}).expect(0).tasks()
+        assert did == wanted, f"changed {sorted(did)}"
         self.changed_nothing()
 
     def uses_roll_back(self) -> None:
@@ -120,7 +126,8 @@ class HardenSsh(Role):
         self.changed_nothing()
 
     def changed_nothing(self) -> None:
-        assert not self.run().expect(0).tasks()
+        did = self.run().expect(0).tasks()
+        assert not did, f"changed {sorted(did)}"
 
     def second_port(self) -> None:
         assert self.ssh("deployer", "-p", "2222", "-o", "HostKeyAlias=" + self.mine.host("host-01").address).stdout == "deployer\n"
