@@ -81,7 +81,8 @@ class AppHost(Role):
         """host-03 is a load balancer outside of the inventory's groups; the firewall lets it ask, and nobody else."""
         play = self.mine.write("with_ufw.yml", [{"hosts": "host-01", "become": True, "roles": ["ufw", "app-host"]}])
         balancer = self.mine.host("host-03").address
-        more = {"app_host_load_balancers": [balancer]}
+        # The controller is no bastion here, and comes by itself.
+        more = {"app_host_load_balancers": [balancer], "ufw_rules": [{"port": 22}]}
         self.run(playbook=play, variables=more).expect(0)
         target = [(self.mine.host("host-01").address, 3000)]
         assert scan.scan(self, "host-03", target) == set(target)
@@ -89,6 +90,7 @@ class AppHost(Role):
         refused = self.run(variables={"app_host_load_balancers": ["192.0.2.7"]}).expect(2)
         assert "ufw does not let 192.0.2.7 in at port 3000" in refused.text
         self.run(playbook=play, variables={"ufw_state": "absent"}).expect(0)
+        self.sh("host-01", "docker rm -f web")
 
     def uses_tunnel(self) -> None:
         pid = self.sh("host-01", "systemctl show -P MainPID cloudflared-tunnel").strip()

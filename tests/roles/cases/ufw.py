@@ -60,8 +60,8 @@ class Ufw(Role):
     changes = [
         Change("a rule of one's own", {"ufw_rules": [{"port": 8080, "from": "10.0.0.40", "comment": "looking in"}]}, RULES | CONTAINERS),
         Change("containers left alone", {"ufw_docker": False}, CONTAINERS),
-        Change("nothing out", {"ufw_outgoing": "deny"}, {"ufw : Set what becomes of everything else"},
-               then=lambda suite: suite.closed_out()),
+        Change("nothing out", {"ufw_outgoing": "{{ 'deny' if inventory_hostname == 'db-primary' else 'allow' }}"}, {"ufw : Set what becomes of everything else"},
+               then=lambda suite: suite.nothing_out()),
         Change("louder", {"ufw_logging": "medium"}, RULES),
     ]
     drifts = [
@@ -124,6 +124,8 @@ class Ufw(Role):
     def uses_refusal(self) -> None:
         run = self.run("-l", "app-01", variables={"ufw_matrix": [], "ufw_rules": []}).expect(2)
         assert "No rule lets anybody in at port 22" in run.text, run.text[-2000:]
+        run = self.run("-l", "bastion-01", variables={"ufw_outgoing": "deny"}).expect(2)
+        assert "others are reached through this host" in run.text, run.text[-2000:]
 
     def uses_container(self) -> None:
         """A port that Docker publishes answers those whom the rules for this port let in."""
@@ -148,8 +150,9 @@ class Ufw(Role):
         self.sh("app-01", "docker rm -f web open; systemctl stop docker.socket docker; apt-get purge -y -qq docker.io >/dev/null; rm -rf /var/lib/docker")
         self.mine.host("app-01").reboot()
 
-    def closed_out(self) -> None:
-        assert not scan.scan(self, "monitor-01", [("10.0.0.20", 9100)])
+    def nothing_out(self) -> None:
+        assert not scan.scan(self, "db-primary", [("10.0.0.21", 5432), ("10.0.0.2", 22)])
+        assert scan.scan(self, "app-01", [("10.0.0.20", 5432)])
 
     def removed(self) -> None:
         scan.listen(self, "app-01", SERVED)
