@@ -103,7 +103,7 @@ impl World {
             let store = self.store(host);
             // Kept under the names they came with.
             let named = |key: &Key| {
-                if store.injected.contains_key(key) || key.to_string() == LOCAL_FACTS {
+                if store.injected.contains_key(key) || key.as_str() == Some(LOCAL_FACTS) {
                     key.clone()
                 } else {
                     Key::from(format!("ansible_{key}"))

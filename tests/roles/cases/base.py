@@ -94,6 +94,11 @@ class Base(Role):
                            "net.ipv4.tcp_keepalive_time": "600"}.items():
             assert self.sh("host-01", f"sysctl -n {key}").strip() == value, key
 
+    def uses_swap(self) -> None:
+        # A container has its machine's, so what can be seen is a file that the kernel would take, and at boot.
+        self.sh("host-01", "test $(stat -c %s-%a-%u /swapfile) = 8388608-600-0; swaplabel /swapfile; file=$(mktemp); dd if=/swapfile of=$file bs=1 skip=4086 count=10 status=none; grep -q SWAPSPACE2 $file")
+        assert "/swapfile" in self.sh("host-01", "findmnt --fstab --noheadings --types swap --output SOURCE")
+
     def uses_journal(self) -> None:
         said = self.sh("host-01", "systemd-analyze cat-config systemd/journald.conf; logger -t rplay hello; journalctl --sync; journalctl -t rplay -n1")
         assert "SystemMaxUse=1G" in said and "hello" in said, said
