@@ -166,6 +166,23 @@ class BorgBackup(Role):
         assert self.metrics()["borg_backup_last_exit_status"] != 0
         self.backup()
 
+    def uses_the_health_report(self) -> None:
+        self.backup()
+        self.sh("host-01", "mkdir -p /etc/caddy/tls; openssl req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=x -keyout /dev/null -out /etc/caddy/tls/x.crt 2>/dev/null")
+        page, report = self.scratch / "health.html", PROJECT / "playbooks/health-report.yml"
+        # The machine's own business is not the lab's.
+        calm = {f"health_report_{name}": 1000 for name in ("cpu_percent", "memory_percent", "disk_percent", "load_per_cpu")}
+        run = self.run(playbook=report, variables=calm | {"health_report_file": str(page)}).expect(0)
+        rows = {line.split('"')[1].split()[0]: line for line in run.text.splitlines() if line.strip().startswith('"host-0')}
+        assert "x.crt ends in 2 days" in rows["host-01"] and " 0h " in rows["host-01"] and " 2d " in rows["host-01"], rows
+        assert rows["host-02"].rstrip('",').endswith("well"), rows
+        text = page.read_text()
+        assert "1 of 2 hosts are not well" in text and "/etc/caddy/tls/x.crt ends in 2 days" in text and text.count("<tr class=") == 2
+        assert run.tasks() == {"Write the page"}
+        self.run(playbook=report, variables=calm | {"health_report_file": str(page), "health_report_fail": True}).expect(2)
+        self.sh("host-01", "rm -r /etc/caddy")
+        self.run(playbook=report, variables=calm | {"health_report_file": str(page), "health_report_fail": True}).expect(0)
+
     def uses_refusals(self) -> None:
         for wrong in ({"borg_backup_passphrase": ""}, {"borg_backup_host_keys": []}, {"borg_backup_paths": ["etc"]}, {"borg_backup_repository": "/srv"}):
             assert "borg-backup needs" in self.run(variables=wrong).expect(2).text, wrong
