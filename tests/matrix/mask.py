@@ -50,6 +50,7 @@ CONTENT = (
     ("/etc/systemd/system/*.wants/*", None),
     # Hashes have salts, and a line of a PAM service tells when it was written.
     ("/srv/m/salted", re.compile(r"(?m)(\$\w+\$\S+|(?<=^des:)\S+)")),
+    ("/etc/pam.d/*", re.compile(r"(?m)^# Updated by Ansible - .*$")),
     ("/srv/m/pam/*", re.compile(r"(?m)^# Updated by Ansible - .*$")),
 )
 

@@ -65,6 +65,7 @@ class Role:
     name = ""
     topology = "single"
     play: list | None = None  # plays; by default the role on all hosts, as root
+    playbook: Path | None = None  # a playbook of the project instead
     inventory: dict = {}  # groups and variables over the lab's own inventory
     variables: dict = {}  # what the role is given, as `-e`
     prepare: dict | str = ""  # a shell script that makes a host what the role takes as given; a dict has one by host
@@ -158,7 +159,7 @@ class Role:
         inventories = [side.lab.directory / "inventory.yml"]
         if self.inventory:
             inventories.append(side.write("groups.yml", self.inventory))
-        run = side.run(playbook or side.write("converge.yml", plays), inventories, self.variables | variables, *arguments)
+        run = side.run(playbook or self.playbook or side.write("converge.yml", plays), inventories, self.variables | variables, *arguments)
         if self.logs:
             self.number += 1
             (Path(self.logs) / f"{self.name}.{self.number:02}.{side.which}").write_text(run.text)
