@@ -44,7 +44,8 @@ class Monitoring(Role):
     # The services and the account are not there to be asked about in a check of a fresh host.
     only_in_run = {f"monitoring : {task}" for task in (
         "Restart the node exporter", "Restart the postgres exporter", "Restart Prometheus", "Restart Alertmanager",
-        "Start its timer, now and at boot", "Grant it what monitoring needs, and no more")}
+        "Start its timer, now and at boot", "Start the node exporter, now and at boot", "Start the postgres exporter, now and at boot",
+        "Start Prometheus and Alertmanager, now and at boot", "Grant it what monitoring needs, and no more")}
     changes = [
         Change("another threshold", {"monitoring_disk_free_percent": 20}, {"monitoring : Write the rules", "monitoring : Reload Prometheus"}),
         Change("one host less", {"monitoring_hosts": ["host-01"]}, {"monitoring : Write the targets"}),
@@ -88,7 +89,7 @@ class Monitoring(Role):
     def told(self, name: str, status: str) -> list:
         """Alerts of that name and status which the webhook has got."""
         lines = self.sh("host-01", "cat /tmp/hook.json 2>/dev/null || true").splitlines()
-        return [alert for line in lines for alert in json.loads(line)["alerts"] if alert["labels"]["alertname"] == name and alert["status"] == status]
+        return [alert for line in filter(None, lines) for alert in json.loads(line)["alerts"] if alert["labels"]["alertname"] == name and alert["status"] == status]
 
     def targets(self) -> dict:
         return {(t["labels"]["job"], t["labels"]["instance"]): t["health"] for t in self.ask("/api/v1/targets")["data"]["activeTargets"]}
