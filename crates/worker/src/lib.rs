@@ -13,5 +13,6 @@ pub mod module;
 pub mod modules;
 mod postgres;
 pub mod serve;
+mod turns;
 
 pub use module::{Failure, Module, Outcome};

@@ -18,6 +18,9 @@ pub trait Module: DeserializeOwned + schemars::JsonSchema {
     const NAME: &'static str;
     /// What happens in check mode.
     const CHECK_MODE: CheckMode = CheckMode::Full;
+    /// Whether calls of it in one worker wait for each other: it reads something, changes it and puts it back, and hosts
+    /// that delegate to the same one would undo each other's changes.
+    const ALONE: bool = false;
 
     /// Refuses combinations of arguments that can never work; called before anything is read or changed, and, when no
     /// argument is a template, before any host is contacted.
@@ -196,6 +199,7 @@ impl Entry {
                     );
                     return Ok(Outcome::skipped(msg).with("failed", false));
                 }
+                let _turn = M::ALONE.then(|| crate::turns::take(M::NAME));
                 module.run(host)
             },
             schema: || json!(schemars::schema_for!(M)),

@@ -76,6 +76,7 @@ struct Known {
 
 impl Module for Alternatives {
     const NAME: &'static str = "community.general.alternatives";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.family.is_some() {

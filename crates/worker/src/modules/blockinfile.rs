@@ -70,6 +70,7 @@ fn end() -> String {
 
 impl Module for BlockInFile {
     const NAME: &'static str = "ansible.builtin.blockinfile";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.insertbefore.is_some() && self.insertafter.is_some() {

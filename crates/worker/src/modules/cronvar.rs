@@ -41,6 +41,7 @@ pub struct CronVar {
 impl Module for CronVar {
     const NAME: &'static str = "community.general.cronvar";
     const CHECK_MODE: CheckMode = CheckMode::Skipped;
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.state == State::Present && self.value.is_none() {

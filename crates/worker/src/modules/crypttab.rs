@@ -86,6 +86,7 @@ fn key(option: &str) -> &str {
 
 impl Module for Crypttab {
     const NAME: &'static str = "community.general.crypttab";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         let given = self.backing_device.is_some() || self.password.is_some() || self.opts.is_some();

@@ -63,6 +63,7 @@ impl Kind {
 
 impl Module for Debconf {
     const NAME: &'static str = "ansible.builtin.debconf";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         let given = [self.question.is_some(), self.vtype.is_some(), self.value.as_ref().is_some_and(|v| !v.is_null())];

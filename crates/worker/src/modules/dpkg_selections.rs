@@ -39,6 +39,7 @@ impl Selection {
 
 impl Module for DpkgSelections {
     const NAME: &'static str = "ansible.builtin.dpkg_selections";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         let odd = self.name.is_empty() || self.name.starts_with('-') || self.name.contains(char::is_whitespace);

@@ -56,6 +56,7 @@ enum AddMode {
 
 impl Module for GitConfig {
     const NAME: &'static str = "community.general.git_config";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.name.is_empty() || self.name.starts_with('-') {

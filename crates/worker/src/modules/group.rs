@@ -41,6 +41,7 @@ pub struct Group {
 
 impl Module for Group {
     const NAME: &'static str = "ansible.builtin.group";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.name.starts_with('-') || self.name.contains([':', '\n']) {

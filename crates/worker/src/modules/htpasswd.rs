@@ -48,6 +48,7 @@ fn yes() -> bool {
 
 impl Module for Htpasswd {
     const NAME: &'static str = "community.general.htpasswd";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         self.scheme()?;

@@ -96,6 +96,7 @@ enum State {
 
 impl Module for IniFile {
     const NAME: &'static str = "community.general.ini_file";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.value.is_some() && !self.values.is_empty() {

@@ -47,6 +47,7 @@ const LISTS: [&str; 4] = ["down", "post-up", "pre-up", "up"];
 
 impl Module for InterfacesFile {
     const NAME: &'static str = "community.general.interfaces_file";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         let Some(option) = &self.option else { return Ok(()) };

@@ -126,6 +126,7 @@ const MISMATCH: &str = "Host parameter does not match hashed host field in suppl
 
 impl Module for KnownHosts {
     const NAME: &'static str = "ansible.builtin.known_hosts";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.name.contains(',') {

@@ -61,6 +61,7 @@ const USE_CARET: &str = " If this is desired, use '^' to match every line in the
 
 impl Module for LineInFile {
     const NAME: &'static str = "ansible.builtin.lineinfile";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         for (a, b, names) in [

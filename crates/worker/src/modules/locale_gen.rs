@@ -24,6 +24,7 @@ const FILE: &str = "/etc/locale.gen";
 
 impl Module for LocaleGen {
     const NAME: &'static str = "community.general.locale_gen";
+    const ALONE: bool = true;
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
         let path = Path::new(FILE);

@@ -85,6 +85,7 @@ items! {
 
 impl Module for PamLimits {
     const NAME: &'static str = "community.general.pam_limits";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.use_min && self.use_max {

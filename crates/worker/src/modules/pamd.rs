@@ -123,6 +123,7 @@ enum Line {
 
 impl Module for Pamd {
     const NAME: &'static str = "community.general.pamd";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         let missing: Vec<&str> = match self.state {

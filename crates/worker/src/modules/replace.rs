@@ -47,6 +47,7 @@ fn utf8() -> String {
 
 impl Module for Replace {
     const NAME: &'static str = "ansible.builtin.replace";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         Encoding::parse(&self.encoding)?;

@@ -105,6 +105,7 @@ enum Master {
 
 impl Module for SshConfig {
     const NAME: &'static str = "community.general.ssh_config";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.user.is_some() && self.ssh_config_file.is_some() {

@@ -55,6 +55,7 @@ enum State {
 
 impl Module for Sysctl {
     const NAME: &'static str = "ansible.posix.sysctl";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.name.trim().is_empty() {

@@ -63,6 +63,7 @@ enum State {
 
 impl Module for AuthorizedKey {
     const NAME: &'static str = "ansible.posix.authorized_key";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if is_url(&self.key) { Ok(()) } else { self.wanted(&self.key).map(|_| ()) }

@@ -94,6 +94,7 @@ enum SpecialTime {
 
 impl Module for Cron {
     const NAME: &'static str = "ansible.builtin.cron";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         let present = self.state == State::Present;

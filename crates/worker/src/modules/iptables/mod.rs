@@ -207,6 +207,7 @@ const LOG_LEVELS: [&str; 16] =
 
 impl Module for Iptables {
     const NAME: &'static str = "ansible.builtin.iptables";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         // As iptables says of those that are to be made.

@@ -91,6 +91,7 @@ struct Call<'a> {
 
 impl Module for Mount {
     const NAME: &'static str = "ansible.posix.mount";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         let state = match self.state {

@@ -112,6 +112,7 @@ struct Work {
 
 impl Module for PgHba {
     const NAME: &'static str = "community.postgresql.postgresql_pg_hba";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         let own = self.own();

@@ -147,6 +147,7 @@ const TUPLE: &str = "### tuple";
 
 impl Module for Ufw {
     const NAME: &'static str = "community.general.ufw";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.state.is_none() && self.default.is_none() && self.rule.is_none() && self.logging.is_none() {

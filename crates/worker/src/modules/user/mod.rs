@@ -167,6 +167,7 @@ enum UpdatePassword {
 
 impl Module for User {
     const NAME: &'static str = "ansible.builtin.user";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.name.starts_with('-') || self.name.contains([':', '\n']) {

@@ -100,6 +100,7 @@ pub(super) enum InputType {
 
 impl Module for Xml {
     const NAME: &'static str = "community.general.xml";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         let said = |text: &str| Err(text.to_owned());
