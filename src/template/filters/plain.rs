@@ -20,6 +20,7 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["forceescape"], &["value"], |c| escape(c, true)),
     ansible(&["safe"], &["value"], |c| Ok(Jinja::from_safe_string(python::text(&c.value(0)?)))),
     ansible(&["join"], &["value", "d", "attribute"], join),
+    ansible(&["xmlattr"], &["d", "autospace"], xml_attributes),
     ansible(&["pprint"], &["value"], |c| Ok(Jinja::from(pretty(&c.value(0)?)))),
 ];
 
@@ -43,7 +44,10 @@ fn escape(call: &mut Call<'_, '_, '_>, force: bool) -> Result<Jinja, Error> {
     if value.is_safe() && !force {
         return Ok(value.clone());
     }
-    let text = python::text(&call.value(0)?);
+    Ok(Jinja::from_safe_string(escaped(&python::text(&call.value(0)?))))
+}
+
+fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -55,7 +59,25 @@ fn escape(call: &mut Call<'_, '_, '_>, force: bool) -> Result<Jinja, Error> {
             other => out.push(other),
         }
     }
-    Ok(Jinja::from_safe_string(out))
+    out
+}
+
+/// A dictionary as the attributes of an element; what is none is left out.
+fn xml_attributes(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let value = call.value(0)?;
+    let Some(map) = value.as_map() else {
+        return Err(fail(format!("'{}' object has no attribute 'items'", crate::template::python_type(&value))));
+    };
+    let mut out = Vec::new();
+    for (key, value) in map.iter().filter(|(_, value)| !matches!(value, crate::value::Value::Null)) {
+        let key = key.to_string();
+        if key.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '>' | '=')) {
+            return Err(fail(format!("Invalid character in attribute name: '{key}'")));
+        }
+        out.push(format!("{}=\"{}\"", escaped(&key), escaped(&python::text(value))));
+    }
+    let space = if call.flag(1, true) && !out.is_empty() { " " } else { "" };
+    Ok(Jinja::from_safe_string(format!("{space}{}", out.join(" "))))
 }
 
 fn join(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
