@@ -21,8 +21,18 @@ restore() {
     tidy
     mkdir -- "$place/data" "$place/socket" "$place/wal"
     # Of the other databases only what the catalogue needs is fetched. It must not archive under the name of the one that runs.
-    pgbackrest --stanza="$stanza" --pg1-path="$place/data" "$@" --target-action=promote --archive-mode=off \
-        --db-include="$database" --tablespace-map-all="$place/tablespaces" restore
+    set -- --stanza="$stanza" --pg1-path="$place/data" "$@" --target-action=promote --archive-mode=off \
+        --tablespace-map-all="$place/tablespaces" restore
+    status=0
+    pgbackrest "$@" --db-include="$database" || status=$?
+    # 80: the backup does not know the database, which was created after it. Then all of them are fetched.
+    if [ "$status" = 80 ]; then
+        status=0
+        rm -rf -- "$place/data"
+        mkdir -- "$place/data"
+        pgbackrest "$@" || status=$?
+    fi
+    if [ "$status" != 0 ]; then exit "$status"; fi
     cat >"$place/data/postgresql.conf" <<END
 listen_addresses = ''
 unix_socket_directories = '$place/socket'

@@ -205,8 +205,8 @@ class PostgresPrimary(Role):
         given = {"postgres_backup": "sftp", "postgres_backup_path": "/home/box/pg", "postgres_backup_sftp_user": "box",
                  "postgres_backup_sftp_host": self.mine.host("host-03").address,
                  "postgres_backup_sftp_key": self.sh("host-03", "cat ~box/.ssh/key"),
-                 "postgres_backup_sftp_host_keys": [f"{self.mine.host('host-03').address} "
-                                                    + self.sh("host-03", "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub").strip()]}
+                 # All of them, as ssh-keyscan shows them.
+                 "postgres_backup_sftp_host_keys": self.sh("host-03", f"sed 's/^/{self.mine.host('host-03').address} /' /etc/ssh/ssh_host_*_key.pub").splitlines()}
         if self.suite == "bookworm":
             refused = self.run(variables=given).expect(2)
             assert "cannot use SFTP" in refused.text and not refused.tasks()

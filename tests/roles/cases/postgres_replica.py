@@ -16,10 +16,10 @@ def server(task: str) -> str:
 SECRET = 'a:secret\\with "quotes'
 GROUPS = {"all": {"children": {"db": {"children": {
     "primary": {"hosts": {"host-01": {}}}, "replica": {"hosts": {"host-02": {}}}}},
-    "app": {"hosts": {"host-03": {}}}}}}
+    "app": {"hosts": {"host-03": {}}}, "storage": {"hosts": {"host-04": {}}}}}}
 SWAPPED = {"all": {"children": {"db": {"children": {
     "primary": {"hosts": {"host-02": {}}}, "replica": {"hosts": {"host-01": {}}}}},
-    "app": {"hosts": {"host-03": {}}}}}}
+    "app": {"hosts": {"host-03": {}}}, "storage": {"hosts": {"host-04": {}}}}}}
 PLAY = [{"hosts": "primary", "become": True, "roles": ["postgres-primary"]},
         {"hosts": "replica", "become": True, "roles": ["postgres-replica"]}]
 DATA = "/var/lib/postgresql/*/main"
@@ -27,7 +27,7 @@ DATA = "/var/lib/postgresql/*/main"
 
 class PostgresReplica(Role):
     name = "postgres-replica"
-    topology = "flat:3"
+    topology = "flat:4"
     prepare = PREPARE
     play = PLAY
     inventory = GROUPS
@@ -37,6 +37,7 @@ class PostgresReplica(Role):
         "postgres_cpus": 2,
         "postgres_replication_password": SECRET,
         "postgres_replica_wait": 20,
+        "postgres_backup": "ssh",
         "postgres_users": [{"name": "app", "password": "of the app"}],
         "postgres_databases": [{"name": "app", "owner": "app"}],
         "postgres_access": [{"databases": ["app"], "users": ["app"], "groups": ["app"]}],
@@ -47,7 +48,10 @@ class PostgresReplica(Role):
         "Keep a map of names", "Write the settings", "Start it at boot", "Start PostgreSQL",
         "Write the password that replicas log in with", "Make the configuration's directory", "Create the replicas' account",
         "Let it do what pg_rewind asks for", "Keep a slot for each replica", "Create the roles", "Create the databases",
-        "Let nobody in who was not granted it")} | {
+        "Let nobody in who was not granted it", "Make pgBackRest's directories", "Configure pgBackRest",
+        "Install pgBackRest where the backups are kept", "Make its directories there", "Configure it there", "Make keys",
+        "Let each run pgBackRest on the other", "Let each know the other's host key", "Write the units that make backups",
+        "Make backups when it is time", "Create the stanza", "Make the first backup")} | {
         role("Copy the primary's data"), role("Make room for the data")}
     made_up = MADE_UP
     changes = [
@@ -175,6 +179,9 @@ rm -f /root/stop; setsid bash -c 'PGPASSWORD="of the app" exec bash /root/writer
             self.inventory = GROUPS
             assert not again.expect(0).tasks(), again.tasks()
             assert self.replicates("host-02", "host-01") < 2
+            # The backups' host finds the new primary by itself, and its WAL arrives.
+            self.sh("host-04", "systemctl start pgbackrest-main-incr")
+            self.sh("host-02", "cd /; runuser -u postgres -- pgbackrest --stanza=main check")
             second = self.failover(SWAPPED).expect(0)
             time.sleep(2)
         finally:
