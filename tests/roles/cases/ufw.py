@@ -151,8 +151,8 @@ class Ufw(Role):
         self.mine.host("app-01").reboot()
 
     def nothing_out(self) -> None:
-        assert not scan.scan(self, "db-primary", [("10.0.0.21", 5432), ("10.0.0.2", 22)])
-        assert scan.scan(self, "app-01", [("10.0.0.20", 5432)])
+        assert not scan.scan(self, "db-primary", [("10.0.0.21", 5432), ("10.0.0.2", 22)]), "something gets out"
+        assert scan.scan(self, "bastion-01", [("10.0.0.20", 22)]), "and nothing in any more"
 
     def removed(self) -> None:
         scan.listen(self, "app-01", SERVED)
