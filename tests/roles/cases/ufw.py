@@ -1,11 +1,6 @@
 """The firewall: who may talk to whom on the whole fortress, containers included, and no way to lock oneself out."""
-import sys
-from pathlib import Path
-
+import scan
 from role import Change, Drift, Role
-
-sys.path.insert(0, str(Path(__file__).parent))
-import scan  # noqa: E402
 
 DB = ["db-primary", "db-replica"]
 APP = ["app-01", "app-02"]
