@@ -43,7 +43,7 @@ class Ufw(Role):
     ]
     inventory = {"loadbalancer": {"hosts": {"bastion-01": None}},
                  "bastion": {"vars": {"nat_gateway_private_network": "{{ private_network }}"}}}
-    variables = {"login_user": "root", "ufw_rollback_after": 30}
+    variables = {"login_user": "root", "ufw_rollback_after": 60}
     prepare = {"bastion-01": """
         # A way out that is there before the role's own, so that a check of a fresh private host can look for packages.
         true"""}
