@@ -1,11 +1,6 @@
 """A host to deploy to: the deploying account's Docker, its network, the load balancer's way in, a tunnel and Tailscale."""
-import sys
-from pathlib import Path
-
+import scan
 from role import Change, Drift, Role
-
-sys.path.insert(0, str(Path(__file__).parent))
-import scan  # noqa: E402
 
 # What the vendors' packages would bring: programs that write down what they were given.
 STUBS = """

@@ -1,11 +1,6 @@
 """The firewall: who may talk to whom on the whole fortress, containers included, and no way to lock oneself out."""
-import sys
-from pathlib import Path
-
+import scan
 from role import Change, Drift, Role
-
-sys.path.insert(0, str(Path(__file__).parent))
-import scan  # noqa: E402
 
 DB = ["db-primary", "db-replica"]
 APP = ["app-01", "app-02"]
@@ -48,7 +43,7 @@ class Ufw(Role):
     ]
     inventory = {"loadbalancer": {"hosts": {"bastion-01": None}},
                  "bastion": {"vars": {"nat_gateway_private_network": "{{ private_network }}"}}}
-    variables = {"login_user": "root", "ufw_rollback_after": 30}
+    variables = {"login_user": "root", "ufw_rollback_after": 60}
     prepare = {"bastion-01": """
         # A way out that is there before the role's own, so that a check of a fresh private host can look for packages.
         true"""}
@@ -151,8 +146,8 @@ class Ufw(Role):
         self.mine.host("app-01").reboot()
 
     def nothing_out(self) -> None:
-        assert not scan.scan(self, "db-primary", [("10.0.0.21", 5432), ("10.0.0.2", 22)])
-        assert scan.scan(self, "app-01", [("10.0.0.20", 5432)])
+        assert not scan.scan(self, "db-primary", [("10.0.0.21", 5432), ("10.0.0.2", 22)]), "something gets out"
+        assert scan.scan(self, "bastion-01", [("10.0.0.20", 22)]), "and nothing in any more"
 
     def removed(self) -> None:
         scan.listen(self, "app-01", SERVED)
