@@ -192,7 +192,7 @@ class Caddy(Role):
             for turn in range(3):
                 more = {"caddy_sites": [*SITES, {"name": "turn", "domains": [f"turn-{turn}.test"], "tls": "internal", "respond": "x"}]}
                 assert "caddy : Reload Caddy" in self.run(variables=more).expect(0).tasks()
-            for _ in range(5):
+            for _ in range(20):
                 self.sh("host-01", "systemctl reload caddy")
             self.run().expect(0)
         self.under_load(reload)
