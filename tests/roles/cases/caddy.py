@@ -11,16 +11,17 @@ from pathlib import Path
 from role import Change, Drift, Role
 
 
-def authority() -> tuple[str, str]:
-    """A certificate for `given.test` and its key, like an origin certificate that one downloads."""
+def authority(*names: str) -> tuple[str, str]:
+    """A certificate for these names and its key, like an origin certificate that one downloads."""
     with tempfile.TemporaryDirectory() as directory:
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=given.test",
-                        "-addext", "subjectAltName=DNS:given.test", "-keyout", f"{directory}/key", "-out", f"{directory}/crt"],
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=lab",
+                        "-addext", "subjectAltName=" + ",".join(f"DNS:{name}" for name in names), "-keyout", f"{directory}/key", "-out", f"{directory}/crt"],
                        check=True, capture_output=True)
         return Path(f"{directory}/crt").read_text(), Path(f"{directory}/key").read_text()
 
 
-CERTIFICATE, KEY = authority()
+CERTIFICATE, KEY = authority("given.test", "other.test")
+SECOND, SECOND_KEY = authority("second.test")
 
 BACKEND = """
 cat >/usr/local/bin/backend <<'PY'
@@ -63,10 +64,12 @@ class Caddy(Role):
     changes = [
         Change("one more site", {"caddy_sites": [*SITES, {"name": "more", "domains": ["more.test"], "tls": "internal", "respond": "more"}]},
                {"caddy : Write the Caddyfile", "caddy : Reload Caddy"}),
-        Change("a given certificate for another site",
-               {"caddy_sites": [*SITES, GIVEN | {"name": "other", "domains": ["other.test"], "client_ca": CERTIFICATE}]},
+        Change("another site with the same certificate, and one with its own",
+               {"caddy_sites": [*SITES, GIVEN | {"name": "other", "domains": ["other.test"], "client_ca": CERTIFICATE},
+                                GIVEN | {"name": "second", "domains": ["second.test"], "certificate": SECOND, "certificate_key": SECOND_KEY}]},
                {"caddy : Write the given certificates", "caddy : Write their keys", "caddy : Write the Caddyfile",
                 "caddy : Write the authorities that clients must be of", "caddy : Reload Caddy"},
+               then=lambda self: self.lets_in_clients_with_a_certificate(),
                back_tasks={"caddy : Write the Caddyfile", "caddy : Reload Caddy", "caddy : Remove certificates of sites that are gone"}),
         Change("no compression", {"caddy_sites": [site | {"compress": False} for site in SITES]},
                {"caddy : Write the Caddyfile", "caddy : Reload Caddy"}),
@@ -97,7 +100,9 @@ class Caddy(Role):
 
     def ask(self, context: ssl.SSLContext, name: str, path: str = "/", headers: dict | None = None):
         """One request over a connection of its own: status, headers, body."""
-        with socket.create_connection((self.address(), 443), timeout=30) as raw, context.wrap_socket(raw, server_hostname=name) as tls:
+        raw = socket.create_connection((self.address(), 443), timeout=30)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with raw, context.wrap_socket(raw, server_hostname=name) as tls:
             tls.sendall(f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n".encode()
                         + b"".join(f"{k}: {v}\r\n".encode() for k, v in (headers or {}).items()) + b"\r\n")
             answer = http.client.HTTPResponse(tls)
@@ -129,6 +134,19 @@ class Caddy(Role):
         assert not failed, f"{len(failed)} of {sum(seen.values()) + len(failed)} requests failed: {failed[:5]}"
         print(f"     caddy: {sum(seen.values())} requests over TLS meanwhile, by backend {seen}, none failed", flush=True)
         return seen
+
+    def lets_in_clients_with_a_certificate(self) -> None:
+        context = self.trust(CERTIFICATE)
+        try:
+            answer = self.ask(context, "other.test")
+        except (OSError, http.client.HTTPException):
+            answer = None
+        assert answer is None, f"let in without a certificate: {answer}"
+        own = self.scratch / "client.pem"
+        own.write_text(CERTIFICATE + KEY)
+        context.load_cert_chain(own)
+        assert self.ask(context, "other.test")[0] == 200
+        assert self.ask(self.trust(SECOND), "second.test")[0] == self.ask(self.trust(CERTIFICATE), "given.test")[0] == 200
 
     # --- by use ---
 
@@ -174,7 +192,7 @@ class Caddy(Role):
             for turn in range(3):
                 more = {"caddy_sites": [*SITES, {"name": "turn", "domains": [f"turn-{turn}.test"], "tls": "internal", "respond": "x"}]}
                 assert "caddy : Reload Caddy" in self.run(variables=more).expect(0).tasks()
-            for _ in range(5):
+            for _ in range(20):
                 self.sh("host-01", "systemctl reload caddy")
             self.run().expect(0)
         self.under_load(reload)
