@@ -70,12 +70,15 @@ fi
 # one of DROP DATABASE itself, its work is done: the database is marked as invalid. So once more, up to its first record.
 if [ "$state" = -2 ]; then
     transaction=$(sed -n 's/.*recovery stopping before commit of transaction \([0-9]*\),.*/\1/p' "$place/log" | tail -n 1)
-    first=''
-    for segment in $(sed -n 's/.*restored log file "\([0-9A-F]\{24\}\)" from archive.*/\1/p' "$place/log" | tail -n 2); do
+    for segment in $(sed -n 's/.*restored log file "\([0-9A-F]\{24\}\)" from archive.*/\1/p' "$place/log" | sort -u | tail -n 2); do
         pgbackrest --stanza="$stanza" --pg1-path="$place/data" archive-get "$segment" "$place/wal/$segment"
-        found=$(pg_waldump --xid="$transaction" "$place/wal/$segment" 2>/dev/null | sed -n 's/.* lsn: \([0-9A-F/]*\),.*/\1/p' || true)
-        first=${first:-${found%%$'\n'*}}
     done
+    # The mark is written in place in pg_database (1664/0/1262), by newer releases just before the transaction has a number.
+    first=$(for segment in "$place"/wal/*; do pg_waldump "$segment" 2>/dev/null || true; done | awk -v x="$transaction" '
+        { tx = $0; sub(/.* tx: */, "", tx); sub(/,.*/, "", tx); lsn = $0; sub(/.* lsn: */, "", lsn); sub(/,.*/, "", lsn) }
+        tx == x && begin == "" { begin = lsn }
+        /INPLACE/ && /rel 1664\/0\/1262 / { if (tx == x) own = 1; else if (begin == "") mark = lsn }
+        END { print (begin == "" || own || mark == "") ? begin : mark }')
     if [ -z "$first" ]; then
         echo "at $at $database was being dropped by transaction $transaction, whose beginning is not found; name an earlier time" >&2
         exit 4
