@@ -35,4 +35,31 @@ mod tests {
         });
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 40);
     }
+
+    #[test]
+    fn a_directory_that_many_make_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let entry = modules::find("ansible.builtin.file").unwrap();
+        let changed: usize = std::thread::scope(|scope| {
+            let begun: Vec<_> = (0..20)
+                .map(|_| {
+                    let args = json!({"path": dir.path().join("a/b/c").to_str().unwrap(), "state": "directory"});
+                    scope.spawn(move || (entry.run)(args.as_object().unwrap(), &Host::new()).unwrap().changed)
+                })
+                .collect();
+            begun.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
+        });
+        assert_eq!(changed, 1);
+    }
+
+    #[test]
+    fn directories_made_by_different_hosts_at_once_are_no_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| Host::new().make_directory(&dir.path().join("d"), Some(0o755)).unwrap());
+            }
+        });
+        assert!(dir.path().join("d").is_dir());
+    }
 }

@@ -272,7 +272,11 @@ impl Host {
     pub fn make_directory(&self, path: &Path, mode: Option<u32>) -> Result<(), Failure> {
         self.change(|| {
             let attempted = || format!("cannot make the directory {}", path.display());
-            fs::create_dir(self.real(path)).context(attempted)?;
+            match fs::create_dir(self.real(path)) {
+                // Somebody else was quicker, a task of another host for one; it is there, which is what was wanted.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && self.real(path).is_dir() => return Ok(()),
+                made => made.context(attempted)?,
+            }
             match mode {
                 Some(mode) => fs::set_permissions(self.real(path), Permissions::from_mode(mode)).context(attempted),
                 None => Ok(()),

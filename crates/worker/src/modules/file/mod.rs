@@ -80,6 +80,7 @@ enum State {
 
 impl Module for File {
     const NAME: &'static str = "ansible.builtin.file";
+    const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.recurse && !matches!(self.state, Some(State::Directory) | None) {
