@@ -66,7 +66,7 @@ impl Module for Timezone {
             if !host.stat(&Path::new(ZONES).join(name))?.is_some_and(|meta| meta.is_file()) {
                 return Err(Failure::new(format!("given timezone \"{name}\" is not available")));
             }
-            let held = current(host)?;
+            let held = current(host, systemd)?;
             if held.as_ref() != Some(name) {
                 changed = true;
                 self.set(host, name, systemd)?;
@@ -90,11 +90,11 @@ impl Module for Timezone {
 impl Timezone {
     fn set(&self, host: &Host, name: &str, systemd: bool) -> Result<(), Failure> {
         if systemd {
+            // Where the distribution wants the name in a file too, timedated keeps it.
             host.run_ok(&Command::new("timedatectl").c_locale().args(["set-timezone", name]))?;
-        } else {
-            host.make_symlink(Path::new(LINK), &Path::new(ZONES).join(name))?;
+            return Ok(());
         }
-        // Debian has the name in a file beside the link, which not every systemd keeps.
+        host.make_symlink(Path::new(LINK), &Path::new(ZONES).join(name))?;
         if host.exists(Path::new(NAME))? {
             files::write_through(host, Path::new(NAME), format!("{name}\n"), &WriteOptions::default())?;
         }
@@ -122,8 +122,8 @@ impl Timezone {
     }
 }
 
-/// The name of the time zone, where the link and Debian's file agree on one.
-fn current(host: &Host) -> Result<Option<String>, Failure> {
+/// The name of the time zone: that of the link where systemd runs, elsewhere the one that Debian's file agrees on.
+fn current(host: &Host, systemd: bool) -> Result<Option<String>, Failure> {
     let link = Path::new(LINK);
     let file = host.text(NAME).map(|text| text.trim().to_owned());
     if host.lstat(link)?.is_none_or(|meta| !meta.is_symlink()) {
@@ -135,7 +135,7 @@ fn current(host: &Host) -> Result<Option<String>, Failure> {
     let linked = zones.map(|at| files::text(&parts[at + 1..].iter().collect::<PathBuf>()));
     Ok(match file {
         // One of them is wrong: it is set again.
-        Some(file) if Some(&file) != linked.as_ref() => {
+        Some(file) if !systemd && Some(&file) != linked.as_ref() => {
             Some(format!("{} ({NAME}: {file})", linked.unwrap_or_default()))
         }
         _ => linked,
