@@ -46,6 +46,35 @@ def parse_recap(text: str) -> dict[str, dict[str, int]]:
     return found
 
 
+def begin(command: list[str], cwd: Path | None = None, more: dict | None = None) -> subprocess.Popen:
+    """Start a tool; its output goes to a file, since nobody reads while a case does something else, and a full pipe would stop it."""
+    # A fresh place for the reference's own, so that each run has to log in anew.
+    home = tempfile.mkdtemp(prefix="rp-")
+    env = reference.environment() | {"NO_COLOR": "1", "ANSIBLE_HOME": home, "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{home}/cp"} | (more or {})
+    output = tempfile.TemporaryFile("w+", errors="replace")
+    child = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                             start_new_session=True)
+    child.output, child.started, child.home = output, time.monotonic(), home
+    return child
+
+
+def end(child: subprocess.Popen, timeout: float) -> tuple[str, float, bool]:
+    """Wait for a tool that was started: what it printed, without colours, how long it took, and whether it hung and was killed."""
+    hung = False
+    try:
+        child.wait(timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        hung = True
+    seconds = time.monotonic() - child.started
+    shutil.rmtree(child.home, ignore_errors=True)
+    child.output.seek(0)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", child.output.read())
+    child.output.close()
+    return text, seconds, hung
+
+
 class Tool:
     """`rplay` or something that takes its command line."""
 
@@ -58,30 +87,10 @@ class Tool:
 
     def start(self, playbook: Path, inventory: Path, *args: str) -> subprocess.Popen:
         """Begin a run, for cases that do something meanwhile."""
-        # A fresh place for the reference's shared connections, so that each run has to log in anew.
-        sockets = tempfile.mkdtemp(prefix="rp-")
-        env = reference.environment() | {"NO_COLOR": "1", "ANSIBLE_SSH_CONTROL_PATH_DIR": sockets}
-        command = [self.path, "run", str(playbook), "-i", str(inventory), *args]
-        # A file, since nobody reads while a case does something else, and a full pipe would stop the run.
-        output = tempfile.TemporaryFile("w+", errors="replace")
-        child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                                 start_new_session=True)
-        child.output, child.started, child.sockets = output, time.monotonic(), sockets
-        return child
+        return begin([self.path, "run", str(playbook), "-i", str(inventory), *args])
 
     def finish(self, child: subprocess.Popen, timeout: float = 600) -> Outcome:
         """Wait for the end of a run that was begun; one that hangs is killed and fails the case."""
-        hung = False
-        try:
-            child.wait(timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            hung = True
-        seconds = time.monotonic() - child.started
-        shutil.rmtree(child.sockets, ignore_errors=True)
-        child.output.seek(0)
-        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", child.output.read())
-        child.output.close()
+        text, seconds, hung = end(child, timeout)
         assert not hung, f"hung for {timeout:.0f} s:\n{text[-3000:]}"
         return Outcome(child.returncode, text, seconds, parse_recap(text))

@@ -19,11 +19,16 @@ from typing import Callable
 
 import disk
 import reference
-from lab import manifest
+from lab import manifest, shell
 from side import PROJECT, Run, Side
 
 # Every role that has labs up, so that a run that is stopped takes them down.
 OPEN: set = set()
+
+
+def tasks_of(role: str) -> Callable[[str], str]:
+    """What makes the full names of a role's tasks, as the output has them."""
+    return lambda task: f"{role} : {task}"
 
 
 @dataclass
@@ -82,8 +87,8 @@ class Role:
         self.scratch = Path(tempfile.mkdtemp(prefix="rplay-role-"))
         link = self.scratch / "ansible-playbook"
         link.symlink_to(rplay)
-        self.mine = Side("rplay", str(link), self.name, suite, self.scratch)
-        self.other = Side("reference", str(reference.ensure() / "ansible-playbook"), self.name, suite, self.scratch)
+        self.mine = Side("rplay", str(link), self.name, self.scratch)
+        self.other = Side("reference", str(reference.ensure() / "ansible-playbook"), self.name, self.scratch)
         self.state: dict = {}
         self.number = 0
 
@@ -146,6 +151,20 @@ class Role:
 
     def check(self, variables: dict | None = None) -> Run:
         return self.run("--check", "--diff", variables=variables).expect(0)
+
+    def sql(self, host: str, query: str, database: str = "postgres") -> str:
+        """What a host's PostgreSQL answers its superuser."""
+        return self.sh(host, f"cd /; runuser -u postgres -- psql -XAtq {database} <<'E'\n{query}\nE").strip()
+
+    def only_the_deployer_gets_in(self, *hosts: str) -> None:
+        """By ssh from the operator's machine: not root, not by a password, and the deploy user becomes root."""
+        ssh = ["ssh", "-F", self.mine.lab.ssh_config, "-o", "BatchMode=yes"]
+        for host in hosts:
+            root = shell.attempt(*ssh, f"root@{host}", "true")
+            assert "Permission denied" in root.stderr, f"root gets in on {host}: {root.stderr}"
+            assert "password" not in root.stderr.split("(")[-1], f"{host} offers passwords: {root.stderr}"
+            deployer = shell.attempt(*ssh, f"deployer@{host}", "sudo -n id -u")
+            assert deployer.stdout == "0\n", f"deployer on {host}: {deployer.stderr}"
 
     def files(self, side: Side) -> dict:
         return {host.name: host.manifest() for host in side.lab.hosts()}
@@ -278,4 +297,4 @@ def _unlike(what: str, found: set, wanted: set) -> str:
     return f"{what} {sorted(found)}; expected {sorted(wanted)}"
 
 
-__all__ = ["Case", "Change", "Drift", "PROJECT", "Role"]
+__all__ = ["Case", "Change", "Drift", "PROJECT", "Role", "tasks_of"]

@@ -3,12 +3,9 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import reference
 import tool
 import yaml
 from lab.lab import Lab
@@ -54,8 +51,8 @@ def read(code: int, text: str, seconds: float) -> Run:
 class Side:
     """`reference` or `rplay`, with a lab of its own and a directory for what it is given."""
 
-    def __init__(self, which: str, command: str, role: str, suite: str, scratch: Path):
-        self.which, self.command, self.suite = which, command, suite
+    def __init__(self, which: str, command: str, role: str, scratch: Path):
+        self.which, self.command = which, command
         self.lab = Lab(f"role-{which}-{role}"[:40].rstrip("-"))
         self.scratch = scratch / which
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -78,40 +75,14 @@ class Side:
         path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
         return path
 
-    def run(self, playbook: Path, inventories: list[Path], variables: dict, *arguments: str, stdin: str | None = None) -> Run:
-        """Run a playbook to its end."""
+    def run(self, playbook: Path, inventories: list[Path], variables: dict, *arguments: str) -> Run:
+        """Run a playbook to its end; one that hangs is killed, and says so."""
         given = self.write("vars.yml", variables)
         places = [word for path in inventories for word in ("-i", str(path))]
-        return self.finish(self.start(playbook, *places, "-e", f"@{given}", *arguments))
-
-    def start(self, playbook: Path, *arguments: str) -> subprocess.Popen:
-        """Begin a run, for cases that do something meanwhile."""
-        home = tempfile.mkdtemp(prefix="rr-")
-        env = reference.environment() | {
-            "NO_COLOR": "1", "ANSIBLE_HOME": home, "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{home}/cp", "LC_ALL": "C.UTF-8",
-            "TZ": "UTC", "ANSIBLE_ROLES_PATH": str(PROJECT / "roles"), "ANSIBLE_DEPRECATION_WARNINGS": "False"}
-        # A file, since nobody reads while a case does something else, and a full pipe would stop the run.
-        output = tempfile.TemporaryFile("w+", errors="replace")
-        child = subprocess.Popen([self.command, str(playbook), *arguments], cwd=playbook.parent, env=env,
-                                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-        child.output, child.began, child.home = output, time.monotonic(), home
-        self.child = child
-        return child
-
-    def finish(self, child: subprocess.Popen) -> Run:
-        """Wait for a run that was begun; one that hangs is killed, and says so."""
-        hung = ""
-        try:
-            child.wait(LIMIT)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            hung = f"\nended after {LIMIT} s"
-        child.output.seek(0)
-        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", child.output.read()) + hung
-        child.output.close()
-        subprocess.run(["rm", "-rf", child.home], check=False)
-        return read(child.returncode, text, time.monotonic() - child.began)
+        more = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "ANSIBLE_ROLES_PATH": str(PROJECT / "roles"), "ANSIBLE_DEPRECATION_WARNINGS": "False"}
+        self.child = tool.begin([self.command, str(playbook), *places, "-e", f"@{given}", *arguments], playbook.parent, more)
+        text, seconds, hung = tool.end(self.child, LIMIT)
+        return read(self.child.returncode, text + (f"\nended after {LIMIT} s" if hung else ""), seconds)
 
     def kill(self) -> None:
         """End what is running of it."""

@@ -1,5 +1,4 @@
 """What the cases of the smaller playbooks have in common: how they are logged in to, and the distribution's packages."""
-from lab import shell
 from role import Role
 
 LOGIN = {"ansible_user": "{{ login_user | default('deployer') }}",
@@ -21,17 +20,8 @@ class SmallSite(Role):
     def cases(self):
         return [case for case in super().cases() if case.name != "check_was_honest"]
 
-    def sql(self, host: str, query: str, database: str = "postgres") -> str:
-        return self.sh(host, f"cd /; runuser -u postgres -- psql -XAtq {database} <<'E'\n{query}\nE").strip()
-
     def serves(self, host: str) -> None:
         """The application is deployed, and Caddy hands its answers on."""
         self.sh(host, "systemd-run --quiet --collect --unit=app --working-directory=/usr/share/doc/base-files python3 -m http.server 3000\n"
                       "command -v curl >/dev/null || apt-get install -y -qq curl >/dev/null 2>&1\n"
                       "for i in $(seq 40); do curl -skf --resolve app.test:443:127.0.0.1 https://app.test/copyright >/dev/null && exit; sleep 0.5; done; exit 1")
-
-    def only_the_deployer_gets_in(self, *hosts: str) -> None:
-        ssh = ["ssh", "-F", self.mine.lab.ssh_config, "-o", "BatchMode=yes"]
-        for host in hosts:
-            assert "Permission denied" in shell.attempt(*ssh, f"root@{host}", "true").stderr, f"root gets in on {host}"
-            assert shell.attempt(*ssh, f"deployer@{host}", "sudo -n id -u").stdout == "0\n"

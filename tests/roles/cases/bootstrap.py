@@ -16,8 +16,7 @@ class Bootstrap(Role):
     only_in_run = HARDENED
     made_up = {"/home/deployer/.ansible*": "the reference's", "/home/deployer/.cache*": "rplay's"}
 
-    def _run(self, side, variables, *arguments, playbook=None):
-        return super()._run(side, variables, *arguments, playbook=playbook or PROJECT / "playbooks/bootstrap.yml")
+    playbook = PROJECT / "playbooks/bootstrap.yml"
 
     def managed(self) -> list[str]:
         return [host for host in self.hosts() if host != "storage-01"]

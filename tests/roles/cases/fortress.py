@@ -4,7 +4,6 @@ import subprocess
 import time
 
 import scan
-from lab import shell
 from cases.borg_backup import BorgBackup
 from cases.caddy import Caddy
 from cases.docker import Docker
@@ -109,17 +108,8 @@ class Fortress(Role):
         skipped = {"check_was_honest"}
         return [case for case in super().cases() if case.name not in skipped]
 
-    def sql(self, host: str, query: str, database: str = "postgres") -> str:
-        return self.sh(host, f"cd /; runuser -u postgres -- psql -XAtq {database} <<'E'\n{query}\nE").strip()
-
     def uses_only_the_deployer_gets_in(self) -> None:
-        ssh = ["ssh", "-F", self.mine.lab.ssh_config, "-o", "BatchMode=yes"]
-        for host in MANAGED:
-            root = shell.attempt(*ssh, f"root@{host}", "true")
-            assert "Permission denied" in root.stderr, f"root gets in on {host}: {root.stderr}"
-            assert "password" not in root.stderr.split("(")[-1], f"{host} offers passwords: {root.stderr}"
-            deployer = shell.attempt(*ssh, f"deployer@{host}", "sudo -n id -u")
-            assert deployer.stdout == "0\n", f"deployer on {host}: {deployer.stderr}"
+        self.only_the_deployer_gets_in(*MANAGED)
 
     def uses_matrix(self) -> None:
         """From every host to every port of every host: open is what the matrix says and nothing else."""

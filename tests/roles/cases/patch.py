@@ -42,8 +42,7 @@ class Patch(Role):
     made_up = {"/var/lib/lab-thing-*": "when it was installed", "/srv/repo/*": "built by each host", "/var/lib/apt/*": "when it was looked at",
                "/etc/apt/*": "the lab's own", "/var/lib/dpkg/*": "sizes of what each host built"}
 
-    def _run(self, side, variables, *arguments, playbook=None):
-        return super()._run(side, variables, *arguments, playbook=playbook or PROJECT / "playbooks/patch.yml")
+    playbook = PROJECT / "playbooks/patch.yml"
 
     def converges(self) -> None:
         boots = {host: self.sh(host, "cat /proc/sys/kernel/random/boot_id; stat -c %Y /proc/1") for host in self.hosts()}

@@ -2,7 +2,7 @@
 import json
 import time
 
-from role import PROJECT, Change, Drift, Role
+from role import PROJECT, Change, Drift, Role, tasks_of
 
 PREPARE = "export DEBIAN_FRONTEND=noninteractive; apt-get update -qq; apt-get install -y -qq python3-psycopg2 openssl postgresql-client >/dev/null"
 
@@ -14,10 +14,7 @@ MADE_UP = {
 }
 
 
-def role(task: str) -> str:
-    return f"postgres-primary : {task}"
-
-
+role = tasks_of("postgres-primary")
 CONFIGURED = {role("Write the settings"), role("Reload PostgreSQL")}
 
 
@@ -75,7 +72,7 @@ class PostgresPrimary(Role):
     ]
 
     def sql(self, query: str, host: str = "host-01", database: str = "postgres") -> str:
-        return self.sh(host, f"cd /; runuser -u postgres -- psql -XAtq {database} <<'E'\n{query}\nE").strip()
+        return super().sql(host, query, database)
 
     def shows(self, setting: str, value: str) -> None:
         assert (found := self.sql(f"show {setting}")) == value, f"{setting} is {found}"

@@ -2,17 +2,11 @@
 import time
 
 from cases.postgres_primary import MADE_UP, PREPARE
-from role import PROJECT, Change, Drift, Role
+from role import PROJECT, Change, Drift, Role, tasks_of
 
 
-def role(task: str) -> str:
-    return f"postgres-replica : {task}"
-
-
-def server(task: str) -> str:
-    return f"postgres-primary : {task}"
-
-
+role = tasks_of("postgres-replica")
+server = tasks_of("postgres-primary")
 SECRET = 'a:secret\\with "quotes'
 GROUPS = {"all": {"children": {"db": {"children": {
     "primary": {"hosts": {"host-01": {}}}, "replica": {"hosts": {"host-02": {}}}}},
@@ -63,9 +57,6 @@ class PostgresReplica(Role):
         Drift("a replica that is down", "systemctl stop 'postgresql@*-main.service'", {server("Start PostgreSQL")}, host="host-02",
               mended="runuser -u postgres -- psql -c 'select 1'"),
     ]
-
-    def sql(self, host: str, query: str, database: str = "postgres") -> str:
-        return self.sh(host, f"cd /; runuser -u postgres -- psql -XAtq {database} <<'E'\n{query}\nE").strip()
 
     def replicates(self, source: str = "host-01", target: str = "host-02") -> float:
         """Writes a row on the one and reads it on the other; how many seconds it took."""

@@ -1,13 +1,10 @@
 """Redis as its clients see it: the password, the address, the memory."""
-from role import Change, Drift, Role
+from role import Change, Drift, Role, tasks_of
 
 SECRET = 'a "quoted" pass\\word'
 
 
-def role(task: str) -> str:
-    return f"redis : {task}"
-
-
+role = tasks_of("redis")
 SETTINGS = {role("Write the settings"), role("Restart Redis")}
 
 

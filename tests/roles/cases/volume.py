@@ -1,5 +1,5 @@
 """A disk, formatted once: what is on it survives every run, and what could lose data is refused."""
-from role import Change, Drift, Role
+from role import Change, Drift, Role, tasks_of
 
 # A file as a disk; hosts of the lab have no udev, so the nodes are made by hand.
 DISK = """
@@ -16,10 +16,7 @@ attach data
 TOOLS = "apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq fdisk >/dev/null"
 
 
-def role(task: str) -> str:
-    return f"volume : {task}"
-
-
+role = tasks_of("volume")
 MOUNT, OWNER = role("Mount them, now and at boot"), role("Give them to their owners")
 
 

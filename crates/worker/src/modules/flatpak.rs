@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::args::Presence;
+use crate::args::{PackageState as State, Presence};
 use crate::host::{Command, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 
@@ -63,16 +63,6 @@ fn flatpak() -> String {
 
 fn yes() -> bool {
     true
-}
-
-/// What should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Absent,
-    #[default]
-    Present,
-    Latest,
 }
 
 /// For whom something is.
