@@ -5,41 +5,23 @@
 //! the last is told to be soft in those chains whose value may come to be used by what takes undefined values: those in
 //! front of `is defined`, `is undefined` or `default`, and those that are a whole argument, element or assigned value.
 
-use std::sync::Arc;
-
 use minijinja::machinery::Token;
-use minijinja::value::{Object, Rest, ValueOrKwargs};
+use minijinja::value::{Rest, ValueOrKwargs};
 use minijinja::{Environment, ErrorKind, State, Value as Jinja};
 
+use super::links::{self, is_soft, soft};
 use super::rewrite::{Edit, Tokens};
 
 const SOFT: &str = "__soft";
 const HARD: &str = "__hard";
 const THROUGH: &str = "__through";
 
-/// Something undefined whose attributes are undefined too.
-#[derive(Debug)]
-struct Soft;
-
-impl Object for Soft {
-    fn get_value(self: &Arc<Self>, _: &Jinja) -> Option<Jinja> {
-        Some(Jinja::from_object(Soft))
-    }
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, _: &str, _: &[Jinja]) -> Result<Jinja, minijinja::Error> {
-        Ok(Jinja::from_object(Soft))
-    }
-}
-
 /// Adds the two filters that a softened template uses.
 pub(super) fn add_to(env: &mut Environment<'static>) {
-    env.add_filter(SOFT, |value: &Jinja| if value.is_undefined() { Jinja::from_object(Soft) } else { value.clone() });
+    env.add_filter(SOFT, |value: &Jinja| if value.is_undefined() { soft() } else { value.clone() });
     env.add_filter(THROUGH, through);
-    env.add_filter(
-        HARD,
-        |value: &Jinja| {
-            if value.downcast_object_ref::<Soft>().is_some() { Jinja::UNDEFINED } else { value.clone() }
-        },
-    );
+    env.add_filter(HARD, |value: &Jinja| if is_soft(value) { Jinja::UNDEFINED } else { value.clone() });
+    links::add_to(env);
 }
 
 /// A filter inside an optional chain: what is undefined goes through it.
@@ -49,13 +31,17 @@ fn through(state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>) -> Result<Jinja
         return Err(super::call::fail("a filter without a value"));
     }
     let name = args.remove(1);
-    let first = args.first().is_some_and(|v| v.is_undefined() || v.downcast_object_ref::<Soft>().is_some());
+    let first = args.first().is_some_and(|v| v.is_undefined() || is_soft(v));
     if first {
-        return Ok(Jinja::from_object(Soft));
+        return Ok(soft());
     }
     match state.apply_filter(name.as_str().unwrap_or_default(), &args) {
-        Err(e) if e.kind() == ErrorKind::UndefinedError => Ok(Jinja::from_object(Soft)),
-        Ok(value) if super::call::is_missing(&value) => Ok(Jinja::from_object(Soft)),
+        Err(e) if e.kind() == ErrorKind::UndefinedError => Ok(soft()),
+        // Without a name, which `apply_filter` does not give.
+        Err(e) if e.kind() == ErrorKind::UnknownFilter => {
+            Err(minijinja::Error::new(ErrorKind::UnknownFilter, format!("filter {name} is unknown")))
+        }
+        Ok(value) if super::call::is_missing(&value) => Ok(soft()),
         result => result,
     }
 }
@@ -108,7 +94,7 @@ fn is_subscript(tokens: &Tokens<'_>, open: usize) -> bool {
     matches!(tokens[open].0, Token::BracketOpen)
         && open.checked_sub(1).is_some_and(|before| match &tokens[before].0 {
             Token::Ident(name) => !is_keyword(name),
-            Token::BracketClose | Token::ParenClose | Token::Str(_) | Token::String(_) => true,
+            Token::BracketClose | Token::ParenClose | Token::BraceClose | Token::Str(_) | Token::String(_) => true,
             _ => false,
         })
 }
@@ -125,7 +111,8 @@ fn soften_before(tokens: &Tokens<'_>, at: usize, harden: bool, edits: &mut Vec<E
     {
         soften_before(tokens, close, harden && plain, edits);
     }
-    if plain && harden {
+    let called = forgives(tokens, at) && links::begins_with_call(tokens, first, ends[0]);
+    if plain && harden && !called {
         return Some(first);
     }
     let outer = usize::from(!filters.is_empty() && harden);
@@ -133,6 +120,10 @@ fn soften_before(tokens: &Tokens<'_>, at: usize, harden: bool, edits: &mut Vec<E
     let last = ends.len() - 1;
     for (i, end) in ends.iter().enumerate() {
         let filter = if i == last && filters.is_empty() && harden { HARD } else { SOFT };
+        match i.checked_sub(1) {
+            Some(before) => links::edits_of(tokens, ends[before] + 1, *end, edits),
+            None => links::base_edits(tokens, first, *end, edits),
+        }
         edits.push(Edit::behind(&tokens[*end].1, format!("|{filter})")));
     }
     for filter in &filters {
@@ -213,6 +204,11 @@ fn chain_before(tokens: &Tokens<'_>, at: usize) -> Option<(usize, Vec<usize>)> {
     loop {
         ends.push(i);
         let mut callee = i;
+        match tokens[i].0 {
+            Token::BraceClose => return finish(matching_open(tokens, i)?, ends),
+            Token::Str(_) | Token::String(_) if ends.len() > 1 => return finish(i, ends),
+            _ => {}
+        }
         if matches!(tokens[i].0, Token::BracketClose | Token::ParenClose) {
             let open = matching_open(tokens, i)?;
             let Some(before) = open.checked_sub(1) else { return finish(open, ends) };
@@ -223,7 +219,7 @@ fn chain_before(tokens: &Tokens<'_>, at: usize) -> Option<(usize, Vec<usize>)> {
                     i = before;
                     continue;
                 }
-                Token::BracketClose | Token::ParenClose => {
+                Token::BracketClose | Token::ParenClose | Token::BraceClose | Token::Str(_) | Token::String(_) => {
                     i = before;
                     continue;
                 }
@@ -289,7 +285,10 @@ mod unit {
             soften("{{ a | d(b.c | f(e.g)) }}"),
             "{{ a | d((((b|__soft).c|__soft) | __through('f', ((e|__soft).g|__hard))|__hard)) }}"
         );
-        assert_eq!(soften("{{ a.get('b').c|d }}"), "{{ (((a|__soft).get('b')|__soft).c|__hard)|d }}");
+        assert_eq!(soften("{{ a.get('b').c|d }}"), "{{ (((a|__soft)|__method('get', 'b')|__soft).c|__hard)|d }}");
+        assert_eq!(soften("{{ a[b].c() | d }}"), "{{ (((a|__soft)|__item(b)|__soft)|__method('c')|__hard) | d }}");
+        assert_eq!(soften("{{ a[1:] | d }}"), "{{ ((a|__soft)|__slice(1, none, none)|__hard) | d }}");
+        assert_eq!(soften("{{ f(1) | d }}"), "{{ (__called('f', 1)|__hard) | d }}");
         assert_eq!(soften("{{ a | f | d }}"), "{{ ((a|__soft) | __through('f')|__hard) | d }}");
         assert_eq!(
             soften("{{ a.b | f(1) | g() is defined }}"),
@@ -302,6 +301,6 @@ mod unit {
         );
         assert_eq!(soften("{{ (a | f) is defined }}"), "{{ (((a|__soft) | __through('f')|__hard)) is defined }}");
         assert_eq!(soften("{{ a | d(1) | f | d }}"), "{{ a | d(1) | f | d }}");
-        assert_eq!(soften("{{ f(x).y|d }}"), "{{ ((f(x)|__soft).y|__hard)|d }}");
+        assert_eq!(soften("{{ f(x).y|d }}"), "{{ ((__called('f', x)|__soft).y|__hard)|d }}");
     }
 }

@@ -103,6 +103,11 @@ impl TemplateError {
                 (out.message, out.undefined) = undefined(name, &detail);
                 out.missing = out.undefined.is_none().then(|| name.to_owned());
             }
+            _ if let Some(name) = detail.strip_prefix('`').and_then(|d| d.strip_suffix("` is undefined")) => {
+                out.is_undefined = true;
+                (out.message, out.undefined) = undefined(name, &detail);
+                out.missing = out.undefined.is_none().then(|| name.to_owned());
+            }
             _ if detail.starts_with("unable to calculate") && detail.contains(" // 0") => {
                 out.message = "Error rendering template: integer division or modulo by zero".to_owned();
             }
@@ -183,6 +188,10 @@ fn undefined(name: &str, detail: &str) -> (String, Option<String>) {
     match name.rsplit_once(['.', '[']) {
         Some((_, attribute)) => {
             let attribute = attribute.trim_end_matches(']').trim_matches(['\'', '"']);
+            if attribute.is_empty() || attribute == "..." {
+                // An expression that the engine does not name; the template's own text may.
+                return (ErrorKind::UndefinedError.to_string(), None);
+            }
             (format!("object of type 'dict' has no attribute '{attribute}'"), None)
         }
         None => (format!("'{name}' is undefined"), Some(name.to_owned())),

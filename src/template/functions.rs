@@ -1,12 +1,12 @@
-//! Jinja's own functions where the engine has none or another: `dict`, `cycler`, `joiner`; and Ansible's `undef`.
+//! Jinja's own functions where the engine has none or another: `dict`, `range`, `cycler`, `joiner`; and Ansible's `undef`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use minijinja::value::{Object, ObjectRepr};
+use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{Error, ErrorKind, State, Value as Jinja};
 
-use super::call::{Call, Spec, ansible, fail};
+use super::call::{Call, Spec, ansible, fail, type_name};
 use crate::value::{Key, Map, Value};
 
 /// What `undef()` says.
@@ -14,6 +14,7 @@ pub(super) const NO_HINT: &str = "Mandatory variable has not been overridden";
 
 pub(super) const FUNCTIONS: &[Spec] = &[
     ansible(&["dict"], &["*pairs", "**more"], dict),
+    ansible(&["range"], &["*numbers"], range),
     ansible(&["cycler"], &["*items"], |c| {
         if c.rest.is_empty() {
             return Err(fail("at least one item has to be provided"));
@@ -30,6 +31,57 @@ pub(super) const FUNCTIONS: &[Spec] = &[
         Ok(Jinja::from(Error::new(ErrorKind::UndefinedError, hint)))
     }),
 ];
+
+/// The most numbers that a range may come to: every one of them takes memory where a list is made of it.
+const RANGE: u64 = 10_000_000;
+
+/// Python's `range`: numbers that are counted, not kept.
+fn range(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let whole = |value: &Jinja| {
+        let number = if value.is_integer() {
+            i64::try_from(value.clone()).ok()
+        } else {
+            bool::try_from(value.clone()).ok().map(i64::from)
+        };
+        number.ok_or_else(|| fail(format!("'{}' object cannot be interpreted as an integer", type_name(value))))
+    };
+    let given = call.rest.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
+    let (start, stop, step) = match given.as_slice() {
+        [stop] => (0, *stop, 1),
+        [start, stop] => (*start, *stop, 1),
+        [start, stop, step] => (*start, *stop, *step),
+        _ => return Err(fail(format!("range expected 1 to 3 arguments, got {}", given.len()))),
+    };
+    if step == 0 {
+        return Err(fail("range() arg 3 must not be zero"));
+    }
+    let (from, to) = if step > 0 { (start, stop) } else { (stop, start) };
+    let length = if from < to { (to.abs_diff(from) - 1) / step.unsigned_abs() + 1 } else { 0 };
+    match usize::try_from(length) {
+        Ok(count) if length <= RANGE => Ok(Jinja::from_object(Range { start, step, length: count })),
+        _ => Err(fail(format!("a range of {length} numbers: at most {RANGE} are supported"))),
+    }
+}
+
+#[derive(Debug)]
+struct Range {
+    start: i64,
+    step: i64,
+    length: usize,
+}
+
+impl Object for Range {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+    fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
+        let at = key.as_usize().filter(|at| *at < self.length)?;
+        Some(Jinja::from(self.start + self.step * i64::try_from(at).ok()?))
+    }
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.length)
+    }
+}
 
 fn dict(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let mut out = Map::new();

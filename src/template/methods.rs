@@ -8,10 +8,9 @@ use crate::value::Value;
 
 /// What a template calls when an object itself has no such method.
 pub(super) fn call(state: &mut State<'_, '_>, value: &Jinja, method: &str, args: &[Jinja]) -> Result<Jinja, Error> {
-    if value.kind() == ValueKind::String
-        && let Some(missing) = args.iter().find(|arg| arg.is_undefined())
-    {
-        return Err(super::call::undefined(state, missing));
+    // What is asked with something undefined is undefined itself: an error where it is used.
+    if let Some(missing) = args.iter().find(|arg| arg.is_undefined()) {
+        return Ok(missing.clone());
     }
     let own = match value.kind() {
         ValueKind::String => match value.to_str() {

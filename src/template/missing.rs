@@ -36,7 +36,14 @@ fn words(root: &Arc<Root>, expression: &str) -> Option<String> {
     let object = engine::part(root, base)?;
     let key = match last.strip_prefix('.') {
         Some(name) => name.parse::<i64>().map_or_else(|_| Jinja::from(name), Jinja::from),
-        None => engine::part(root, last.strip_prefix('[')?.strip_suffix(']')?)?,
+        None => {
+            let inner = last.strip_prefix('[')?.strip_suffix(']')?;
+            match engine::part(root, inner) {
+                Some(key) => key,
+                // The key is what is not there.
+                None => return Some(last_in(root, inner)?.0),
+            }
+        }
     };
     // A variable of the template's own may have the name of one outside.
     if !object.get_item(&key).is_ok_and(|item| item.is_undefined()) {

@@ -15,6 +15,7 @@ mod files;
 pub mod filters;
 mod functions;
 mod lazy;
+mod links;
 pub mod lookups;
 mod methods;
 mod missing;

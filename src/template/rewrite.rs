@@ -126,8 +126,8 @@ fn mask(source: &str) -> String {
 
 fn apply(source: &str, mut edits: Vec<Edit>) -> String {
     // Stable: at one place, what an inner rule closes comes before what an outer one does. What belongs to the token before
-    // comes before what belongs to the one behind.
-    edits.sort_by_key(|edit| (edit.start, edit.opens));
+    // comes before what belongs to the one behind, and what stands before a token before what takes its place.
+    edits.sort_by_key(|edit| (edit.start, edit.opens, edit.end > edit.start));
     let mut out = String::with_capacity(source.len() + 16 * edits.len());
     let mut from = 0;
     for edit in edits {

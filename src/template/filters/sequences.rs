@@ -1,9 +1,9 @@
-//! Jinja's filters of sequences where the engine's differ: `sort`, `min`, `max`, `dictsort`, `select`, `selectattr`, `length`, …
+//! Jinja's filters of sequences where the engine's differ: `sort`, `min`, `max`, `dictsort`, `select`, `selectattr`, `length`, `reverse`, …
 
 use minijinja::value::{Kwargs, Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail, type_name, undefined};
+use crate::template::call::{Call, Spec, ansible, fail, is_missing, type_name, undefined};
 use crate::template::python;
 use crate::value::Value;
 
@@ -22,8 +22,16 @@ pub(super) const FILTERS: &[Spec] = &[
             return Err(fail(format!("'{}' object is not iterable", type_name(value))));
         }
         let items: Vec<Jinja> = value.try_iter()?.collect();
-        // What is undefined stays so: a later filter may sort it out.
+        all_there(c, &items)?;
         Ok(Jinja::from(items))
+    }),
+    ansible(&["reverse"], &["value"], |c| {
+        let value = c.need(0)?.clone();
+        if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+            let items: Vec<Jinja> = value.try_iter()?.collect();
+            all_there(c, &items)?;
+        }
+        value.reverse()
     }),
     ansible(&["sort"], &["value", "reverse", "case_sensitive", "attribute"], sort),
     ansible(&["min"], &["value", "case_sensitive", "attribute"], |c| extreme(c, false)),
@@ -37,6 +45,11 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["selectattr"], &["value", "*test", "**more"], |c| select(c, true, false)).lenient(),
     ansible(&["rejectattr"], &["value", "*test", "**more"], |c| select(c, true, true)).lenient(),
 ];
+
+/// An error if one of the items is undefined: a list is made of what is there.
+fn all_there(call: &mut Call<'_, '_, '_>, items: &[Jinja]) -> Result<(), Error> {
+    items.iter().find(|item| is_missing(item)).map_or(Ok(()), |item| Err(undefined(call.state, item)))
+}
 
 /// The value behind `a.b.0`, or under a key that is no text.
 pub(super) fn attribute(item: &Jinja, path: &Jinja) -> Result<Jinja, Error> {

@@ -175,7 +175,7 @@ fn invoke(call: &mut Call<'_, '_, '_>, as_list: bool) -> Result<Jinja, Error> {
             continue;
         }
         if value.is_undefined() {
-            return Ok(Jinja::from(undefined(call.state, &value)));
+            return Ok(value);
         }
         match key.as_str() {
             "wantlist" => wantlist = value.is_true(),
@@ -193,11 +193,8 @@ fn invoke(call: &mut Call<'_, '_, '_>, as_list: bool) -> Result<Jinja, Error> {
     let mut terms = Vec::new();
     for term in std::mem::take(&mut call.rest) {
         if term.is_undefined() {
-            if *short == "first_found" {
-                continue;
-            }
             // What is looked up with something undefined is undefined itself: an error where it is used.
-            return Ok(Jinja::from(undefined(call.state, &term)));
+            return Ok(term);
         }
         terms.push(Value::from_jinja(&term)?);
     }
@@ -218,7 +215,10 @@ fn invoke(call: &mut Call<'_, '_, '_>, as_list: bool) -> Result<Jinja, Error> {
     let lookup = Lookup { name: short, terms, options, templar: &templar, subdirectory: "" };
     match run(&lookup) {
         Ok(found) => Ok(result(found, wantlist)),
-        Err(error) if errors == Errors::Strict => Err(lookup.explain(error)),
+        // What is undefined is an error, however much may be ignored.
+        Err(error) if errors == Errors::Strict || error.kind() == ErrorKind::UndefinedError => {
+            Err(lookup.explain(error))
+        }
         Err(error) => {
             if errors == Errors::Warn {
                 let error = TemplateError::new(&lookup.explain(error), None);

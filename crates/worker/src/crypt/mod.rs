@@ -160,8 +160,9 @@ pub fn sha(password: &[u8], salt: &str, kind: Sha, rounds: u32) -> Result<String
     Ok(out)
 }
 
-/// MD5 crypt, in one of its two variants.
-fn md5(password: &[u8], salt: &str, magic: &str) -> String {
+/// MD5 crypt, in one of its two variants: `$1$` or `$apr1$`.
+#[must_use]
+pub fn md5(password: &[u8], salt: &str, magic: &str) -> String {
     let salt = salt.get(..8).unwrap_or(salt);
     let both = Md5::new().chain_update(password).chain_update(salt).chain_update(password).finalize();
     let mut hash = Md5::new().chain_update(password).chain_update(magic).chain_update(salt);
