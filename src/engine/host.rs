@@ -1,7 +1,7 @@
 //! A host's part in a play: small, and the only thing that differs between hosts.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use indexmap::IndexSet;
@@ -79,6 +79,8 @@ pub struct PlayRun {
     pub held_back: Mutex<HashSet<String>>,
     /// Set when no further batch is to begin.
     pub ended: AtomicBool,
+    /// Set when too many hosts are lost for any task to begin.
+    pub over: AtomicBool,
     /// Whether hosts go on by themselves.
     pub free: bool,
     /// Whether handlers run on hosts that failed.
@@ -91,6 +93,11 @@ impl PlayRun {
     /// The hosts of the batch under way.
     pub(super) fn members(&self) -> Vec<Arc<HostPlay>> {
         self.members.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether too many hosts are lost for any task to begin.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
     }
 
     /// Takes a host out of the hosts that the play's variables name.
@@ -235,6 +242,12 @@ impl HostPlay {
     pub(super) fn failure(&self) -> Option<(Value, Value)> {
         self.state().failure.clone()
     }
+}
+
+/// Those that failed or could not be reached.
+pub(super) fn down(hosts: &[Arc<HostPlay>]) -> Vec<Arc<HostPlay>> {
+    let is_down = |host: &&Arc<HostPlay>| matches!(host.standing(), Standing::Failed | Standing::Unreachable);
+    hosts.iter().filter(is_down).cloned().collect()
 }
 
 /// The hosts among these that go on.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::event::{Event, HostResult, Verdict};
-use super::host::{HostPlay, Standing};
+use super::host::{HostPlay, Standing, down};
 use super::task::TaskRun;
 use super::walk::Walk;
 use super::{Engine, result, target};
@@ -57,7 +57,7 @@ impl Engine {
                     self.count(&host.name, |s| if walk.rescuable { s.rescued += 1 } else { s.failed += 1 });
                     self.note_failure(run, host, Value::map(failure.clone()));
                     self.own_result(run, host, Verdict::Failed, failure);
-                    self.settle(&run.run, hosts, walk);
+                    self.settle(&run.run, hosts, &down(hosts), walk);
                 }
             }
         }

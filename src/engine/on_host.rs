@@ -332,9 +332,10 @@ impl<'e> OnHost<'e> {
             }
             if attempt >= tries || result::flag(&result, "unreachable") {
                 result.insert("attempts".into(), Value::Int((attempt).min(tries - 1).max(1)));
-                result.insert("failed".into(), Value::Bool(true));
+                result::fail(&mut result);
                 return result;
             }
+            result.insert("retries".into(), Value::Int(tries));
             let shown = self.shown(pass, &result, Verdict::Failed, false);
             let event = Event::Retry { result: shown, left: tries - attempt };
             self.run.say(self.engine, &self.host.name, event);

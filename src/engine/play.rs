@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::event::Event;
-use super::host::{HostPlay, PlayRun, Standing, alive};
+use super::host::{HostPlay, PlayRun, Standing};
 use super::notify::flatten;
 use super::select::batches;
 use super::{Engine, walk};
@@ -151,6 +151,7 @@ impl Engine {
             handlers: RwLock::new(flatten(&play.handlers, 0)),
             members: RwLock::default(),
             ended: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             size: AtomicUsize::new(0),
             counted: std::sync::Mutex::default(),
             held_back: std::sync::Mutex::default(),
@@ -216,7 +217,7 @@ impl Engine {
                 // Their handlers have run: now these count.
                 let held_back = std::mem::take(&mut *run.held_back.lock().unwrap_or_else(PoisonError::into_inner));
                 run.counted.lock().unwrap_or_else(PoisonError::into_inner).extend(held_back);
-                self.enforce_limit(run);
+                self.enforce_limit(run, &[]);
             } else {
                 self.flush_handlers(run, hosts, &walk).await;
             }
@@ -297,14 +298,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Marks hosts that are lost for the rest of the run, and ends the play when those are too many.
-    pub(super) fn settle(&self, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &walk::Walk) {
+    /// Marks hosts that are lost for the rest of the run, and ends the play when those are too many; `failed` are those of the
+    /// task just done.
+    pub(super) fn settle(&self, run: &PlayRun, hosts: &[Arc<HostPlay>], failed: &[Arc<HostPlay>], walk: &walk::Walk) {
         self.note_lost(run, hosts, walk);
-        self.enforce_limit(run);
+        self.enforce_limit(run, failed);
     }
 
     /// Marks hosts that are lost for the rest of the run.
-    pub(super) fn note_lost(&self, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &walk::Walk) {
+    pub(super) fn note_lost(&self, run: &PlayRun, hosts: &[Arc<HostPlay>], walk: &walk::Walk) {
         let mut gone = run.vars.gone.write().unwrap_or_else(PoisonError::into_inner);
         for host in hosts {
             let out = match host.standing() {
@@ -324,20 +326,26 @@ impl Engine {
         }
     }
 
-    /// Ends the play where more hosts of the batch are lost than `max_fail_percentage` grants.
-    pub(super) fn enforce_limit(&self, run: &PlayRun) {
+    /// Ends the play where more hosts of the batch are lost than `max_fail_percentage` grants; `failed` are those of the task
+    /// just done.
+    ///
+    /// As in the reference, the others leave the section that they are in, and those whose failure a rescue takes up have one
+    /// task of it before this is found out again.
+    pub(super) fn enforce_limit(&self, run: &PlayRun, failed: &[Arc<HostPlay>]) {
         let Some(limit) = run.max_fail_percentage else { return };
-        let failed = {
-            let counted = run.counted.lock().unwrap_or_else(PoisonError::into_inner);
-            run.members().iter().filter(|host| counted.contains(&*host.name)).count()
-        };
-        if failed as f64 * 100.0 / run.size.load(Ordering::SeqCst).max(1) as f64 > limit {
-            let going = alive(&run.members());
-            going.iter().for_each(|host| host.stand(Standing::Failed));
-            // A rescue may go on with them, until this is found out again behind its first task.
-            if !self.aborted.swap(true, Ordering::SeqCst) || !going.is_empty() {
-                self.emit(Event::NoMoreHosts);
-            }
+        let members = run.members();
+        let counted = run.counted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let lost = members.iter().filter(|host| counted.contains(&*host.name)).count();
+        if lost as f64 * 100.0 / run.size.load(Ordering::SeqCst).max(1) as f64 <= limit || run.is_over() {
+            return;
+        }
+        members.iter().filter(|host| !walk::is_among(failed, host)).for_each(|host| host.push_on(1));
+        self.aborted.store(true, Ordering::SeqCst);
+        self.emit(Event::NoMoreHosts);
+        let rescued = |host: &Arc<HostPlay>| host.standing() == Standing::Failed && !counted.contains(&*host.name);
+        if !failed.iter().any(rescued) {
+            run.over.store(true, Ordering::SeqCst);
+            self.emit(Event::NoMoreHosts);
         }
     }
 }

@@ -233,7 +233,7 @@ pub(super) fn judge(task: &Task, templar: &Templar, result: &mut Map) -> Result<
 }
 
 /// Makes a result one of a failure.
-fn fail(result: &mut Map) {
+pub(super) fn fail(result: &mut Map) {
     result.insert("failed".into(), Value::Bool(true));
     result.entry("msg".into()).or_insert_with(|| Value::from("Task failed: Action failed: Unknown error."));
     result.entry("exception".into()).or_insert(NO_TRACEBACK.into());

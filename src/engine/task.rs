@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::event::{Event, HostResult, Verdict};
-use super::host::{HostPlay, PlayRun, Standing, alive};
+use super::host::{HostPlay, PlayRun, Standing, alive, down};
 use super::include::Wanted;
 use super::on_host::{Finished, OnHost};
 use super::play::role_layer;
 use super::turns::Turns;
-use super::walk::Walk;
+use super::walk::{Walk, is_among};
 use crate::action::BuiltIn;
 use crate::diagnostic::Diagnostic;
 use crate::playbook::{Item, TEMPLATED, Task, UNAVAILABLE, canonical_name};
@@ -362,8 +362,23 @@ impl Engine {
         );
     }
 
-    /// Keeps what the task found out: registered results, facts, variables.
+    /// Keeps what the task found out: the registered result, and unless it failed what is in it for the host.
     fn keep(&self, run: &TaskRun, host: &HostPlay, finished: &Finished) {
+        if finished.verdict != Verdict::Failed {
+            self.keep_findings(run, host, finished);
+        }
+        if let Some(name) = &finished.register {
+            let mut value = finished.result.clone();
+            value.shift_remove("_ansible_facts_cacheable");
+            if self.world.info.verbosity > 2 {
+                super::result::without_invocation(&mut value);
+            }
+            self.world.set(&host.name, [(Key::from(name.as_str()), Value::map(value))]);
+        }
+    }
+
+    /// Keeps facts, variables, hosts, groups and statistics.
+    fn keep_findings(&self, run: &TaskRun, host: &HostPlay, finished: &Finished) {
         let each = finished.each();
         for (at, result) in each.iter().enumerate() {
             let target = match finished.delegates.get(at) {
@@ -394,14 +409,6 @@ impl Engine {
             if let Some(stats) = result.get("ansible_stats").and_then(Value::as_map) {
                 self.keep_stats(host, stats);
             }
-        }
-        if let Some(name) = &finished.register {
-            let mut value = finished.result.clone();
-            value.shift_remove("_ansible_facts_cacheable");
-            if self.world.info.verbosity > 2 {
-                super::result::without_invocation(&mut value);
-            }
-            self.world.set(&host.name, [(Key::from(name.as_str()), Value::map(value))]);
         }
     }
 
@@ -446,10 +453,9 @@ impl Engine {
 
     /// What has to be settled once all hosts are through: who is lost, and whether that ends the play for everybody.
     pub(super) fn after_task(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk, once: bool) {
-        let failed: Vec<_> =
-            hosts.iter().filter(|h| matches!(h.standing(), Standing::Failed | Standing::Unreachable)).collect();
+        let failed = down(hosts);
         if !failed.is_empty() && (once || self.is_fatal(run, &hosts[0])) {
-            let others = run.run.members().into_iter().filter(|h| !failed.iter().any(|f| Arc::ptr_eq(f, h)));
+            let others = run.run.members().into_iter().filter(|h| !is_among(&failed, h));
             let others: Vec<_> = others.collect();
             let fresh = alive(&others);
             others.iter().for_each(|host| host.push_on(if once { 2 } else { 1 }));
@@ -457,7 +463,7 @@ impl Engine {
             self.note_lost(&run.run, &fresh, &Walk::default());
             self.lose_ended(&run.run);
         }
-        self.settle(&run.run, hosts, walk);
+        self.settle(&run.run, hosts, &failed, walk);
     }
 
     /// What is fatal for everybody takes those that had ended the play in peace from later plays too.

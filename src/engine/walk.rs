@@ -28,7 +28,7 @@ pub(super) fn settle_failures(hosts: &[Arc<HostPlay>]) {
     hosts.iter().filter(|h| h.standing() == Standing::Failed).for_each(|host| host.stand(Standing::Failed));
 }
 
-fn is_among(hosts: &[Arc<HostPlay>], host: &Arc<HostPlay>) -> bool {
+pub(super) fn is_among(hosts: &[Arc<HostPlay>], host: &Arc<HostPlay>) -> bool {
     hosts.iter().any(|one| Arc::ptr_eq(one, host))
 }
 
@@ -43,7 +43,7 @@ impl Engine {
         Box::pin(async move {
             for item in items {
                 let going = alive(hosts);
-                if going.is_empty() || self.is_broken() {
+                if self.is_broken() || going.first().is_none_or(|host| host.play.is_over()) {
                     return;
                 }
                 match item {
@@ -76,7 +76,7 @@ impl Engine {
         };
         loop {
             let fresh = failed(&left);
-            if fresh.is_empty() {
+            if fresh.first().is_none_or(|host| host.play.is_over()) {
                 break;
             }
             self.rescue(block, &fresh, &outer).await;

@@ -148,6 +148,10 @@ cases! {
     role_entry_vars
     host_order_of_groups
     role_dependencies_as_public
+    max_fail_and_fatal
+    max_fail_in_rescue
+    until_never
+    facts_of_failed_tasks
     max_fail_and_always
     max_fail_and_always_in_include
     fatal_in_rescue_of_others

@@ -225,6 +225,8 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
                 let what = what.strip_prefix(&root).unwrap_or(what);
                 lines.push(format!("  included: {what} for {}", sorted_names(hosts)));
             }
+            // Once, however often it is said, as in what the reference was observed to say.
+            Event::NoMoreHosts if lines.last().is_some_and(|line| line == "NO MORE HOSTS") => {}
             Event::NoMoreHosts => lines.push("NO MORE HOSTS".into()),
             Event::Finished { stats, .. } => lines.extend(stats.iter().map(|(host, s)| {
                 format!(

@@ -62,7 +62,9 @@ impl Report {
         if result.verdict == Verdict::Unreachable {
             return said.trim_start_matches("Task failed: ").to_owned();
         }
-        let judged = result.result.get("failed_when_result").is_some();
+        // What conditions say of a result is not the module's.
+        let judged =
+            result.result.get("failed_when_result").is_some() || said.starts_with("Task failed: Action failed: ");
         let short = result.task.action.module.rsplit('.').next().unwrap_or_default();
         let whose = if judged || ACTIONS.contains(&short) { "Action" } else { "Module" };
         match said.as_str() {

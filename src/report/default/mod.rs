@@ -101,8 +101,10 @@ impl Report {
                     host_label(result),
                     title.unwrap_or_default()
                 );
-                if self.settings().verbosity > 2 {
-                    text.push_str(&format!("Result was: {}", dump::dump(self.settings(), &fields(result), false)));
+                if self.settings().verbosity > 2 || says_all(&result.task) {
+                    let fields = result.result.as_map().cloned().unwrap_or_default();
+                    let shown = dump::dump(self.settings(), &fields, says_all(&result.task));
+                    text.push_str(&format!("Result was: {shown}"));
                 }
                 self.display.show(&text, "debug", false);
             }
