@@ -32,6 +32,11 @@ pub fn is_opaque(value: &Value) -> bool {
     value.as_str() == Some(OPAQUE)
 }
 
+/// The default of what is on unless it is turned off.
+pub(crate) fn yes() -> bool {
+    true
+}
+
 /// Turns a task's arguments into a module's own, doing the reference's coercions.
 ///
 /// Fails on an argument the module does not have (with the nearest one it has), a missing one, and a value that does not

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::text;
-use crate::args::PathArg;
+use crate::args::{PathArg, yes};
 use crate::host::{Command, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 
@@ -53,10 +53,6 @@ pub struct Subversion {
     /// Whether certificates are checked.
     #[serde(default)]
     validate_certs: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn head() -> String {
