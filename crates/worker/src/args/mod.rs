@@ -16,7 +16,7 @@ use serde_json::Value;
 pub use error::ArgError;
 pub(crate) use python::python_repr;
 pub(crate) use types::file_arguments;
-pub use types::{Bytes, Mode, Octal, PackageState, PathArg, Presence};
+pub use types::{Bytes, InstallState, Mode, Octal, PackageState, PathArg, Presence};
 
 const OPAQUE: &str = "\u{0}opaque";
 
