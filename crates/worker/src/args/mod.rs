@@ -37,6 +37,11 @@ pub(crate) fn yes() -> bool {
     true
 }
 
+/// Whether a text is one word of a command line that cannot be taken for an option.
+pub(crate) fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with('-') && !text.contains(char::is_whitespace)
+}
+
 /// Turns a task's arguments into a module's own, doing the reference's coercions.
 ///
 /// Fails on an argument the module does not have (with the nearest one it has), a missing one, and a value that does not

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::text;
-use crate::args::{PathArg, Presence as State};
+use crate::args::{PathArg, Presence as State, is_word};
 use crate::host::{Command, Diff, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -44,9 +44,8 @@ impl Module for DpkgDivert {
     const NAME: &'static str = "community.general.dpkg_divert";
 
     fn check(&self) -> Result<(), String> {
-        let word = |name: &String| !name.is_empty() && !name.starts_with('-') && !name.contains(char::is_whitespace);
         match &self.holder {
-            Some(holder) if !word(holder) => Err(format!("'{holder}' is not the name of a package")),
+            Some(holder) if !is_word(holder) => Err(format!("'{holder}' is not the name of a package")),
             _ => Ok(()),
         }
     }
