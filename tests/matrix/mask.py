@@ -30,6 +30,7 @@ NAMES = (
     (re.compile(r"ansible[.\w-]*_\w+(?=\.part\b)"), "ansible.TMP"),
     (re.compile(r"(?<=/)ansible\.\w{8}(?=\w|/|$|[\"' .])\w*"), "ansible.TMP"),
     (re.compile(r"/tmp/(?:\.?tmp|cron(?:tab|var))[\w.@:-]+"), "TMP"),
+    (re.compile(r"(?<=\.rules\.)\d{8}_\d{6}"), "TIME"),
     (re.compile(r'"(?:TMP|-)":(?=\d)'), '"TMP":'),
     (re.compile(r"(?<=/p\.)\w{8}(?=\.s\b)"), "RANDOM"),
     (re.compile(r"/tmp/\.rplay-[\w.-]+"), "TMP"),
