@@ -16,7 +16,7 @@ from lab.lab import Lab
 from lab.shell import LabError
 
 HERE = Path(__file__).resolve().parent
-LIMIT = 900  # seconds that one tool may take for a table
+LIMIT = 1800  # seconds that one tool may take for a table
 PLACE = "/srv/m"  # where cases work on a host, and the current directory of `start`
 
 

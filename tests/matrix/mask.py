@@ -29,7 +29,8 @@ NAMES = (
     (re.compile(r"<content>/[\w./-]*"), "TMP"),
     (re.compile(r"ansible[.\w-]*_\w+(?=\.part\b)"), "ansible.TMP"),
     (re.compile(r"(?<=/)ansible\.\w{8}(?=\w|/|$|[\"' .])\w*"), "ansible.TMP"),
-    (re.compile(r"/tmp/(?:\.?tmp|crontab)[\w.@:-]+"), "TMP"),
+    (re.compile(r"/tmp/(?:\.?tmp|cron(?:tab|var))[\w.@:-]+"), "TMP"),
+    (re.compile(r"(?<=\.rules\.)\d{8}_\d{6}"), "TIME"),
     (re.compile(r'"(?:TMP|-)":(?=\d)'), '"TMP":'),
     (re.compile(r"(?<=/p\.)\w{8}(?=\.s\b)"), "RANDOM"),
     (re.compile(r"/tmp/\.rplay-[\w.-]+"), "TMP"),
@@ -56,13 +57,15 @@ CONTENT = (
 
 # Files that are the tools' own traces, or the host's; lab.manifest.IGNORE has the rest.
 FILES = (
-    "/root/.ansible*", "/root/matrix.json", "/root/.viminfo", "/var/lib/dpkg/info/format", "/var/spool/cron/crontabs",
+    "/root/.ansible*", "/root/matrix.json", "/root/.viminfo", "/var/lib/dpkg/info/format", "/var/spool/cron/crontabs", "/var/spool/cron/atjobs/*",
     "/root/.wget-hsts", "/root/.bash_history", "/root/.cache/*", "/home/*/.ansible", "/home/*/.ansible/*",
     "/home/*/.cache", "/home/*/.cache/*", "/etc/.pwd.lock", "/var/lib/apt/extended_states.*", "/var/backups/*",
     "/run", "/tmp", "/var/tmp", "/etc/mtab", "/etc/subuid", "/etc/subgid", "*/.rplay-*", "/srv/serve/*",
     # What a database server keeps for itself.
     "/var/lib/postgresql/*", "/var/log/postgresql/*", "/run/postgresql/*", "/srv/m/ts*",
     "/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key",
+    # Databases of packages and keys.
+    "/root/.rpmdb/*", "/var/lib/rpm/*", "/var/lib/dnf/*", "/root/.gnupg/*", "/srv/svn/*", "/root/.subversion/*", "/var/lib/monit/*",
     # When a repository was last asked, and at what times its files were written.
     "*/.git/index", "*/FETCH_HEAD", "*/.git/ORIG_HEAD", "*/.git/logs/*", "*/.git/modules/*/index", "*/.git/modules/*/logs/*",
 )

@@ -16,7 +16,7 @@ use serde_json::Value;
 pub use error::ArgError;
 pub(crate) use python::python_repr;
 pub(crate) use types::file_arguments;
-pub use types::{Bytes, Mode, Octal, PackageState, PathArg, Presence};
+pub use types::{Bytes, InstallState, Mode, Octal, PackageState, PathArg, Presence};
 
 const OPAQUE: &str = "\u{0}opaque";
 
@@ -30,6 +30,16 @@ pub fn opaque() -> Value {
 #[must_use]
 pub fn is_opaque(value: &Value) -> bool {
     value.as_str() == Some(OPAQUE)
+}
+
+/// The default of what is on unless it is turned off.
+pub(crate) fn yes() -> bool {
+    true
+}
+
+/// Whether a text is one word of a command line that cannot be taken for an option.
+pub(crate) fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with('-') && !text.contains(char::is_whitespace)
 }
 
 /// Turns a task's arguments into a module's own, doing the reference's coercions.

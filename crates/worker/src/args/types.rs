@@ -30,6 +30,21 @@ pub enum PackageState {
     Latest,
 }
 
+/// The same, with the other words for it that managers of a distribution's packages take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InstallState {
+    /// In any version, or in the one that is named.
+    #[default]
+    #[serde(alias = "installed")]
+    Present,
+    /// In none.
+    #[serde(alias = "removed")]
+    Absent,
+    /// In the newest one.
+    Latest,
+}
+
 /// Permissions as a user may write them: a number, an octal string, a symbolic change, or `preserve`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {

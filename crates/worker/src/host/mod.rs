@@ -10,7 +10,9 @@
 mod accounts;
 mod attributes;
 mod command;
+mod content;
 mod diff;
+mod entries;
 mod files;
 mod mode;
 mod paths;

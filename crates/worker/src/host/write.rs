@@ -1,14 +1,14 @@
-//! Changing files: atomic writes, directories, links, removal.
+//! Writing files: atomically, validated, with a copy of what was there.
 
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rplay_protocol::names;
 use tempfile::NamedTempFile;
 
-use super::temporary::{beside, tempfile_beside, temporary};
+use super::temporary::{tempfile_beside, temporary};
 use super::{Command, Content, Diff, FileKind, Host};
 use crate::args::Mode;
 use crate::module::{Context, Failure};
@@ -39,65 +39,6 @@ pub struct Written {
 
 /// Files longer than this are compared, but not shown as a diff: the reference's limit, `MAX_FILE_SIZE_FOR_DIFF`.
 const MAX_DIFF: u64 = 104_448;
-
-impl Content {
-    /// A reader from the start.
-    pub fn open(&self) -> io::Result<Box<dyn io::Read + '_>> {
-        match self {
-            Self::Bytes(bytes) => Ok(Box::new(&bytes[..])),
-            Self::File(file) => Ok(Box::new(file.reopen()?)),
-            Self::Nameless(file) => Ok(Box::new(FromStart { file, at: 0 })),
-            Self::Path(path) => Ok(Box::new(File::open(path)?)),
-        }
-    }
-
-    /// Length in bytes.
-    pub fn len(&self) -> io::Result<u64> {
-        match self {
-            Self::Bytes(bytes) => Ok(bytes.len() as u64),
-            Self::File(file) => Ok(file.as_file().metadata()?.len()),
-            Self::Nameless(file) => Ok(file.metadata()?.len()),
-            Self::Path(path) => Ok(fs::metadata(path)?.len()),
-        }
-    }
-
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> io::Result<bool> {
-        Ok(self.len()? == 0)
-    }
-
-    /// All of it, in memory.
-    pub fn read(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.open()?.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    /// Its checksum in hex, by one of the algorithms of [`super::digest`].
-    pub fn checksum(&self, algorithm: &str) -> io::Result<String> {
-        super::digest(&mut *self.open()?, algorithm)
-    }
-}
-
-/// Reads a file without moving the place at which others read it.
-struct FromStart<'a> {
-    file: &'a File,
-    at: u64,
-}
-
-impl io::Read for FromStart<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = self.file.read_at(buffer, self.at)?;
-        self.at += len as u64;
-        Ok(len)
-    }
-}
-
-impl From<Vec<u8>> for Content {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Bytes(std::sync::Arc::new(bytes))
-    }
-}
 
 impl Host {
     /// Makes a file's content what is wanted, atomically: a crash leaves the old file or the new one.
@@ -266,112 +207,6 @@ impl Host {
             }
         }
         persist(file, real)
-    }
-
-    /// Makes a directory; its parents must be there.
-    pub fn make_directory(&self, path: &Path, mode: Option<u32>) -> Result<(), Failure> {
-        self.change(|| {
-            let attempted = || format!("cannot make the directory {}", path.display());
-            match fs::create_dir(self.real(path)) {
-                // Somebody else was quicker, a task of another host for one; it is there, which is what was wanted.
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && self.real(path).is_dir() => return Ok(()),
-                made => made.context(attempted)?,
-            }
-            match mode {
-                Some(mode) => fs::set_permissions(self.real(path), Permissions::from_mode(mode)).context(attempted),
-                None => Ok(()),
-            }
-        })?;
-        Ok(())
-    }
-
-    /// Makes a symbolic link, atomically replacing a file or link that is there.
-    pub fn make_symlink(&self, path: &Path, target: &Path) -> Result<(), Failure> {
-        self.change(|| {
-            let made = beside(&self.real(path), |name| std::os::unix::fs::symlink(target, name));
-            made.context(|| format!("cannot make the link {}", path.display()))
-        })?;
-        Ok(())
-    }
-
-    /// Makes a hard link, atomically replacing a file or link that is there.
-    pub fn make_hardlink(&self, path: &Path, target: &Path) -> Result<(), Failure> {
-        let target = self.real(target);
-        self.change(|| {
-            let made = beside(&self.real(path), |name| fs::hard_link(&target, name));
-            made.context(|| format!("cannot make the hard link {}", path.display()))
-        })?;
-        Ok(())
-    }
-
-    /// Removes a file or link, or a directory with all it holds; one that is not there is fine.
-    pub fn remove(&self, path: &Path) -> Result<(), Failure> {
-        self.change(|| {
-            let real = self.real(path);
-            let outcome = match fs::symlink_metadata(&real) {
-                Ok(meta) if meta.is_dir() => fs::remove_dir_all(&real),
-                Ok(_) => fs::remove_file(&real),
-                Err(e) => Err(e),
-            };
-            match outcome {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                    Err(Failure::new(format!("cannot remove {}: {e}", path.display())))
-                }
-                _ => Ok(()),
-            }
-        })?;
-        Ok(())
-    }
-
-    /// Renames a file within its file system.
-    pub fn rename(&self, from: &Path, to: &Path) -> Result<(), Failure> {
-        self.change(|| {
-            fs::rename(self.real(from), self.real(to))
-                .context(|| format!("cannot rename {} to {}", from.display(), to.display()))
-        })?;
-        Ok(())
-    }
-
-    /// Sets access and modification times; `None` leaves one alone.
-    pub fn set_times(
-        &self,
-        path: &Path,
-        access: Option<std::time::SystemTime>,
-        modification: Option<std::time::SystemTime>,
-    ) -> Result<(), Failure> {
-        self.change(|| {
-            let spec = |time: Option<std::time::SystemTime>| match time.map(|t| t.duration_since(std::time::UNIX_EPOCH))
-            {
-                Some(Ok(since)) => rustix::fs::Timespec {
-                    tv_sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-                    tv_nsec: i64::from(since.subsec_nanos()),
-                },
-                Some(Err(before)) => rustix::fs::Timespec {
-                    tv_sec: -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
-                    tv_nsec: 0,
-                },
-                None => rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
-            };
-            let times = rustix::fs::Timestamps { last_access: spec(access), last_modification: spec(modification) };
-            let set = |times: &rustix::fs::Timestamps| {
-                rustix::fs::utimensat(rustix::fs::CWD, self.real(path), times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
-            };
-            let outcome = match set(&times) {
-                // Who may write a file but does not own it may set its times to this moment only.
-                Err(rustix::io::Errno::PERM) if access.is_some() && access == modification => {
-                    let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-                    let fresh = access.and_then(|at| at.elapsed().ok()).is_some_and(|age| age.as_secs() < 5);
-                    if fresh {
-                        set(&rustix::fs::Timestamps { last_access: now, last_modification: now })
-                    } else {
-                        Err(rustix::io::Errno::PERM)
-                    }
-                }
-                outcome => outcome,
-            };
-            outcome.context(|| format!("cannot set the times of {}", path.display()))
-        })?;
-        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::files::text;
-use crate::args::PathArg;
+use crate::args::{PathArg, yes};
 use crate::host::{Command, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -46,10 +46,6 @@ pub struct Acl {
     /// What becomes of the mask of effective rights.
     #[serde(default)]
     recalculate_mask: Recalculate,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// What should be done.

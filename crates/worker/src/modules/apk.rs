@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::package;
+use crate::args::InstallState as State;
 use crate::host::{Command, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 
@@ -39,18 +40,6 @@ pub struct Apk {
 
 fn world() -> String {
     "/etc/apk/world".to_owned()
-}
-
-/// What should be so.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    #[serde(alias = "removed")]
-    Absent,
-    #[default]
-    #[serde(alias = "installed")]
-    Present,
-    Latest,
 }
 
 impl Module for Apk {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::http::Client;
-use crate::args::{PathArg, Presence as State};
+use crate::args::{PathArg, Presence as State, yes};
 use crate::host::{Command, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -38,10 +38,6 @@ pub struct AptKey {
     /// Whether apt should trust it.
     #[serde(default)]
     state: State,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Module for AptKey {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::apt::Apt;
 use super::files::text;
-use crate::args::{Mode, Presence as State};
+use crate::args::{Mode, Presence as State, yes};
 use crate::host::{Attributes, Content, Diff, Host, WriteOptions};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -48,10 +48,6 @@ pub struct AptRepository {
     #[serde(default = "yes")]
     #[allow(dead_code)]
     install_python_apt: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn five() -> u32 {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::files::{self, text};
 use super::pattern::{Alphabet, Flags, Pattern};
-use crate::args::{PathArg, file_arguments};
+use crate::args::{PathArg, file_arguments, yes};
 use crate::host::{Content, Host, WriteOptions};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -44,10 +44,6 @@ file_arguments! {
         #[allow(dead_code)]
         decrypt: bool,
     }
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Which files are fragments.

@@ -69,7 +69,8 @@ impl Module for At {
     }
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
-        let at = Command::new(host.require_program("at")?).c_locale();
+        // A job keeps the environment that it is submitted in, so nothing is put into that.
+        let at = Command::new(host.require_program("at")?);
         let script = match (&self.command, &self.script_file) {
             (Some(command), _) => format!("{command}\n"),
             (None, file) => {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::text;
-use crate::args::PathArg;
+use crate::args::{PathArg, yes};
 use crate::host::{Command, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 
@@ -78,10 +78,6 @@ pub struct ShellArgs {
     /// Whether trailing newlines are stripped from the output.
     #[serde(default = "yes")]
     strip_empty_ends: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Runs a script of the controller's.

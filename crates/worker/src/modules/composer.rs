@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::args::PathArg;
+use crate::args::{PathArg, yes};
 use crate::host::{Command, Host};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -62,10 +62,6 @@ pub struct Composer {
 
 fn install() -> String {
     "install".to_owned()
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Module for Composer {

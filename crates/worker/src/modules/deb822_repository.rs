@@ -128,6 +128,7 @@ impl Module for Deb822Repository {
                 let key = fetch_key(host, url, &slug, &mut outcome)?;
                 (Some(text(&key)), Some(key))
             }
+            Some(path) if path.starts_with('/') => (Some(path.to_owned()), Some(PathBuf::from(path))),
             other => (other.map(ToOwned::to_owned), None),
         };
         let repo = self.repo(signed_by.as_deref());
@@ -304,6 +305,8 @@ mod tests {
         stage.call::<Deb822Repository>(args).unwrap();
         assert_eq!(stage.text("/etc/apt/keyrings/k.gpg"), "raw");
         server.join().unwrap();
+        let own = stage.call::<Deb822Repository>(json!({"name": "own", "signed_by": "/k.asc"})).unwrap();
+        assert_eq!(own.fields["key_filename"], json!("/k.asc"));
         let gone = stage.call::<Deb822Repository>(json!({"name": "k", "state": "absent"})).unwrap();
         assert!(gone.changed && !stage.exists("/etc/apt/keyrings/k.asc") && !stage.exists("/etc/apt/keyrings/k.gpg"));
     }

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::args::is_word;
 use crate::host::{Command, Diff, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -71,7 +72,7 @@ impl Module for Debconf {
             return Err("parameters are required together: question, vtype, value".into());
         }
         let words = std::iter::once(&self.name).chain(&self.question);
-        match words.into_iter().find(|w| w.is_empty() || w.starts_with('-') || w.contains(char::is_whitespace)) {
+        match words.into_iter().find(|word| !is_word(word)) {
             Some(word) => Err(format!("'{word}' is not a name that debconf takes")),
             None => self.answer().map(drop),
         }

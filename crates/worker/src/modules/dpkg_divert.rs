@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::text;
-use crate::args::{PathArg, Presence as State};
+use crate::args::{PathArg, Presence as State, is_word};
 use crate::host::{Command, Diff, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -44,9 +44,8 @@ impl Module for DpkgDivert {
     const NAME: &'static str = "community.general.dpkg_divert";
 
     fn check(&self) -> Result<(), String> {
-        let word = |name: &String| !name.is_empty() && !name.starts_with('-') && !name.contains(char::is_whitespace);
         match &self.holder {
-            Some(holder) if !word(holder) => Err(format!("'{holder}' is not the name of a package")),
+            Some(holder) if !is_word(holder) => Err(format!("'{holder}' is not the name of a package")),
             _ => Ok(()),
         }
     }
@@ -64,7 +63,7 @@ impl Module for DpkgDivert {
             holder: self.holder.clone().unwrap_or_else(|| "LOCAL".to_owned()),
             divert: divert.clone().unwrap_or_else(|| format!("{path}.distrib")),
         });
-        // Files are moved when the path becomes diverted or is so no more, not when it is diverted elsewhere.
+        // dpkg-divert moves files when the path becomes diverted or is so no more, not when it is diverted elsewhere.
         let moves = self.rename && before.is_some() != wanted.is_some();
         let same = self.rename && before == wanted;
         let base = Command::new(&program).c_locale().arg(if moves || same { "--rename" } else { "--no-rename" });
@@ -79,6 +78,18 @@ impl Module for DpkgDivert {
             (_, Some(wanted)) => vec![(add, Some(wanted))],
             (_, None) => vec![(remove, None)],
         };
+        // A file that was moved goes along when its path is diverted elsewhere, which dpkg-divert leaves to others.
+        let along = match (&before, &wanted) {
+            (Some(held), Some(wanted)) if self.rename && held.divert != wanted.divert => {
+                let (from, to) = (Path::new(&held.divert), Path::new(&wanted.divert));
+                let moved = host.lstat(from)?.is_some();
+                if moved && !self.force && host.lstat(to)?.is_some() {
+                    return Err(Failure::new("Set 'force' param to True to force renaming of files."));
+                }
+                moved.then_some((from, to))
+            }
+            _ => None,
+        };
         let mut messages = Vec::new();
         let mut commands = Vec::new();
         let mut current = before.clone();
@@ -88,6 +99,9 @@ impl Module for DpkgDivert {
             let message = self.step(host, command, (&program, &path), current.as_ref(), *becomes, moves)?;
             messages.push(message);
             current = becomes.cloned();
+        }
+        if let Some((from, to)) = along {
+            host.rename(from, to)?;
         }
         let told = |diversion: Option<&Diversion>| {
             let state = if diversion.is_some() { "present" } else { "absent" };
@@ -216,6 +230,18 @@ mod tests {
         let args = json!({"path": "/one", "rename": true, "force": true});
         assert!(stage.check::<DpkgDivert>(args.clone()).unwrap().changed && stage.exists("/one.distrib"));
         assert!(stage.call::<DpkgDivert>(args).unwrap().changed && !stage.exists("/one.distrib"));
+    }
+
+    #[test]
+    fn a_file_goes_along_when_its_path_is_diverted_elsewhere() {
+        let stage = Stage::new(&[("/two.distrib", "2"), ("/there", "3")]);
+        stage.program("dpkg-divert", PROGRAM);
+        let args = |to: &str| json!({"path": "/two", "divert": to, "rename": true});
+        let told = stage.call::<DpkgDivert>(args("/there")).unwrap_err().msg;
+        assert!(told.contains("Set 'force' param"), "{told}");
+        assert!(stage.check::<DpkgDivert>(args("/new")).unwrap().changed && stage.exists("/two.distrib"));
+        assert!(stage.call::<DpkgDivert>(args("/new")).unwrap().changed && !stage.exists("/two.distrib"));
+        assert_eq!(stage.text("/new"), "2");
     }
 
     #[test]

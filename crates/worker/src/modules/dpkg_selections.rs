@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::args::is_word;
 use crate::host::{Command, Diff, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -42,8 +43,7 @@ impl Module for DpkgSelections {
     const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
-        let odd = self.name.is_empty() || self.name.starts_with('-') || self.name.contains(char::is_whitespace);
-        if odd { Err(format!("'{}' is not the name of a package", self.name)) } else { Ok(()) }
+        if is_word(&self.name) { Ok(()) } else { Err(format!("'{}' is not the name of a package", self.name)) }
     }
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {

@@ -16,7 +16,7 @@ use super::encoding::Encoding;
 use super::files::text;
 use super::pattern::{Alphabet, Flags, Pattern};
 use super::stat::{self, Algorithm};
-use crate::args::{Mode, PathArg};
+use crate::args::{Mode, PathArg, yes};
 use crate::host::{Host, symbolic_mode};
 use crate::module::{Failure, Module, Outcome};
 
@@ -83,10 +83,6 @@ pub struct Find {
     /// Stop after this many.
     #[serde(default)]
     limit: Option<usize>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// What to find.

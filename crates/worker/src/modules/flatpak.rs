@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::args::{PackageState as State, Presence};
+use crate::args::{PackageState as State, Presence, yes};
 use crate::host::{Command, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 
@@ -59,10 +59,6 @@ fn flathub() -> String {
 
 fn flatpak() -> String {
     "flatpak".to_owned()
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// For whom something is.

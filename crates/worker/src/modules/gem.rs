@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::args::{PackageState as State, PathArg};
+use crate::args::{PackageState as State, PathArg, yes};
 use crate::host::{Command, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -57,10 +57,6 @@ pub struct Gem {
     /// Whether dependencies do not stand in the way.
     #[serde(default)]
     force: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Module for Gem {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::files::{self, text};
 use super::http::{self, Answer, Client};
-use crate::args::{PathArg, file_arguments};
+use crate::args::{PathArg, file_arguments, yes};
 use crate::host::{Content, Host, WriteOptions, temporary};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -81,10 +81,6 @@ file_arguments! {
         #[serde(default)]
         use_gssapi: bool,
     }
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn ten() -> u64 {

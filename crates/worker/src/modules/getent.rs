@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::args::yes;
 use crate::host::{Command, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -25,10 +26,6 @@ pub struct Getent {
     /// Whether an entry that is not there is a failure.
     #[serde(default = "yes")]
     fail_key: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Databases whose lines have colons.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::files::text;
-use crate::args::{Octal, PathArg};
+use crate::args::{Octal, PathArg, yes};
 use crate::host::{Command, Diff, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 
@@ -89,10 +89,6 @@ pub struct Git {
     /// Refused: who may sign.
     #[serde(default, alias = "gpg_whitelist")]
     gpg_allowlist: Vec<String>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn head() -> String {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::args::is_word;
 use crate::host::{Command, Content, Diff, Host, WriteOptions};
 use crate::module::{Failure, Module, Outcome};
 
@@ -42,7 +43,7 @@ impl Module for Hostname {
     const NAME: &'static str = "ansible.builtin.hostname";
 
     fn check(&self) -> Result<(), String> {
-        if self.name.is_empty() || self.name.starts_with('-') || self.name.contains(char::is_whitespace) {
+        if !is_word(&self.name) {
             return Err(format!("'{}' is not a host name", self.name));
         }
         match self.strategy {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::files::{self, text};
-use crate::args::{PathArg, Presence as State, file_arguments};
+use crate::args::{PathArg, Presence as State, file_arguments, yes};
 use crate::crypt::{self, Scheme};
 use crate::host::{Attributes, Host, WriteOptions};
 use crate::module::{Context, Failure, Module, Outcome};
@@ -40,10 +40,6 @@ const ATTRIBUTES: &str = " and ownership, perms or SE linux context changed";
 
 fn scheme() -> String {
     "apr_md5_crypt".to_owned()
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Module for Htpasswd {

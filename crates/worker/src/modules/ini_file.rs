@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::files::{self, text};
-use crate::args::{PathArg, file_arguments};
+use crate::args::{PathArg, file_arguments, yes};
 use crate::host::{Content, Diff, Host, WriteOptions};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -60,10 +60,6 @@ file_arguments! {
         #[serde(default)]
         follow: bool,
     }
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A setting by which a section is known.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::files::text;
 use super::lvm::{self, program, report, rows, run};
-use crate::args::PathArg;
+use crate::args::{PathArg, yes};
 use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
 
@@ -50,10 +50,6 @@ pub struct Lvg {
 
 fn four() -> String {
     "4".to_owned()
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// What should be so.

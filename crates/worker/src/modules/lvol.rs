@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::lvm::{self, program, refused, report, rows, run};
-use crate::args::Presence as State;
+use crate::args::{Presence as State, yes};
 use crate::host::{Command, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -47,10 +47,6 @@ pub struct Lvol {
     /// Whether the file system changes its size with the volume.
     #[serde(default)]
     resizefs: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A size as the task has it.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::args::is_word;
 use crate::host::{Command, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -70,7 +71,7 @@ impl Module for Monit {
     const NAME: &'static str = "community.general.monit";
 
     fn check(&self) -> Result<(), String> {
-        if self.name.is_empty() || self.name.starts_with('-') || self.name.contains(char::is_whitespace) {
+        if !is_word(&self.name) {
             return Err(format!("'{}' is not the name of a service", self.name));
         }
         Ok(())

@@ -131,7 +131,7 @@ impl MountFacts {
         let all = vec!["all".to_owned()];
         let (mut entries, mut seen) = (Vec::new(), Vec::new());
         let (mut dynamic_wanted, mut dynamic_found, mut ran) = (false, false, false);
-        for source in self.sources.as_ref().unwrap_or(&all) {
+        for source in self.sources.as_ref().filter(|sources| !sources.is_empty()).unwrap_or(&all) {
             let files: Vec<&str> = match source.as_str() {
                 "all" => DYNAMIC.iter().chain(STATIC).copied().collect(),
                 "dynamic" => DYNAMIC.to_vec(),
@@ -342,6 +342,8 @@ mod tests {
             assert_eq!(told["mount_points"]["/a on b"]["options"], "rw,size=1k");
         }
         assert_eq!(facts(&stage, json!({"mount_binary": null, "sources": ["dynamic"]}))["mount_points"], json!({}));
+        stage.file("/etc/fstab", "tmpfs /all tmpfs rw 0 0\n");
+        assert!(facts(&stage, json!({"sources": []}))["mount_points"].get("/all").is_some(), "none is all of them");
         stage.program("mymount", "sleep 9");
         let args = |what: &str| json!({"mount_binary": "mymount", "timeout": 0.1, "on_timeout": what});
         assert!(stage.call::<MountFacts>(args("error")).unwrap_err().msg.contains("timed out"));

@@ -204,6 +204,10 @@ impl Module for OpensshKeypair {
         if host.exists(&path)? {
             files::settle(host, &path, &self.file_attributes(), true, &mut outcome)?;
         }
+        // Both halves get the owner and the mode, as in the reference.
+        if host.exists(&public_path)? && host.set_attributes(&public_path, &self.file_attributes(), true)?.is_some() {
+            outcome.changed = true;
+        }
         let diff = Diff::values(shown(&before), shown(&after));
         Ok(self.told(outcome, &path, &after).with_diff(diff))
     }
@@ -445,6 +449,9 @@ mod tests {
         assert_eq!((private, public), (0o600, 0o644));
         assert!(line.starts_with(made.fields["public_key"].as_str().unwrap()));
         assert!(!run(json!({})).unwrap().changed);
+        assert!(run(json!({"mode": "0640"})).unwrap().changed && (0o640, 0o640, line) == there(&path));
+        // ssh-keygen itself reads no private key that others may read.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let named = run(json!({"comment": "a b"})).unwrap();
         assert!(named.changed && there(&path).2.ends_with(" a b\n"));
         assert_eq!(named.fields["public_key"], made.fields["public_key"]);

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::package;
+use crate::args::InstallState as State;
 use crate::host::{Command, Diff, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 
@@ -52,18 +53,6 @@ pub struct Pacman {
 
 fn pacman() -> String {
     "pacman".to_owned()
-}
-
-/// What should be so.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    #[serde(alias = "removed")]
-    Absent,
-    #[default]
-    #[serde(alias = "installed")]
-    Present,
-    Latest,
 }
 
 /// Why a package is there.

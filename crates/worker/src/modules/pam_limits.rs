@@ -157,7 +157,7 @@ impl PamLimits {
                 new.push_str(line);
                 continue;
             }
-            let line = if self.stays(fields[3]) { line.to_owned() } else { self.line(comment.trim()) };
+            let line = if self.stays(fields[3]) { line.to_owned() } else { self.line(comment.trim_end()) };
             new.push_str(&line);
             held = Some(line);
         }

@@ -263,6 +263,9 @@ impl Pip {
         let of_python = program.contains("pyvenv") || args.iter().any(|arg| arg == "venv");
         let program = host.expand_path(program)?.to_string_lossy().into_owned();
         let mut command = Command::new(host.require_program(&program)?).args(args).directory(directory);
+        if let Some(umask) = self.umask {
+            command = command.umask(umask.0);
+        }
         if self.virtualenv_site_packages {
             command = command.arg("--system-site-packages");
         }

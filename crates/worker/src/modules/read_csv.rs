@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::args::PathArg;
+use crate::args::{PathArg, yes};
 use crate::csv::Dialect;
 use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
@@ -41,10 +41,6 @@ pub struct ReadCsv {
 
 fn excel() -> String {
     "excel".to_owned()
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Module for ReadCsv {

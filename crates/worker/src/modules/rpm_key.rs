@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::http::Client;
-use crate::args::Presence as State;
+use crate::args::{Presence as State, yes};
 use crate::host::{Command, Host, temporary};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -24,10 +24,6 @@ pub struct RpmKey {
     /// The fingerprints that the key may have.
     #[serde(default)]
     fingerprint: Vec<String>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Module for RpmKey {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::text;
-use crate::args::PathArg;
+use crate::args::{PathArg, yes};
 use crate::host::{Command, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -61,10 +61,6 @@ impl Algorithm {
             Self::Sha512 => "sha512",
         }
     }
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Module for Stat {

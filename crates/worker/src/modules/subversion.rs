@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::text;
-use crate::args::PathArg;
+use crate::args::{PathArg, yes};
 use crate::host::{Command, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 
@@ -53,10 +53,6 @@ pub struct Subversion {
     /// Whether certificates are checked.
     #[serde(default)]
     validate_certs: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn head() -> String {
@@ -189,20 +185,20 @@ impl Svn<'_> {
     fn bring_up_to_date(&self, dest: &Path) -> Result<Outcome, Failure> {
         let shown = dest.to_string_lossy();
         let before = self.state(dest)?;
+        let status = self.ask(&["status", "--quiet", "--ignore-externals", &shown])?;
+        // Externals and changelists are told too, and are not modifications.
+        let modified = status.lines().any(|line| !line.starts_with(['X', ' ', '-', '>']) && !line.trim().is_empty());
+        if modified && !self.args.force {
+            return Err(Failure::new("ERROR: modified files exist in the repository."));
+        }
         if self.host.check_mode() {
             let info = self.ask(&["info", "-r", &self.args.revision, &shown])?;
             let there = line(&self.info(dest)?.unwrap_or_default(), "Revision:", "Unable to get revision");
             let newest = line(&info, "Revision:", "Unable to get revision");
-            return Ok(Outcome::new(there != newest).with("before", there).with("after", newest));
+            return Ok(Outcome::new(modified || there != newest).with("before", there).with("after", newest));
         }
-        let status = self.ask(&["status", "--quiet", "--ignore-externals", &shown])?;
-        // Externals and changelists are told too, and are not modifications.
-        let modified = status.lines().any(|line| !line.starts_with(['X', ' ', '-', '>']) && !line.trim().is_empty());
         let mut reverted = false;
         if modified {
-            if !self.args.force {
-                return Err(Failure::new("ERROR: modified files exist in the repository."));
-            }
             reverted = self.change(&["revert", "-R", &shown])?.lines().any(|line| line.starts_with("Reverted"));
         }
         let did_something = |text: &str| text.lines().any(is_a_change);
@@ -280,8 +276,11 @@ mod tests {
         assert!(call(&args).unwrap().changed);
         assert!(!call(&args).unwrap().changed && !stage.check::<Subversion>(args.clone()).unwrap().changed);
         stage.file("/status", "M       /wc/a\n");
-        assert!(call(&args).unwrap_err().msg.contains("modified files exist"));
+        for told in [call(&args), stage.check::<Subversion>(args.clone())] {
+            assert!(told.unwrap_err().msg.contains("modified files exist"));
+        }
         let forced = json!({"repo": "http://x", "dest": "/wc", "force": true});
+        assert!(stage.check::<Subversion>(forced.clone()).unwrap().changed);
         assert!(call(&forced).unwrap().changed && !call(&forced).unwrap().changed);
     }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::files::text;
-use crate::args::{Mode, PathArg};
+use crate::args::{Mode, PathArg, yes};
 use crate::host::{Attributes, Command, Content, Diff, Host, WriteOptions};
 use crate::module::{Failure, Module, Outcome};
 
@@ -50,10 +50,6 @@ pub struct Sudoers {
 
 fn all() -> String {
     "ALL".to_owned()
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn directory() -> PathArg {

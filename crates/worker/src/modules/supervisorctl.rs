@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tempfile::NamedTempFile;
 
 use super::files::text;
-use crate::args::PathArg;
+use crate::args::{PathArg, is_word};
 use crate::host::{Command, Host, temporary};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -86,11 +86,7 @@ impl Module for Supervisorctl {
             );
         }
         let words = [Some(&self.name), self.signal.as_ref()];
-        if words
-            .into_iter()
-            .flatten()
-            .any(|word| word.is_empty() || word.starts_with('-') || word.contains(char::is_whitespace))
-        {
+        if !words.into_iter().flatten().all(|word| is_word(word)) {
             return Err("name and signal must each be one word that does not begin with a dash".to_owned());
         }
         Ok(())

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::files::text;
-use crate::args::PathArg;
+use crate::args::{PathArg, yes};
 use crate::host::{Command, Content, Diff, Host, WriteOptions};
 use crate::module::{Failure, Module, Outcome};
 
@@ -34,10 +34,6 @@ pub struct Sysctl {
     /// The file.
     #[serde(default = "file")]
     sysctl_file: PathArg,
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn file() -> PathArg {

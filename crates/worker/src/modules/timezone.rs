@@ -61,7 +61,7 @@ impl Module for Timezone {
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
         let systemd = host.exists(Path::new("/run/systemd/system"))? && host.find_program("timedatectl").is_some();
         let (mut before, mut after) = (Map::new(), Map::new());
-        let mut changed = false;
+        let (mut changed, mut ran) = (false, Vec::new());
         if let Some(name) = &self.name {
             if !host.stat(&Path::new(ZONES).join(name))?.is_some_and(|meta| meta.is_file()) {
                 return Err(Failure::new(format!("given timezone \"{name}\" is not available")));
@@ -69,7 +69,7 @@ impl Module for Timezone {
             let held = current(host, systemd)?;
             if held.as_ref() != Some(name) {
                 changed = true;
-                self.set(host, name, systemd)?;
+                ran.extend(self.set(host, name, systemd)?);
             }
             before.insert("name".to_owned(), held.into());
             after.insert("name".to_owned(), name.clone().into());
@@ -78,27 +78,31 @@ impl Module for Timezone {
             let held = self.clock(host, systemd);
             if held != Some(clock) {
                 changed = true;
-                self.set_clock(host, clock, systemd)?;
+                ran.extend(self.set_clock(host, clock, systemd)?);
             }
             before.insert("hwclock".to_owned(), held.map(Clock::word).into());
             after.insert("hwclock".to_owned(), clock.word().into());
         }
-        Ok(Outcome::new(changed).with_diff(Diff::values(Value::Object(before), Value::Object(after))))
+        let mut outcome = Outcome::new(changed);
+        if !ran.is_empty() {
+            outcome
+                .set("msg", ran.iter().map(|command| format!("executed `{command}`")).collect::<Vec<_>>().join("\n"));
+        }
+        Ok(outcome.with_diff(Diff::values(Value::Object(before), Value::Object(after))))
     }
 }
 
 impl Timezone {
-    fn set(&self, host: &Host, name: &str, systemd: bool) -> Result<(), Failure> {
+    fn set(&self, host: &Host, name: &str, systemd: bool) -> Result<Option<String>, Failure> {
         if systemd {
             // Where the distribution wants the name in a file too, timedated keeps it.
-            host.run_ok(&Command::new("timedatectl").c_locale().args(["set-timezone", name]))?;
-            return Ok(());
+            return ran(host, Command::new(host.require_program("timedatectl")?).args(["set-timezone", name]));
         }
         host.make_symlink(Path::new(LINK), &Path::new(ZONES).join(name))?;
         if host.exists(Path::new(NAME))? {
             files::write_through(host, Path::new(NAME), format!("{name}\n"), &WriteOptions::default())?;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// What the hardware clock has, by the file where its drift is kept.
@@ -110,16 +114,21 @@ impl Timezone {
         }
     }
 
-    fn set_clock(&self, host: &Host, clock: Clock, systemd: bool) -> Result<(), Failure> {
+    fn set_clock(&self, host: &Host, clock: Clock, systemd: bool) -> Result<Option<String>, Failure> {
         let command = if systemd {
-            Command::new("timedatectl").args(["set-local-rtc", if clock == Clock::Local { "1" } else { "0" }])
+            Command::new(host.require_program("timedatectl")?)
+                .args(["set-local-rtc", if clock == Clock::Local { "1" } else { "0" }])
         } else {
             let option = if clock == Clock::Local { "--localtime" } else { "--utc" };
             Command::new(host.require_program("hwclock")?).args(["--systohc", option])
         };
-        host.run_ok(&command.c_locale())?;
-        Ok(())
+        ran(host, command)
     }
+}
+
+/// Runs a command, which must go well; gives its line, but in check mode nothing.
+fn ran(host: &Host, command: Command) -> Result<Option<String>, Failure> {
+    Ok(host.run_ok(&command.clone().c_locale())?.map(|_| command.words().join(" ")))
 }
 
 /// The name of the time zone: that of the link where systemd runs, elsewhere the one that Debian's file agrees on.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::files::{self, text};
 use super::http::{self, Answer, Client, Follow};
-use crate::args::{PathArg, file_arguments};
+use crate::args::{PathArg, file_arguments, yes};
 use crate::host::{Content, Host, WriteOptions};
 use crate::module::{CheckMode, Context, Failure, Module, Outcome};
 
@@ -139,10 +139,6 @@ fn agent() -> String {
 
 fn thirty() -> u64 {
     30
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn plain(value: &Value) -> String {

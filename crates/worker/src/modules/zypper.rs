@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::package;
+use crate::args::yes;
 use crate::host::{Command, Diff, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 
@@ -66,10 +67,6 @@ pub struct Zypper {
     /// Whether the lists of packages are fetched first.
     #[serde(default, alias = "refresh")]
     update_cache: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// What should be so.

@@ -73,7 +73,7 @@ macro_rules! login_arguments {
             #[serde(default)]
             session_role: Option<String>,
             /// Whether values are used without looking for what is dangerous in SQL; they are quoted in any case.
-            #[serde(default = "crate::postgres::yes")]
+            #[serde(default = "crate::args::yes")]
             trust_input: bool,
         }
         impl $name {
@@ -109,11 +109,6 @@ pub fn default_port() -> u16 {
 /// The user that servers are looked after by.
 pub fn default_user() -> String {
     "postgres".to_owned()
-}
-
-/// A default that is true.
-pub fn yes() -> bool {
-    true
 }
 
 /// A place where a server may listen.

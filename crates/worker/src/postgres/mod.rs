@@ -20,7 +20,7 @@ mod wire;
 
 pub use error::SqlError;
 pub(crate) use login::login_arguments;
-pub use login::{Login, default_port, default_user, yes};
+pub use login::{Login, default_port, default_user};
 pub use placeholders::{Arguments, bound};
 pub use tls::SslMode;
 pub use values::row_value;

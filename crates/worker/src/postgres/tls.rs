@@ -37,6 +37,18 @@ pub enum SslMode {
 }
 
 impl SslMode {
+    /// Its name, as libpq has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Allow => "allow",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
+
     /// The mode of this name.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {

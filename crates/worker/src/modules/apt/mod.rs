@@ -16,6 +16,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::args::yes;
 use crate::host::{Command, Host};
 use crate::module::{Failure, Module, Outcome};
 use spec::Spec;
@@ -101,10 +102,6 @@ pub struct Apt {
     #[serde(default = "yes")]
     #[allow(dead_code)]
     auto_install_module_deps: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn five() -> u32 {

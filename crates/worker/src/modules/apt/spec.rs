@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::available::{self, Policy};
 use super::status::Status;
 use super::version;
+use crate::args::is_word;
 use crate::host::Host;
 use crate::module::Failure;
 
@@ -41,7 +42,7 @@ impl Spec {
         };
         let empty = matches!(&version, Wanted::AtLeast(v) | Wanted::Matching(v) if v.is_empty() || v.contains('='));
         // A name that begins with a dash would be an option of apt-get.
-        if name.is_empty() || name.starts_with('-') || empty || name.contains(char::is_whitespace) {
+        if empty || !is_word(name) {
             return Err(bad());
         }
         Ok(Self { name: name.to_owned(), version })

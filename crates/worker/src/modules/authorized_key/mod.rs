@@ -11,7 +11,7 @@ use serde_json::Value;
 use self::keys::{Key, Line};
 use super::files::{self, text};
 use super::http;
-use crate::args::{Mode, PathArg};
+use crate::args::{Mode, PathArg, yes};
 use crate::host::{Attributes, Content, Diff, FileKind, Host, UserEntry, WriteOptions};
 use crate::module::{Failure, Module, Outcome};
 
@@ -46,10 +46,6 @@ pub struct AuthorizedKey {
     /// Whether the certificate of a https URL is checked.
     #[serde(default = "yes")]
     validate_certs: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Whether the keys should be there.

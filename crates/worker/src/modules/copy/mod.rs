@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::files::{self, text};
-use crate::args::{Mode, Octal, PathArg, file_arguments};
+use crate::args::{Mode, Octal, PathArg, file_arguments, yes};
 use crate::host::{Attributes, Content, Diff, FileKind, Host, WriteOptions};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -69,10 +69,6 @@ file_arguments! {
         #[schemars(skip)]
         _source_mode: Option<Octal>,
     }
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Module for Copy {

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::package;
+use crate::args::yes;
 use crate::host::{Command, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 use plan::Plan;
@@ -126,10 +127,6 @@ pub struct Dnf {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Dnf5(Dnf);
-
-fn yes() -> bool {
-    true
-}
 
 fn root() -> String {
     "/".to_owned()

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use self::times::Times;
 use super::files::{self, text};
-use crate::args::{PathArg, file_arguments};
+use crate::args::{PathArg, file_arguments, yes};
 use crate::host::{Attributes, Content, Diff, FileKind, Host, WriteOptions};
 use crate::module::{Failure, Module, Outcome};
 
@@ -60,10 +60,6 @@ file_arguments! {
         #[schemars(skip)]
         _diff_peek: Option<bool>,
     }
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// What should be at a path.

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::files::{self, text};
-use crate::args::PathArg;
+use crate::args::{PathArg, yes};
 use crate::host::{Command, Diff, Host, WriteOptions};
 use crate::module::{Failure, Module, Outcome};
 
@@ -52,10 +52,6 @@ pub struct Mount {
     /// Whether the old fstab is kept.
     #[serde(default)]
     backup: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// What should be.

@@ -27,16 +27,14 @@ fn escape(field: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The fields of an entry; comments, and lines without all six fields, are none.
-fn fields(line: &str) -> Option<[&str; 6]> {
-    if line.trim_start().starts_with('#') {
-        return None;
-    }
-    line.split_whitespace().collect::<Vec<_>>().try_into().ok()
+/// The fields of an entry, whose last two need not be written; comments and other lines are none.
+fn fields(line: &str) -> Option<Vec<&str>> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    ((4..=6).contains(&fields.len()) && !line.trim_start().starts_with('#')).then_some(fields)
 }
 
 /// Whether an entry is the one for this mount point; those without one (`none`) are told apart by their source.
-fn is_for(fields: &[&str; 6], name: &str, src: Option<&str>) -> bool {
+fn is_for(fields: &[&str], name: &str, src: Option<&str>) -> bool {
     fields[1] == escape(name) && (name != "none" || src.is_none_or(|src| fields[0] == escape(src)))
 }
 
@@ -50,11 +48,7 @@ pub(super) fn set(old: &str, entry: &Entry<'_>) -> String {
         match fields(held).filter(|fields| is_for(fields, entry.name, Some(entry.src))) {
             Some(fields) => {
                 found = true;
-                new.push_str(if fields.iter().zip(&wanted).all(|(held, wanted)| held == wanted) {
-                    held
-                } else {
-                    &line
-                });
+                new.push_str(if fields == wanted { held } else { &line });
             }
             None => new.push_str(held),
         }
@@ -68,9 +62,10 @@ pub(super) fn set(old: &str, entry: &Entry<'_>) -> String {
     new
 }
 
-/// The table without the entries for this mount point.
+/// The table without the entries for this mount point; as the reference has it, those with all six fields.
 pub(super) fn unset(old: &str, name: &str, src: Option<&str>) -> String {
-    let stays = |line: &&str| fields(line).is_none_or(|fields| !is_for(&fields, name, src));
+    let is_it = |fields: &Vec<&str>| fields.len() == 6 && is_for(fields, name, src);
+    let stays = |line: &&str| fields(line).filter(is_it).is_none();
     old.split_inclusive('\n').filter(stays).collect()
 }
 

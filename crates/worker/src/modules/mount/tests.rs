@@ -30,6 +30,10 @@ fn the_table_is_kept() {
         (json!({"opts": "rw,noatime"}), TABLE.to_owned()),
         (json!({}), format!("{head}/dev/sdz1 /m ext4 defaults 0 2\n{rest}")),
         (json!({"boot": false, "dump": 1}), format!("{head}/dev/sdz1 /m ext4 defaults,noauto 1 2\n{rest}")),
+        (
+            json!({"path": "/mnt", "src": "tmpfs", "fstype": "tmpfs", "opts": "size=1m", "passno": 0}),
+            TABLE.replace("tmpfs\t/mnt\ttmpfs\tsize=1m", "tmpfs /mnt tmpfs size=1m 0 0"),
+        ),
         (json!({"path": "/a b", "src": "/dev/x\ty"}), format!("{TABLE}\n/dev/x\\011y /a\\040b ext4 defaults 0 2\n")),
         (json!({"path": "none", "src": "/dev/t"}), format!("{TABLE}\n/dev/t none ext4 defaults 0 2\n")),
         (json!({"state": "absent_from_fstab"}), format!("{head}{rest}")),

@@ -6,10 +6,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::told;
+use crate::args::yes;
 use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
 use crate::postgres::sql::{ident, literal};
-use crate::postgres::{Session, SqlError, login_arguments, sql, yes};
+use crate::postgres::{Session, SqlError, login_arguments, sql};
 
 login_arguments! {
     /// Makes roles of a PostgreSQL server members of others.

@@ -14,6 +14,7 @@ mod schema;
 mod script;
 mod set;
 mod slot;
+mod statement;
 mod subscription;
 mod tablespace;
 mod user;
@@ -35,6 +36,8 @@ pub use slot::Slot;
 pub use subscription::Subscription;
 pub use tablespace::Tablespace;
 pub use user::User;
+
+use rplay_protocol::Object;
 
 use crate::module::{Failure, Outcome};
 use crate::postgres::Session;
@@ -58,6 +61,15 @@ fn warned(outcome: Outcome, session: &Session<'_>) -> Outcome {
 fn warn_of_default(session: &mut Session<'_>, database: Option<&str>) {
     if database.is_none_or(str::is_empty) {
         session.warnings.push("no login_db is given: the database of the user's name is used".to_owned());
+    }
+}
+
+/// Fails on what is not the name of a parameter; these stand in statements as they are.
+fn check_parameters<'a>(parameters: impl Iterator<Item = &'a Object>) -> Result<(), String> {
+    let fine = |name: &&String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match parameters.flat_map(Object::keys).find(|name| !fine(name)) {
+        Some(name) => Err(format!("'{name}' is not the name of a parameter")),
+        None => Ok(()),
     }
 }
 

@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{told, warn_of_default};
+use crate::args::yes;
 use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
 use crate::postgres::sql::{ident, idents, literal, name_parts, qualified};
-use crate::postgres::{Session, login_arguments, sql, yes};
+use crate::postgres::{Session, login_arguments, sql};
 
 login_arguments! {
     /// Sets the owner of objects of a PostgreSQL database.

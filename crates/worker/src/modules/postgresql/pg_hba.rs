@@ -11,10 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::files::{self, text};
-use crate::args::{PathArg, Presence, file_arguments, python_repr};
+use crate::args::{PathArg, Presence, file_arguments, python_repr, yes};
 use crate::host::{Content, Host, WriteOptions};
 use crate::module::{Failure, Module, Outcome};
-use crate::postgres::yes;
 
 file_arguments! {
     /// Manages the rules in a PostgreSQL server's file of client authentication.

@@ -5,11 +5,11 @@ mod kinds;
 use kinds::Kind;
 
 use super::told;
-use crate::args::{Presence, python_repr};
+use crate::args::{Presence, python_repr, yes};
 use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
 use crate::postgres::sql::{ident, literal};
-use crate::postgres::{Session, login_arguments, sql, yes};
+use crate::postgres::{Session, login_arguments, sql};
 
 login_arguments! {
     /// Grants and revokes privileges on what is in a PostgreSQL server.

@@ -6,7 +6,7 @@ use rplay_protocol::Object;
 use serde_json::{Value, json};
 use wanted::{Table, Wanted};
 
-use super::{comment, warned};
+use super::{check_parameters, comment, warned};
 use crate::args::Presence;
 use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
@@ -77,11 +77,8 @@ impl Module for Publication {
         if self.tables_in_schema.is_some() && self.rowfilters.is_some() {
             return Err("parameters are mutually exclusive: tables_in_schema|rowfilters".to_owned());
         }
-        let fine = |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        match self.parameters.iter().flat_map(Object::keys).find(|name| !fine(name)) {
-            Some(name) => Err(format!("'{name}' is not the name of a parameter")),
-            None => self.wanted().map(drop).map_err(|failure| failure.msg),
-        }
+        check_parameters(self.parameters.iter())?;
+        self.wanted().map(drop).map_err(|failure| failure.msg)
     }
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {

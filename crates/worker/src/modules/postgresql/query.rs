@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
-use rplay_protocol::Object;
 use serde_json::{Value, json};
 
+use super::statement::{failed, statement_arguments};
 use crate::args::python_repr;
 use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
-use crate::postgres::{Arguments, Login, Reply, Session, SqlError, bound, login_arguments, row_value, sql};
+use crate::postgres::{Reply, Session, SqlError, bound, row_value};
 
-login_arguments! {
+statement_arguments! {
     /// Carries out statements of SQL, all in one transaction unless it is asked otherwise.
     ///
     /// In check mode the transaction is taken back.
@@ -18,24 +18,9 @@ login_arguments! {
         /// The statement, or a list of them.
         #[serde(default)]
         query: Option<Value>,
-        /// The values of `%s` in the statements, one after another.
-        #[serde(default)]
-        positional_args: Option<Vec<Value>>,
-        /// The values of `%(name)s` in the statements.
-        #[serde(default)]
-        named_args: Option<Object>,
         /// Whether each statement stands for itself, for those that cannot be part of a transaction.
         #[serde(default)]
         autocommit: bool,
-        /// The encoding that the client tells the server.
-        #[serde(default)]
-        encoding: Option<String>,
-        /// The schemas that names without one are looked for in.
-        #[serde(default)]
-        search_path: Option<Vec<String>>,
-        /// The database; the one of the user's name by default.
-        #[serde(default, alias = "db")]
-        login_db: Option<String>,
     }
 }
 
@@ -43,9 +28,7 @@ impl Module for Query {
     const NAME: &'static str = "community.postgresql.postgresql_query";
 
     fn check(&self) -> Result<(), String> {
-        if self.positional_args.is_some() && self.named_args.is_some() {
-            return Err("parameters are mutually exclusive: positional_args|named_args".to_owned());
-        }
+        self.check_values()?;
         match &self.query {
             None => Err("missing required arguments: query".to_owned()),
             Some(Value::String(_)) => Ok(()),
@@ -58,32 +41,18 @@ impl Module for Query {
         if self.autocommit && host.check_mode() {
             return Err(Failure::new("Using autocommit is mutually exclusive with check_mode"));
         }
-        let login = Login { encoding: self.encoding.clone(), ..self.login(self.login_db.as_deref()) };
-        let mut session = Session::open(host, &login)?;
-        super::warn_of_default(&mut session, login.database.as_deref());
-        if let Some(path) = self.search_path.as_ref().filter(|path| !path.is_empty()) {
-            session.read(&format!("SET search_path TO {}", sql::idents(path)))?;
-        }
+        let mut session = self.session(host)?;
+        let arguments = self.values();
         let statements: Vec<String> = match self.query {
             Some(Value::Array(items)) => items.iter().filter_map(|item| item.as_str().map(ToOwned::to_owned)).collect(),
             Some(Value::String(text)) => vec![text],
             _ => Vec::new(),
         };
-        let arguments = match (self.positional_args, self.named_args) {
-            (Some(values), _) => Arguments::Positional(values),
-            (_, Some(values)) => Arguments::Named(values),
-            _ => Arguments::None,
-        };
         let mut told = Told::new(&statements);
         for statement in &statements {
             let failing = |why: &str| {
-                // The values may be secrets.
-                let values = if matches!(arguments, Arguments::None) { "None" } else { "(values)" };
-                let list = json!(statements);
-                Failure::new(format!(
-                    "Cannot execute SQL '{statement}' {values}: {why}, query list: {}",
-                    python_repr(&list)
-                ))
+                let list = python_repr(&json!(statements));
+                Failure::new(format!("{}, query list: {list}", failed(statement, &arguments, why)))
             };
             let bound = bound(statement, &arguments).map_err(|why| failing(&why))?;
             if bound.trim().is_empty() {

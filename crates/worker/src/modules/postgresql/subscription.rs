@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{comment, warned};
+use super::{check_parameters, comment, warned};
 use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
 use crate::postgres::sql::{ident, literal};
@@ -93,12 +93,7 @@ impl Module for Subscription {
     const NAME: &'static str = "community.postgresql.postgresql_subscription";
 
     fn check(&self) -> Result<(), String> {
-        let fine = |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        let names = self.subsparams.iter().chain(&self.connparams).flat_map(Object::keys);
-        match names.into_iter().find(|name| !fine(name)) {
-            Some(name) => Err(format!("'{name}' is not the name of a parameter")),
-            None => Ok(()),
-        }
+        check_parameters(self.subsparams.iter().chain(&self.connparams))
     }
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {

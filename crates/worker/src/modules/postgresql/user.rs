@@ -4,11 +4,11 @@ use rplay_protocol::Object;
 use serde_json::Value;
 
 use super::{comment, told, warned};
-use crate::args::Presence;
+use crate::args::{Presence, yes};
 use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
 use crate::postgres::sql::{ident, literal};
-use crate::postgres::{Session, SqlError, login_arguments, password, sql, yes};
+use crate::postgres::{Session, SqlError, login_arguments, password, sql};
 
 login_arguments! {
     /// Manages the users (roles) of a PostgreSQL server.

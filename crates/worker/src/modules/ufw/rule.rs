@@ -1,6 +1,7 @@
 //! A rule's words, and what a dry run says of it.
 
 use super::{Firewall, Relative, Ufw, tuples};
+use crate::args::is_word;
 use crate::module::Failure;
 
 impl Ufw {
@@ -15,7 +16,7 @@ impl Ufw {
             ("interface_in", self.interface_in.as_ref()),
             ("interface_out", self.interface_out.as_ref()),
         ];
-        let bad = |value: &&String| value.is_empty() || value.starts_with('-') || value.contains(char::is_whitespace);
+        let bad = |value: &&String| !is_word(value);
         match values.into_iter().find_map(|(name, value)| value.filter(bad).map(|value| (name, value))) {
             Some((name, value)) => Err(format!("argument '{name}' cannot be '{value}'")),
             None => Ok(()),

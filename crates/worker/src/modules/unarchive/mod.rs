@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::files::{self, text};
 use super::http::{Client, reason};
-use crate::args::{PathArg, file_arguments};
+use crate::args::{PathArg, file_arguments, yes};
 use crate::host::{Command, Content, Host, Scratch, temporary};
 use crate::module::{Context, Failure, Module, Outcome};
 
@@ -62,10 +62,6 @@ file_arguments! {
         #[allow(dead_code)]
         decrypt: bool,
     }
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A kind of archive.

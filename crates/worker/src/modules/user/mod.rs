@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::group::State;
 use super::steps::Steps;
-use crate::args::PathArg;
+use crate::args::{PathArg, yes};
 use crate::host::{Host, UserEntry};
 use crate::module::{Failure, Module, Outcome};
 
@@ -146,10 +146,6 @@ pub struct User {
     #[serde(default)]
     #[allow(dead_code)]
     role: Option<String>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn rsa() -> String {

@@ -6,19 +6,26 @@ use super::{Db, State};
 use crate::args::PathArg;
 use crate::host::{Command, Host};
 use crate::module::{Failure, Outcome};
+use crate::postgres::SslMode;
 
 /// What a dump is packed with, by the end of its name, with the programs that do it.
 const PACKED: [(&str, &[&str]); 3] = [("gz", &["pigz", "gzip"]), ("bz2", &["bzip2"]), ("xz", &["xz"])];
 
 /// Writes what a command says into a new file beside `$0` and gives that its name when the command went well.
 ///
-/// `$1` packs it; nothing leaves it as it is. What is no file, such as a device, is written to as it is.
+/// `$1` packs it; nothing leaves it as it is. What is no file, such as a device, is written to as it is. A file that was
+/// there keeps its owner and mode: a dump may hold secrets.
 const WRITE: &str = r#"t=$0; z=$1; shift
 if [ -e "$t" ] && [ ! -f "$t" ]; then o=$t; else o=$(mktemp -- "$t.XXXXXX" 2>/dev/null) || o=$t; fi
 if [ -n "$z" ]; then rc=$( { { "$@"; echo $? >&3; } | "$z" >"$o" || echo 1 >&3; } 3>&1 | sort -n | tail -n 1 )
 else "$@" >"$o"; rc=$?; fi
 if [ "$o" != "$t" ]; then
-  if [ "$rc" -eq 0 ]; then chmod "$(printf %o $((0666 & ~$(umask))))" "$o" && mv -f -- "$o" "$t" || rc=2; else rm -f -- "$o"; fi
+  if [ "$rc" -ne 0 ]; then rm -f -- "$o"
+  else
+    if [ -e "$t" ]; then m=$(stat -c %a -- "$t"); chown "$(stat -c %u:%g -- "$t")" "$o" 2>/dev/null
+    else m=$(printf %o $((0666 & ~$(umask)))); fi
+    chmod "$m" "$o" && mv -f -- "$o" "$t" || rc=2
+  fi
 fi
 exit "$rc""#;
 
@@ -48,7 +55,16 @@ impl Db {
             let failure = Failure::new(output.stderr_text()).with("rc", output.rc).with("cmd", made.shown);
             return Err(failure.with("stdout", output.stdout_text()));
         }
-        Ok(Outcome::new(true)
+        let ignored =
+            [(self.session_role.is_some(), "session_role"), (!self.connect_params.is_empty(), "connect_params")];
+        let warnings: Vec<String> = ignored
+            .into_iter()
+            .filter(|(given, _)| *given)
+            .map(|(_, name)| format!("{name} does not count for a dump or what is made of one; use target_opts"))
+            .collect();
+        let outcome = Outcome::new(true);
+        let outcome = if warnings.is_empty() { outcome } else { outcome.with("warnings", warnings) };
+        Ok(outcome
             .with("msg", output.stdout_text())
             .with("stderr", output.stderr_text())
             .with("rc", 0)
@@ -80,17 +96,20 @@ impl Db {
         Ok(words)
     }
 
-    fn environment(&self, mut command: Command) -> Command {
+    fn environment(&self, host: &Host, mut command: Command) -> Result<Command, Failure> {
         if !self.login_password.is_empty() {
             command = command.env("PGPASSWORD", &self.login_password);
         }
         let files = [("PGSSLROOTCERT", &self.ca_cert), ("PGSSLCERT", &self.ssl_cert), ("PGSSLKEY", &self.ssl_key)];
         for (name, file) in files {
             if let Some(file) = file {
-                command = command.env(name, &file.0);
+                command = command.env(name, host.path(file)?);
             }
         }
-        command
+        if self.ssl_mode != SslMode::default() {
+            command = command.env("PGSSLMODE", self.ssl_mode.name());
+        }
+        Ok(command)
     }
 
     fn dump(&self, host: &Host, target: &Path) -> Result<Made, Failure> {
@@ -112,7 +131,7 @@ impl Db {
             let file = ["-f".to_owned(), path.into_owned()];
             shown.push_str(&format!(" {}", shell(&file)));
             words.extend(file);
-            return Ok(Made { command: self.environment(command(&words)), shown });
+            return Ok(Made { command: self.environment(host, command(&words))?, shown });
         }
         let file = shell(&[path.into_owned()]);
         shown = match &packer {
@@ -121,7 +140,7 @@ impl Db {
         };
         let script =
             Command::new("/bin/sh").arg("-c").arg(WRITE).arg(target).arg(packer.unwrap_or_default()).args(words);
-        Ok(Made { command: self.environment(script), shown })
+        Ok(Made { command: self.environment(host, script)?, shown })
     }
 
     fn restore(&self, host: &Host, target: &Path) -> Result<Made, Failure> {
@@ -149,7 +168,7 @@ impl Db {
             shown.push_str(&format!(" {}", shell(std::slice::from_ref(&path))));
         }
         if matches!(kind.as_str(), "sql" | "pgc" | "dir") {
-            return Ok(Made { command: self.environment(command(&words)), shown });
+            return Ok(Made { command: self.environment(host, command(&words))?, shown });
         }
         let file = shell(&[path]);
         shown = match &packer {
@@ -158,7 +177,7 @@ impl Db {
         };
         let script =
             Command::new("/bin/sh").arg("-c").arg(READ).arg(target).arg(packer.unwrap_or_default()).args(words);
-        Ok(Made { command: self.environment(script), shown })
+        Ok(Made { command: self.environment(host, script)?, shown })
     }
 }
 
@@ -215,8 +234,10 @@ fn shell(words: &[String]) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::disallowed_methods)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use serde_json::json;
 
     use super::super::super::super::stage::Stage;
@@ -252,6 +273,10 @@ mod tests {
             assert_eq!((failure.msg.as_str(), &failure.fields["rc"]), ("no\n", &json!(1)));
         }
         assert_eq!(stage.text("/kept.sql"), "old", "a dump that failed leaves the file that was there");
+        let mode = || std::fs::metadata(stage.real("/kept.sql")).unwrap().permissions().mode() & 0o777;
+        std::fs::set_permissions(stage.real("/kept.sql"), std::fs::Permissions::from_mode(0o600)).unwrap();
+        call(&stage, "dump", "d", "/kept.sql", "").unwrap();
+        assert_eq!((stage.text("/kept.sql").as_str(), mode()), ("dumped\n", 0o600), "a file keeps its mode");
         assert!(!stage.exists("/kept.xz"));
         stage.calls();
         let dumped = call(&stage, "dump", "-x", "/c.pgc", "").unwrap();
@@ -274,6 +299,17 @@ mod tests {
         assert_eq!(stage.calls(), ["pg_restore [--dbname=d] [--port=5432] [--username=postgres] [--format=Tar] [-c]"]);
         assert!(call(&stage, "restore", "d", "/nosuch", "").is_err());
         assert!(call(&stage, "restore", "d", "/in", "'").is_err());
+    }
+
+    #[test]
+    fn what_the_connection_has_to_be_reaches_the_program() {
+        let stage = Stage::new(&[]);
+        stage.program("pg_dump", "echo $PGSSLMODE $PGSSLROOTCERT");
+        let target = stage.real("/d.sql").to_string_lossy().into_owned();
+        let args = json!({"name": "d", "state": "dump", "target": target, "ssl_mode": "verify-ca", "ca_cert": "/ca", "session_role": "r"});
+        let told = stage.call::<Db>(args).unwrap();
+        assert_eq!(stage.text("/d.sql"), "verify-ca /ca\n");
+        assert!(told.fields["warnings"][0].as_str().unwrap().starts_with("session_role does not count"));
     }
 
     #[test]

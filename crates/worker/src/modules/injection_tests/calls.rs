@@ -1,0 +1,142 @@
+//! The calls that are made, one for each way in which a module uses what a task says.
+
+use serde_json::{Value, json};
+
+use crate::modules;
+
+/// Calls that make modules run commands; every text in them is replaced in turn.
+pub(super) fn calls() -> Vec<(&'static str, Value)> {
+    let posix = |short: &str, args: Value| (format!("ansible.posix.{short}"), args);
+    let builtin = |short: &str, args: Value| (format!("ansible.builtin.{short}"), args);
+    let general = |short: &str, args: Value| (format!("community.general.{short}"), args);
+    let all = vec![
+        posix("acl", json!({"path": "/f", "entity": "who", "etype": "user", "permissions": "rw", "state": "present"})),
+        posix("acl", json!({"path": "/f", "entry": "default:user:who:rw", "state": "present"})),
+        posix("acl", json!({"path": "/f", "entity": "who", "etype": "group", "state": "absent"})),
+        posix("at", json!({"command": "ls", "count": 1, "units": "minutes"})),
+        posix("mount", json!({"path": "/mnt", "src": "/dev/x", "fstype": "ext4", "opts": "ro", "state": "mounted"})),
+        posix("mount", json!({"path": "/mnt", "src": "/dev/x", "fstype": "ext4", "opts": "ro", "state": "ephemeral"})),
+        posix("mount", json!({"path": "/mounted", "state": "unmounted"})),
+        posix("mount", json!({"path": "/mounted", "opts": "ro", "state": "remounted"})),
+        posix("patch", json!({"src": "/p", "dest": "/f", "remote_src": true})),
+        posix("patch", json!({"src": "/p", "basedir": "/d", "remote_src": true})),
+        posix("seboolean", json!({"name": "b", "state": true})),
+        posix("sysctl", json!({"name": "net.x", "value": "1", "sysctl_set": true, "reload": true})),
+        posix("firewalld", json!({"zone": "public", "service": "http", "permanent": true, "state": "enabled"})),
+        posix("firewalld", json!({"zone": "public", "port": "80/tcp", "immediate": true, "state": "enabled"})),
+        posix(
+            "firewalld",
+            json!({"zone": "public", "rich_rule": "rule accept", "permanent": true, "state": "disabled"}),
+        ),
+        posix("firewalld", json!({"zone": "public", "interface": "eth0", "permanent": true, "state": "enabled"})),
+        posix("firewalld", json!({"zone": "public", "source": "10.0.0.0/8", "permanent": true, "state": "enabled"})),
+        posix("firewalld", json!({"zone": "mine", "permanent": true, "state": "present"})),
+        builtin("apt", json!({"name": ["nginx"], "default_release": "stable"})),
+        builtin("apt", json!({"name": ["gone=1"], "state": "absent"})),
+        builtin("apt", json!({"deb": "/f"})),
+        builtin("apt_key", json!({"id": "DEADBEEF", "keyserver": "keys.example"})),
+        builtin("apt_key", json!({"file": "/f", "keyring": "/k"})),
+        builtin("cron", json!({"name": "x", "job": "ls", "user": "root", "minute": "1"})),
+        builtin("cron", json!({"name": "PATH", "job": "/bin", "env": true, "user": "root"})),
+        builtin("debconf", json!({"name": "pkg", "question": "pkg/q", "vtype": "string", "value": "v"})),
+        builtin("debconf", json!({"name": "pkg", "question": "pkg/q", "vtype": "password", "value": "v"})),
+        builtin("dnf", json!({"name": ["nginx"], "enablerepo": "r", "exclude": "e", "releasever": "9"})),
+        builtin("dnf", json!({"name": ["gone"], "state": "absent"})),
+        builtin("dpkg_selections", json!({"name": "pkg", "selection": "hold"})),
+        builtin("file", json!({"path": "/f", "attributes": "+d", "state": "file"})),
+        builtin("getent", json!({"database": "passwd", "key": "root", "service": "files"})),
+        builtin(
+            "git",
+            json!({"repo": "https://x/y", "dest": "/clone", "version": "main", "remote": "origin", "refspec": "a"}),
+        ),
+        builtin(
+            "git",
+            json!({"repo": "https://x/y", "dest": "/clone", "reference": "/r", "depth": 1, "ssh_opts": "-v", "key_file": "/k"}),
+        ),
+        builtin("group", json!({"name": "people", "gid": 7, "system": true})),
+        builtin("group", json!({"name": "people", "local": true})),
+        builtin("hostname", json!({"name": "box", "use": "systemd"})),
+        builtin(
+            "iptables",
+            json!({"chain": "INPUT", "protocol": "tcp", "source": "a", "destination": "b", "jump": "ACCEPT",
+            "in_interface": "i", "out_interface": "o", "destination_port": "80", "comment": "c", "ctstate": "NEW"}),
+        ),
+        builtin("iptables", json!({"chain": "FRESH", "chain_management": true, "table": "filter"})),
+        builtin("iptables", json!({"chain": "INPUT", "policy": "DROP"})),
+        builtin("pip", json!({"name": ["flask"], "executable": "pip3", "extra_args": "--user", "chdir": "/"})),
+        builtin("pip", json!({"requirements": "/r", "virtualenv": "/v", "virtualenv_command": "python3 -m venv"})),
+        builtin("pip", json!({"name": ["gone"], "state": "absent", "executable": "pip3"})),
+        builtin("rpm_key", json!({"key": "/k", "fingerprint": "EBC6E12C62B1C734026B21222A20E52146B8D79E"})),
+        builtin("rpm_key", json!({"key": "deadbeef", "state": "absent"})),
+        builtin("service", json!({"name": "nginx", "state": "started", "enabled": true})),
+        builtin("stat", json!({"path": "/f"})),
+        builtin(
+            "subversion",
+            json!({"repo": "https://x/y", "dest": "/co", "revision": "7", "username": "u", "password": "p"}),
+        ),
+        builtin(
+            "systemd_service",
+            json!({"name": "nginx", "state": "started", "enabled": true, "daemon_reload": true}),
+        ),
+        builtin("systemd_service", json!({"name": "nginx", "masked": true, "scope": "user"})),
+        builtin(
+            "sysvinit",
+            json!({"name": "nginx", "state": "started", "enabled": true, "pattern": "x", "arguments": "a"}),
+        ),
+        builtin("unarchive", json!({"src": "/a.tar", "dest": "/d", "remote_src": true, "exclude": ["e"]})),
+        builtin("unarchive", json!({"src": "/a.zip", "dest": "/d", "remote_src": true, "include": ["e"]})),
+        builtin(
+            "user",
+            json!({"name": "carol", "comment": "c", "home": "/home/carol", "shell": "/bin/sh", "group": "users",
+            "groups": ["wheel"], "password": "$6$x", "skeleton": "/skel", "login_class": "l", "role": "r", "seuser": "s"}),
+        ),
+        builtin(
+            "user",
+            json!({"name": "there", "comment": "c", "home": "/home/new", "move_home": true, "shell": "/bin/sh",
+            "group": "users", "groups": ["wheel"], "password": "$6$x"}),
+        ),
+        builtin("user", json!({"name": "there", "state": "absent", "remove": true, "force": true})),
+        builtin(
+            "user",
+            json!({"name": "there", "generate_ssh_key": true, "ssh_key_file": "k", "ssh_key_comment": "c",
+            "ssh_key_passphrase": "p", "ssh_key_type": "rsa"}),
+        ),
+        general("alternatives", json!({"name": "editor", "path": "/f", "link": "/l", "priority": 1})),
+        general("apk", json!({"name": ["nginx"], "repository": ["r"]})),
+        general("apk", json!({"name": ["gone"], "state": "absent"})),
+        general("capabilities", json!({"path": "/f", "capability": "cap_net_raw+ep"})),
+        general("cronvar", json!({"name": "PATH", "value": "/bin", "user": "root"})),
+        general("filesystem", json!({"dev": "/f", "fstype": "ext4", "opts": "-F"})),
+        general("filesystem", json!({"dev": "/f", "fstype": "ext4", "uuid": "random"})),
+        general("filesystem", json!({"dev": "/f", "state": "absent"})),
+        general("git_config", json!({"name": "user.name", "value": "v", "scope": "file", "file": "/f"})),
+        general("git_config", json!({"name": "user.name", "state": "absent", "scope": "local", "repo": "/"})),
+        general("locale_gen", json!({"name": ["de_DE.UTF-8"]})),
+        general("lvg", json!({"vg": "vg0", "pvs": ["/f"], "pesize": "4"})),
+        general("lvg", json!({"vg": "vg0", "state": "absent"})),
+        general("lvol", json!({"vg": "vg0", "lv": "data", "size": "10", "pvs": ["/f"]})),
+        general("lvol", json!({"vg": "vg0", "lv": "data", "snapshot": "s", "size": "10"})),
+        general("lvol", json!({"vg": "vg0", "lv": "data", "thinpool": "t", "size": "10"})),
+        general("make", json!({"chdir": "/", "target": "all", "file": "/d/Makefile", "params": {"KEY": "value"}})),
+        general("modprobe", json!({"name": "dummy", "params": "a=1"})),
+        general("modprobe", json!({"name": "loaded", "state": "absent"})),
+        general("pacman", json!({"name": ["nginx"]})),
+        general("pacman", json!({"name": ["gone"], "state": "absent"})),
+        general(
+            "parted",
+            json!({"device": "/f", "number": 1, "state": "present", "name": "n", "label": "gpt",
+            "part_start": "1MiB", "part_end": "2MiB", "fs_type": "ext4", "flags": ["boot"]}),
+        ),
+        general("sudoers", json!({"name": "x", "user": "carol", "commands": "ALL"})),
+        general("timezone", json!({"name": "Europe/Berlin"})),
+        general(
+            "ufw",
+            json!({"rule": "allow", "port": "80", "proto": "tcp", "from_ip": "10.0.0.1", "comment": "c",
+            "interface": "eth0", "direction": "in"}),
+        ),
+        general("ufw", json!({"rule": "allow", "name": "OpenSSH"})),
+        general("zypper", json!({"name": ["nginx"]})),
+        general("zypper", json!({"name": ["gone"], "state": "absent"})),
+    ];
+    all.into_iter().filter_map(|(name, args)| Some((modules::find(&name)?.name, args))).collect()
+}
