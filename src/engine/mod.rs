@@ -5,6 +5,7 @@
 //! walk is the linear strategy; the free one is the same walk for each host by itself.
 
 pub mod event;
+mod findings;
 mod handlers;
 mod hands;
 mod host;
@@ -20,6 +21,7 @@ mod result;
 mod select;
 mod target;
 mod task;
+mod tries;
 mod turns;
 mod walk;
 mod workers;

@@ -1,10 +1,10 @@
-//! One task on one host: its condition, its loop, its tries.
+//! One task on one host: what it needs, and what becomes of its result. Its tries are in `tries`, its loop in `loops`.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::event::{Event, HostResult, Verdict};
-use super::hands::{RemoteHands, Setting};
+use super::event::{HostResult, Verdict};
+use super::hands::Setting;
 use super::host::HostPlay;
 use super::include::Wanted;
 use super::task::TaskRun;
@@ -56,7 +56,7 @@ pub(super) struct OnHost<'e> {
     pub(super) scope: Scope,
     pub(super) templar: Templar,
     delegates: Mutex<Vec<Option<String>>>,
-    inclusions: Mutex<Vec<Wanted>>,
+    pub(super) inclusions: Mutex<Vec<Wanted>>,
     /// Of each item that failed, whether that counts for nothing.
     forgiven: Mutex<Vec<bool>>,
     /// The place of the first thing that could not be evaluated.
@@ -290,127 +290,7 @@ impl<'e> OnHost<'e> {
         }
     }
 
-    /// One pass: its condition, then its tries.
-    pub(super) async fn pass(&self, pass: &Pass) -> Map {
-        if let Some(result) = self.gate(pass) {
-            return result;
-        }
-        let task = self.task();
-        let setting = match self.setting(pass) {
-            Ok(setting) => setting,
-            Err(error) => return self.failed(&error),
-        };
-        let number = |value: &Option<Value>, default: f64| -> f64 {
-            let value = value.as_ref().and_then(|v| pass.templar.value(v).ok());
-            value.and_then(|v| v.to_text().trim().parse().ok()).unwrap_or(default)
-        };
-        let repeats = !task.until.is_empty() || task.retries.is_some();
-        let tries = if repeats { number(&task.retries, 3.0).max(0.0) as i64 + 1 } else { 1 };
-        // `retries: 0` is one try like any other: nothing is counted and `until` not asked.
-        let repeats = repeats && tries > 1;
-        let delay = Duration::from_secs_f64(number(&task.delay, 5.0).max(0.0));
-        let mut attempt = 1;
-        loop {
-            let mut raw = self.once(pass, &setting).await;
-            if !repeats {
-                return self.judged(pass, raw);
-            }
-            raw.insert("attempts".into(), Value::Int(attempt));
-            let mut result = self.judged(pass, raw);
-            let templar = self.with_register(pass, &result);
-            let done = if task.until.is_empty() {
-                Ok(!result::flag(&result, "failed"))
-            } else {
-                result::all(&templar, &task.until)
-            };
-            match done {
-                Ok(true) => return result,
-                Ok(false) => {}
-                Err(error) => {
-                    return self.failed(&error);
-                }
-            }
-            if attempt >= tries || result::flag(&result, "unreachable") {
-                result.insert("attempts".into(), Value::Int((attempt).min(tries - 1).max(1)));
-                result::fail(&mut result);
-                return result;
-            }
-            result.insert("retries".into(), Value::Int(tries));
-            let shown = self.shown(pass, &result, Verdict::Failed, false);
-            let event = Event::Retry { result: shown, left: tries - attempt };
-            self.run.say(self.engine, &self.host.name, event);
-            tokio::time::sleep(delay).await;
-            attempt += 1;
-        }
-    }
-
-    /// One try.
-    async fn once(&self, pass: &Pass, setting: &Setting) -> Map {
-        if self.task().is_include() {
-            return match self.wanted(pass) {
-                Ok((wanted, result)) => {
-                    self.inclusions.lock().unwrap_or_else(PoisonError::into_inner).push(wanted);
-                    result
-                }
-                Err(error) => self.failed(&error),
-            };
-        }
-        if setting.asynchronous.is_some() && !action::supports_async(self.task().action.module) {
-            let message = format!("This action ({}) does not support async.", self.task().action.written);
-            return self.action_failed(ActionError::failed(message));
-        }
-        let plan = match self.plan(pass, setting) {
-            Ok(plan) => plan,
-            Err(error) => return self.action_failed(error),
-        };
-        let hands = RemoteHands { engine: self.engine, setting };
-        if let Plan::Remote { module, .. } = &plan {
-            let text = format!("<{}> EXEC {module}", self.host.name);
-            self.run.say(self.engine, &self.host.name, Event::Remark { verbosity: 3, text });
-        }
-        let invocation = match &plan {
-            Plan::Remote { call, .. } => self.invocation(call),
-            _ => None,
-        };
-        let work = async {
-            match plan {
-                Plan::Ready(result) => result,
-                Plan::Remote { module, call } => {
-                    let answer = match &setting.asynchronous {
-                        None => hands.call(module, call).await,
-                        Some(how) => hands.one(setting.background_job(how, module, call)).await,
-                    };
-                    answer.map_or_else(|e| result::of_error(&e), |answer| crate::value::from_object(&answer.result))
-                }
-                Plan::Steps(args) => match action::steps(&self.context(pass, setting), args, &hands).await {
-                    Ok(result) => result,
-                    Err(error) => self.action_failed(error),
-                },
-            }
-        };
-        let mut out = match setting.timeout {
-            None => work.await,
-            Some(limit) => match tokio::time::timeout(limit, work).await {
-                Ok(result) => result,
-                Err(_) => {
-                    let seconds = limit.as_secs();
-                    let mut out = result::failed(format!("Task failed: Timed out after {seconds} second(s)."));
-                    let frame = "Configure `DISPLAY_TRACEBACK` to see a traceback on timeout errors.";
-                    let period = Value::Int(i64::try_from(seconds).unwrap_or(i64::MAX));
-                    let about = Map::from_iter([("frame".into(), frame.into()), ("period".into(), period)]);
-                    out.insert("timedout".into(), Value::map(about));
-                    out
-                }
-            },
-        };
-        result::add_invocation(&mut out, invocation);
-        match &setting.asynchronous {
-            Some(how) => self.follow(&hands, how, out).await,
-            None => out,
-        }
-    }
-
-    fn context<'c>(&'c self, pass: &'c Pass, setting: &'c Setting) -> ActionContext<'c> {
+    pub(super) fn context<'c>(&'c self, pass: &'c Pass, setting: &'c Setting) -> ActionContext<'c> {
         ActionContext {
             module: self.task().action.module,
             written: &self.task().action.written,

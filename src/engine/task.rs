@@ -1,7 +1,6 @@
 //! One task on a set of hosts.
 
 use std::path::PathBuf;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -15,10 +14,9 @@ use super::play::role_layer;
 use super::turns::Turns;
 use super::walk::{Walk, is_among};
 use crate::action::BuiltIn;
-use crate::diagnostic::Diagnostic;
 use crate::playbook::{Item, TEMPLATED, Task, UNAVAILABLE, canonical_name};
 use crate::template::Templar;
-use crate::value::{Key, Map, Str, Value};
+use crate::value::{Map, Str, Value};
 use crate::vars::{Scope, TaskVars};
 
 /// The first template in a text.
@@ -362,95 +360,6 @@ impl Engine {
         );
     }
 
-    /// Keeps what the task found out: the registered result, and unless it failed what is in it for the host.
-    fn keep(&self, run: &TaskRun, host: &HostPlay, finished: &Finished) {
-        if finished.verdict != Verdict::Failed {
-            self.keep_findings(run, host, finished);
-        }
-        if let Some(name) = &finished.register {
-            let mut value = finished.result.clone();
-            value.shift_remove("_ansible_facts_cacheable");
-            if self.world.info.verbosity > 2 {
-                super::result::without_invocation(&mut value);
-            }
-            self.world.set(&host.name, [(Key::from(name.as_str()), Value::map(value))]);
-        }
-    }
-
-    /// Keeps facts, variables, hosts, groups and statistics.
-    fn keep_findings(&self, run: &TaskRun, host: &HostPlay, finished: &Finished) {
-        let each = finished.each();
-        for (at, result) in each.iter().enumerate() {
-            let target = match finished.delegates.get(at) {
-                Some(Some(delegate)) if finished.delegate_facts => delegate.as_str(),
-                _ => &*host.name,
-            };
-            let Some(facts) = result.get("ansible_facts").and_then(Value::as_map) else { continue };
-            match run.task.action.module {
-                "ansible.builtin.set_fact" => {
-                    self.world.set(target, facts.iter().map(|(k, v)| (k.clone(), v.clone())));
-                    if super::result::flag(result, "_ansible_facts_cacheable") {
-                        self.world.add_facts(target, facts);
-                    }
-                }
-                "ansible.builtin.include_vars" => {
-                    for name in facts.keys().filter_map(Key::as_str).filter(|name| crate::playbook::is_reserved(name)) {
-                        let message = format!("Found variable using reserved name '{name}'.");
-                        let warning = Diagnostic::warning("run::reserved-name", message).at(run.task.span);
-                        run.say(self, &host.name, Event::Warning(warning));
-                    }
-                    self.world.include(target, facts.iter().map(|(k, v)| (k.clone(), v.clone())));
-                }
-                _ => self.world.add_facts(target, facts),
-            }
-        }
-        for result in each {
-            self.change_groups(host, result);
-            if let Some(stats) = result.get("ansible_stats").and_then(Value::as_map) {
-                self.keep_stats(host, stats);
-            }
-        }
-    }
-
-    /// `set_stats`: values for the end of the run, added to those of the same name where that was asked for.
-    fn keep_stats(&self, host: &HostPlay, stats: &Map) {
-        let Some(data) = stats.get("data").and_then(Value::as_map) else { return };
-        let own = super::result::flag(stats, "per_host");
-        let name = if own { host.name.to_string() } else { "_run".to_owned() };
-        let mut custom = self.custom.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = custom.entry(name).or_default();
-        for (key, value) in data {
-            let value = match kept.get(key) {
-                Some(before) if super::result::flag(stats, "aggregate") => aggregated(before, value),
-                _ => Some(value.clone()),
-            };
-            if let Some(value) = value {
-                kept.insert(key.clone(), value);
-            }
-        }
-    }
-
-    /// `add_host` and `group_by`.
-    pub(super) fn change_groups(&self, host: &HostPlay, result: &Map) {
-        if let Some(added) = result.get("add_host").and_then(Value::as_map) {
-            let name = added.get("host_name").map(Value::to_text).unwrap_or_default();
-            let groups: Vec<String> =
-                added.get("groups").and_then(Value::as_list).unwrap_or_default().iter().map(Value::to_text).collect();
-            let vars = added.get("host_vars").and_then(Value::as_map).cloned().unwrap_or_default();
-            self.change_inventory(|inventory| inventory.add_dynamic_host(&name, vars, groups));
-        }
-        if let Some(group) = result.get("add_group").map(Value::to_text) {
-            let parents: Vec<String> = result
-                .get("parent_groups")
-                .and_then(Value::as_list)
-                .unwrap_or_default()
-                .iter()
-                .map(Value::to_text)
-                .collect();
-            self.change_inventory(|inventory| inventory.add_dynamic_group(&group, &host.name, parents));
-        }
-    }
-
     /// What has to be settled once all hosts are through: who is lost, and whether that ends the play for everybody.
     pub(super) fn after_task(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk, once: bool) {
         let failed = down(hosts);
@@ -484,22 +393,6 @@ impl Engine {
 /// Whether the module works for all hosts at once; the result is the first one's alone then, unlike with `run_once`.
 fn is_for_all_at_once(run: &TaskRun) -> bool {
     matches!(run.task.action.module, "ansible.builtin.add_host" | "ansible.builtin.pause")
-}
-
-/// Two values of one name together; none where they are not of one kind.
-fn aggregated(before: &Value, value: &Value) -> Option<Value> {
-    Some(match (before, value) {
-        (Value::Map(before), Value::Map(value)) => {
-            let mut out = before.as_ref().clone();
-            out.extend(value.iter().map(|(k, v)| (k.clone(), v.clone())));
-            Value::map(out)
-        }
-        (Value::List(before), Value::List(value)) => Value::list(before.iter().chain(value.iter()).cloned().collect()),
-        (Value::Int(before), Value::Int(value)) => Value::Int(before.saturating_add(*value)),
-        (Value::Float(before), Value::Float(value)) => Value::Float(before + value),
-        (Value::Str(before), Value::Str(value)) => Value::data(format!("{}{}", before.as_str(), value.as_str())),
-        _ => return None,
-    })
 }
 
 /// The play's connection variables, with the task's own connection where that is named plainly.
