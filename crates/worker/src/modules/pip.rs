@@ -111,6 +111,16 @@ fn split(name: &str) -> (String, String) {
     (words.join("-").to_lowercase(), conditions)
 }
 
+/// A package whose conditions are in their order, as the reference gives them to pip.
+fn in_order(name: &str) -> String {
+    // What stands in brackets or after a semicolon is left as it is.
+    let (Some(at), false) = (name.find(OPERATORS), name.contains(['[', ';', '@'])) else { return name.to_owned() };
+    let (bare, conditions) = name.split_at(at);
+    let mut conditions: Vec<&str> = conditions.split(',').map(str::trim).collect();
+    conditions.sort_unstable();
+    format!("{}{}", bare.trim_end(), conditions.join(","))
+}
+
 /// The numbers of a version, and whether it comes before (-1) or after (1) the release of these numbers.
 fn version(text: &str) -> (Vec<u64>, i8) {
     let text = text.trim_start_matches('v');
@@ -230,9 +240,10 @@ impl Module for Pip {
             None => stdout.contains("Successfully installed"),
         };
         let outcome = Outcome::new(changed || made).with("cmd", json!(words)).with("state", self.state.word());
-        let name = if self.name.is_empty() { Value::Null } else { json!(self.names()) };
+        let name = if self.name.is_empty() { Value::Null } else { json!(self.name) };
         let outcome = outcome.with("name", name).with("version", self.version).with("requirements", self.requirements);
-        let virtualenv = self.virtualenv.map(|path| path.0);
+        let virtualenv = self.virtualenv.as_ref().map(|path| host.path(path)).transpose()?;
+        let virtualenv = virtualenv.map(|path| text(&directory.join(path)));
         Ok(outcome.with("virtualenv", virtualenv).with("stdout", stdout).with("stderr", output.stderr_text()))
     }
 }
@@ -251,6 +262,7 @@ impl Pip {
                 _ => names.push(name.to_owned()),
             }
         }
+        names.iter_mut().filter(|name| !is_place(name) && name.contains(',')).for_each(|name| *name = in_order(name));
         names
     }
 
@@ -347,8 +359,7 @@ impl Pip {
     }
 
     fn predict(&self, host: &Host, pip: &[String], directory: &Path) -> Result<Outcome, Failure> {
-        let known = matches!(self.state, State::Absent | State::Present);
-        if !known || self.extra_args.is_some() || self.requirements.is_some() || self.name.iter().any(|n| is_place(n)) {
+        if self.state == State::Latest || self.extra_args.is_some() || self.requirements.is_some() {
             return Ok(Outcome::new(true));
         }
         let output = self.listed(host, pip, directory)?;
@@ -362,6 +373,8 @@ impl Pip {
             installed.iter().any(|(known, have)| *known == name && meets(have, &conditions))
         };
         let changed = match self.state {
+            _ if self.name.iter().any(|name| is_place(name)) => true,
+            State::Forcereinstall => true,
             State::Absent => self.names().iter().any(there),
             _ => !self.names().iter().all(there),
         };
@@ -399,7 +412,7 @@ mod tests {
     fn commands_say_what_is_asked_for() {
         for (args, line, changed) in [
             (json!({"name": "new"}), "install new", true),
-            (json!({"name": "old>=1,<2"}), "install old>=1,<2", false),
+            (json!({"name": "old>=1,<2"}), "install old<2,>=1", false),
             (
                 json!({"name": "new", "version": "1", "extra_args": "--user -i 'a b'"}),
                 "install --user -i a b new==1",

@@ -206,16 +206,20 @@ impl Owner {
             Naming::Signature => signature(name).map_err(Failure::new)?,
         };
         let object = parts.last().map_or("", String::as_str);
+        // Routines of one name may differ in their arguments, and a name without a schema may be in several: all must be theirs.
         let mut asked = format!(
-            "SELECT 1 FROM {catalog} c JOIN pg_roles r ON r.oid = c.{owner_column} WHERE r.rolname = {} AND c.{name_column} = {}",
+            "SELECT bool_and(pg_get_userbyid(c.{owner_column}) = {}) FROM {catalog} c WHERE c.{name_column} = {}",
             literal(&self.new_owner),
             literal(object)
         );
-        if let (Some(column), [.., schema, _]) = (kind.schema_column(), parts.as_slice()) {
-            let schema = literal(schema);
-            asked.push_str(&format!(" AND c.{column} = (SELECT oid FROM pg_namespace WHERE nspname = {schema})"));
+        if let Some(column) = kind.schema_column() {
+            let schema = match parts.as_slice() {
+                [.., schema, _] => literal(schema),
+                _ => "ANY (current_schemas(true))".to_owned(),
+            };
+            asked.push_str(&format!(" AND c.{column} IN (SELECT oid FROM pg_namespace WHERE nspname = {schema})"));
         }
-        if session.exists(&asked)? {
+        if session.row(&asked)?.is_some_and(|row| row.is_true(0)) {
             return Ok(None);
         }
         Ok(Some(format!("ALTER {words} {shown} OWNER TO {}", ident(&self.new_owner))))

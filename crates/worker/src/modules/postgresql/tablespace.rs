@@ -148,8 +148,7 @@ impl Tablespace {
         let location = location.map(|path| path.to_string_lossy().into_owned());
         let name = ident(&self.tablespace);
         if there {
-            if let Some(location) = location.filter(|location| *location != kept.location) {
-                let _ = location;
+            if location.is_some_and(|location| location != kept.location) {
                 let (name, held) = (&self.tablespace, &kept.location);
                 return Err(Failure::new(format!("Tablespace '{name}' exists with different location '{held}'")));
             }
