@@ -61,6 +61,7 @@ mod modprobe;
 mod monit;
 mod mount;
 mod mount_facts;
+mod mysql;
 mod npm;
 #[cfg(test)]
 mod odd_names_tests;
@@ -221,6 +222,11 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<postgresql::Subscription>(),
     Entry::of::<postgresql::Tablespace>(),
     Entry::of::<postgresql::User>(),
+    Entry::of::<mysql::Db>(),
+    Entry::of::<mysql::Info>(),
+    Entry::of::<mysql::Query>(),
+    Entry::of::<mysql::User>(),
+    Entry::of::<mysql::Variables>(),
     Entry::of::<mail::Mail>(),
     Entry::of::<read_csv::ReadCsv>(),
     Entry::of::<dpkg_divert::DpkgDivert>(),
