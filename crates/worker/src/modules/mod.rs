@@ -2,6 +2,7 @@
 
 mod acl;
 mod alternatives;
+mod apache2_module;
 mod apk;
 mod apt;
 mod apt_key;
@@ -182,6 +183,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<locale_gen::LocaleGen>(),
     Entry::of::<at::At>(),
     Entry::of::<alternatives::Alternatives>(),
+    Entry::of::<apache2_module::Apache2Module>(),
     Entry::of::<timezone::Timezone>(),
     Entry::of::<modprobe::Modprobe>(),
     Entry::of::<patch::Patch>(),
