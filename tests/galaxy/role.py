@@ -37,6 +37,9 @@ HOST = "host-01"
 # Lines of the output that say what became of a host or an item; what follows the arrow is the result.
 SAYS = re.compile(r"^(ok|changed|skipping|failed|fatal|included|PLAY|TASK|RUNNING HANDLER|\.\.\.ignoring)\b")
 
+# An item that is the result of another task: what the modules say is compared by tests/matrix.
+RESULT = re.compile(r"\(item=\{.*'(?:changed|ansible_loop_var)': .*\}\)")
+
 
 @dataclass
 class Run:
@@ -50,7 +53,7 @@ class Run:
     def said(self) -> list[str]:
         """What it said of each task, without the results."""
         lines = [line.split(" => {")[0].rstrip("* ") for line in self.output.splitlines() if SAYS.match(line)]
-        return [re.sub(r"/\S*/(?=tasks/|roles/)", "", line) for line in lines]
+        return [RESULT.sub("(item=RESULT)", re.sub(r"/\S*/(?=tasks/|roles/)", "", line)) for line in lines]
 
     def failure(self) -> str:
         """The line that says why it did not succeed."""
