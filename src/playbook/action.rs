@@ -73,7 +73,7 @@ fn redirected(short: &str, catalog: &dyn Catalog) -> Option<ModuleInfo> {
         "yum" => return catalog.find("ansible.builtin.dnf"),
         _ => {}
     }
-    let moved = ["ansible.posix", "community.crypto", "community.general", "community.postgresql"]
+    let moved = ["ansible.posix", "community.crypto", "community.general", "community.mysql", "community.postgresql"]
         .iter()
         .filter(|_| is_known_short(short));
     moved.map(|collection| format!("{collection}.{short}")).find_map(|name| catalog.find(&name))

@@ -26,6 +26,7 @@ mod pyrandom;
 mod python;
 mod regex;
 mod rewrite;
+mod spaces;
 pub mod tests;
 mod time;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, State, Value as Jinja};
 
 use super::chain::{self, is_keyword, matching_open};
-use super::{call, engine, mutable, printf, time};
+use super::{call, engine, mutable, printf, spaces, time};
 
 const MOD: &str = "__mod";
 
@@ -68,6 +68,8 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
 
 /// The template as the engine must see it; one that cannot be read stays as it is, for the engine to complain of.
 pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> String {
+    let spaced = spaces::plain(source, syntax);
+    let source = spaced.as_ref();
     let chains = ["defined", "|d", "| d", "ternary", "set "].iter().any(|word| source.contains(word));
     let raw = strings == Strings::Raw && source.contains('\\');
     let modulo = has_modulo(source);

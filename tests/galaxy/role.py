@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import compare
 import reference
 import tool
 import yaml
@@ -24,7 +25,10 @@ MADE_UP = dict.fromkeys((
     "/etc/aliases.db", "/etc/docker/key.json", "/var/lib/docker/*", "/var/lib/redis/dump.rdb", "/var/lib/samba/private/*",
     "/var/lib/clamav/*", "/var/lib/mysql/*", "/var/lib/postgresql/*/main/*", "/var/lib/fail2ban/*.sqlite3", "/swapfile",
     "/var/spool/postfix/*", "/var/lib/postfix/*", "*.log", "/srv/github/*", "/usr/local/share/ca-certificates/lab.crt",
-    "/etc/ssl/certs/*",
+    "/etc/ssl/certs/*", "/etc/bind/rndc.key", "/var/lib/dhcp/*", "/var/lib/collectd/*", "/var/lib/munin/*",
+    "/var/lib/rrdcached/*", "/var/lib/sysstat/*", "/var/lib/chrony/*", "/var/lib/ntp*/*", "/var/lib/rabbitmq/*", "/var/lib/aide/*", "/var/lib/snmp/*",
+    "/etc/ssl/private/ssl-cert*", "/etc/dovecot/private/*", "/var/lib/dovecot/*", "/var/lib/php/sessions/*", "/var/lib/tor/*",
+    "/var/lib/ubuntu-advantage/*", "/var/lib/unbound/root.key", "/var/lib/monit/*", "/var/lib/samba/*.tdb", "/var/lib/misc/*",
 ), "made up on the host")
 HERE = Path(__file__).resolve().parent
 LIMIT = 1200  # seconds that one run may take
@@ -32,6 +36,9 @@ HOST = "host-01"
 
 # Lines of the output that say what became of a host or an item; what follows the arrow is the result.
 SAYS = re.compile(r"^(ok|changed|skipping|failed|fatal|included|PLAY|TASK|RUNNING HANDLER|\.\.\.ignoring)\b")
+
+# An item that is the result of another task: what the modules say is compared by tests/matrix.
+RESULT = re.compile(r"\(item=\{.*'(?:changed|ansible_loop_var)': .*\}\)")
 
 
 @dataclass
@@ -43,10 +50,10 @@ class Run:
     seconds: float
     recap: dict = field(default_factory=dict)
 
-    def said(self, project: str) -> list[str]:
+    def said(self) -> list[str]:
         """What it said of each task, without the results."""
         lines = [line.split(" => {")[0].rstrip("* ") for line in self.output.splitlines() if SAYS.match(line)]
-        return [re.sub(r"/\S*/(?=tasks/|roles/)", "", line.replace(project, "PROJECT")) for line in lines]
+        return [RESULT.sub("(item=RESULT)", re.sub(r"/\S*/(?=tasks/|roles/)", "", line)) for line in lines]
 
     def failure(self) -> str:
         """The line that says why it did not succeed."""
@@ -62,7 +69,7 @@ def differences(left: Run, right: Run) -> list[str]:
     if left.recap != right.recap:
         keys = sorted(k for k in left.recap.keys() | right.recap.keys() if left.recap.get(k) != right.recap.get(k))
         found.append("recap: " + ", ".join(f"{k} {left.recap.get(k)} / {right.recap.get(k)}" for k in keys))
-    lines = difflib.unified_diff(left.said("\0"), right.said("\0"), "reference", "rplay", n=1, lineterm="")
+    lines = difflib.unified_diff(left.said(), right.said(), "reference", "rplay", n=1, lineterm="")
     found += [line[:200] for line in list(lines)[2:42] if not line.startswith("@@")]
     if found and right.code:
         found.append("\n".join(right.output.splitlines()[-25:])[:2500])
@@ -85,8 +92,15 @@ class Side:
         self.lab.down()
         self.lab.up("single", suite)
         self.host = self.lab.hosts()[0]
+        self.pool = self.host.network.pool
         self.project.mkdir(parents=True)
-        shutil.copytree(roles, self.project / "roles", symlinks=True)
+        # The role itself as a copy, which may write into it; the others are there to be used.
+        (self.project / "roles").mkdir()
+        for role in roles.iterdir():
+            if role.name == self.name:
+                shutil.copytree(role, self.project / "roles" / role.name, symlinks=True)
+            else:
+                (self.project / "roles" / role.name).symlink_to(role)
         script = self.settings.get("script")
         self._shell("mkdir -p -m 700 /root/.ansible/tmp\n" + ((HERE / script).read_text() if script else ""))
 
@@ -127,7 +141,7 @@ class Side:
                 self.kill()
                 output, _ = self.child.communicate()
                 output += f"\nended after {LIMIT} s".encode()
-        text = output.decode(errors="replace").replace(str(self.project), "PROJECT")
+        text = output.decode(errors="replace").replace(str(self.project), "PROJECT").replace(self.pool, compare.POOL)
         return Run(self.child.returncode, text, time.monotonic() - started, tool.parse_recap(text).get(HOST, {}))
 
     def kill(self) -> None:

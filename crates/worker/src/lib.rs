@@ -11,6 +11,7 @@ pub mod facts;
 pub mod host;
 pub mod module;
 pub mod modules;
+mod mysql;
 mod postgres;
 pub mod serve;
 mod turns;

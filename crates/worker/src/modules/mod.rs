@@ -2,6 +2,7 @@
 
 mod acl;
 mod alternatives;
+mod apache2_module;
 mod apk;
 mod apt;
 mod apt_key;
@@ -61,6 +62,7 @@ mod modprobe;
 mod monit;
 mod mount;
 mod mount_facts;
+mod mysql;
 mod npm;
 #[cfg(test)]
 mod odd_names_tests;
@@ -181,6 +183,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<locale_gen::LocaleGen>(),
     Entry::of::<at::At>(),
     Entry::of::<alternatives::Alternatives>(),
+    Entry::of::<apache2_module::Apache2Module>(),
     Entry::of::<timezone::Timezone>(),
     Entry::of::<modprobe::Modprobe>(),
     Entry::of::<patch::Patch>(),
@@ -221,6 +224,11 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<postgresql::Subscription>(),
     Entry::of::<postgresql::Tablespace>(),
     Entry::of::<postgresql::User>(),
+    Entry::of::<mysql::Db>(),
+    Entry::of::<mysql::Info>(),
+    Entry::of::<mysql::Query>(),
+    Entry::of::<mysql::User>(),
+    Entry::of::<mysql::Variables>(),
     Entry::of::<mail::Mail>(),
     Entry::of::<read_csv::ReadCsv>(),
     Entry::of::<dpkg_divert::DpkgDivert>(),

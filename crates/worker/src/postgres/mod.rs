@@ -13,7 +13,7 @@ pub mod password;
 mod placeholders;
 pub mod sql;
 mod statements;
-mod stream;
+pub(crate) mod stream;
 mod tls;
 mod values;
 mod wire;
