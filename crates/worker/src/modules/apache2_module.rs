@@ -25,7 +25,7 @@ pub struct Apache2Module {
     #[serde(default)]
     ignore_configcheck: bool,
     /// Whether it is a warning that there is no module for processes or threads.
-    #[serde(default = "crate::postgres::yes")]
+    #[serde(default = "crate::args::yes")]
     warn_mpm_absent: bool,
 }
 

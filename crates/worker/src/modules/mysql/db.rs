@@ -50,7 +50,7 @@ login_arguments! {
         #[serde(default)]
         single_transaction: bool,
         /// Whether rows are dumped as they come.
-        #[serde(default = "crate::postgres::yes")]
+        #[serde(default = "crate::args::yes")]
         quick: bool,
         /// Whether binary columns are dumped in hexadecimal digits.
         #[serde(default)]
@@ -83,7 +83,7 @@ login_arguments! {
         #[serde(default)]
         check_implicit_admin: bool,
         /// Whether what is done is in the binary log.
-        #[serde(default = "crate::postgres::yes")]
+        #[serde(default = "crate::args::yes")]
         sql_log_bin: bool,
     }
 }

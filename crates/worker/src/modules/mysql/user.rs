@@ -73,7 +73,7 @@ login_arguments! {
         #[serde(default)]
         check_implicit_admin: bool,
         /// Whether what is done is in the binary log.
-        #[serde(default = "crate::postgres::yes")]
+        #[serde(default = "crate::args::yes")]
         sql_log_bin: bool,
         /// How the user logs in; not supported.
         #[serde(default)]
