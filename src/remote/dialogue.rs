@@ -150,9 +150,10 @@ impl Dialogue {
         let last = text.rsplit('\n').next().unwrap_or_default().trim_end().to_lowercase();
         let Some(asked) = last.strip_suffix(':').or_else(|| last.strip_suffix('：')) else { return false };
         let asked = asked.trim_end();
-        // A complaint begins with the program's name and a colon, and may come in pieces.
-        let exe = user.spec.exe.as_deref().unwrap_or(&user.spec.method);
-        if exe.rsplit('/').next().is_some_and(|name| name.to_lowercase() == asked) {
+        // A complaint begins with the program's name and a colon, and may come in pieces. What is run may be a wrapper.
+        let method = user.spec.method.as_str();
+        let exe = user.spec.exe.as_deref().and_then(|exe| exe.rsplit('/').next()).unwrap_or(method);
+        if [method, exe].iter().any(|name| name.to_lowercase() == asked) {
             return false;
         }
         user.prompts.is_empty() || user.prompts.iter().any(|prompt| asked.ends_with(&prompt.to_lowercase()))
@@ -208,6 +209,11 @@ mod tests {
             "printf 'Password: ' >&2; read x; printf '\\nsu:' >&2; sleep 0.1; echo ' Authentication failure' >&2";
         let error = lead(script, &[]).await.unwrap_err().to_string();
         assert!(error.contains("Premature end of stream") && error.contains("su: Authentication failure"), "{error}");
+        let mut wrapped = user(&[]);
+        wrapped.spec.exe = Some("/opt/wrapper.sh".into());
+        let dialogue = Dialogue::new(Duration::from_secs(1));
+        assert!(!dialogue.asks(&wrapped, "\nsu:") && !dialogue.asks(&wrapped, "wrapper.sh: "));
+        assert!(dialogue.asks(&wrapped, "Password: "));
     }
 
     #[tokio::test]
