@@ -97,9 +97,12 @@ class Role:
     def wants_reference(self) -> bool:
         return self.reference_too and (not self.only or "same_as_reference" in self.only)
 
-    def up(self) -> None:
-        """Fresh hosts for both tools; with `--keep` those that are up are gone on with."""
+    def up(self, keep: bool = False) -> None:
+        """Fresh hosts for both tools; `keep` goes on with those that are up."""
         OPEN.add(self)
+        if not keep:
+            # What a run that was cut off has left would not be fresh.
+            self.mine.lab.down()
         fresh = not self.mine.lab.exists()
         self.mine.lab.up(self.topology, self.suite)
         if fresh:
