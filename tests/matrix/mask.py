@@ -4,7 +4,7 @@ import re
 # Values that are never the same twice, wherever they are in a result.
 VOLATILE = {
     "atime", "mtime", "ctime", "access_time", "inode", "ino", "dev", "delta", "start", "end", "elapsed", "date", "age",
-    "ssh_public_key", "ssh_fingerprint", "cookies", "cookies_string", "last_modified", "expires_at", "pid", "cache_update_time",
+    "ssh_public_key", "ssh_fingerprint", "public_key", "fingerprint", "cookies", "cookies_string", "last_modified", "expires_at", "pid", "cache_update_time",
 }
 
 # What a result says about the machinery that made it, not about the host.
