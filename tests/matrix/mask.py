@@ -66,6 +66,8 @@ FILES = (
     "/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key",
     # Databases of packages and keys.
     "/root/.rpmdb/*", "/var/lib/rpm/*", "/var/lib/dnf/*", "/root/.gnupg/*", "/srv/svn/*", "/root/.subversion/*", "/var/lib/monit/*",
+    # What installers of libraries note of their work, and the archives that they are given, which have times in them.
+    "/root/.cpanm/*", "*/perllocal.pod", "*/.meta/*/install.json", "/srv/cpan/*", "/srv/gems/*specs*",
     # When a repository was last asked, and at what times its files were written.
     "*/.git/index", "*/FETCH_HEAD", "*/.git/ORIG_HEAD", "*/.git/logs/*", "*/.git/modules/*/index", "*/.git/modules/*/logs/*",
 )
