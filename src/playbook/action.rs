@@ -2,7 +2,7 @@
 
 use super::elsewhere::is_known_short;
 use super::free_form::{parse_free_form, piece, unquote};
-use super::{Loader, keywords};
+use super::{Context, Loader, keywords};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::source::{Node, Span};
 use crate::value::{Key, Map, Str, Value};
@@ -111,7 +111,8 @@ impl Loader<'_> {
     }
 
     /// Finds the one key of a task that names a module, and reads its arguments.
-    pub(super) fn action(&mut self, task: &Node, collections: &[String]) -> Option<(Action, bool)> {
+    pub(super) fn action(&mut self, task: &Node, context: &Context) -> Option<(Action, bool)> {
+        let collections = context.collections.as_slice();
         let entries = task.as_map()?;
         let mut found: Vec<(&Node, &Node)> = Vec::new();
         for (key, value) in entries {
@@ -140,7 +141,7 @@ impl Loader<'_> {
                 );
                 None
             }
-            [(key, value)] => self.action_entry(key, value, task, collections),
+            [(key, value)] => self.action_entry(key, value, task, context),
             several => {
                 let modules: Vec<_> = several.iter().filter(|(key, _)| is_module(key)).copied().collect();
                 match modules.as_slice() {
@@ -148,7 +149,7 @@ impl Loader<'_> {
                         for (other, _) in several.iter().filter(|(other, _)| !is_module(other)) {
                             self.unknown_keyword(other);
                         }
-                        self.action_entry(key, value, task, collections)
+                        self.action_entry(key, value, task, context)
                     }
                     [] if self.options().listing && several.len() > 1 => {
                         let names: Vec<&str> = several.iter().filter_map(|(key, _)| key.as_str()).collect();
@@ -216,13 +217,8 @@ impl Loader<'_> {
         self.report(diagnostic);
     }
 
-    fn action_entry(
-        &mut self,
-        key: &Node,
-        value: &Node,
-        task: &Node,
-        collections: &[String],
-    ) -> Option<(Action, bool)> {
+    fn action_entry(&mut self, key: &Node, value: &Node, task: &Node, context: &Context) -> Option<(Action, bool)> {
+        let collections = context.collections.as_slice();
         let name = key.as_str().unwrap_or_default();
         let (name_node, args_node, local) = match name {
             "action" | "local_action" => (value, None, name == "local_action"),
@@ -261,7 +257,7 @@ impl Loader<'_> {
         }
         let action = Action { module: info.name, written, span: key.span, args, args_template };
         if action.args_template.is_none() && !matches!(action.module, UNAVAILABLE | TEMPLATED) {
-            self.check_args(&action, &info, value);
+            self.check_args(&action, &info, value, context);
         }
         Some((action, local))
     }

@@ -1,6 +1,6 @@
 //! Checks of arguments and handlers that need no host.
 
-use super::action::{Action, ModuleInfo};
+use super::action::{Action, ModuleInfo, canonical_name};
 use super::{Context, Item, Loader, Play};
 use crate::diagnostic::Diagnostic;
 use crate::source::Node;
@@ -22,9 +22,21 @@ pub const META_ACTIONS: &[&str] = &[
 
 impl Loader<'_> {
     /// Checks a task's arguments against its module; values that are templates are taken as unknown.
-    pub(super) fn check_args(&mut self, action: &Action, info: &ModuleInfo, node: &Node) {
+    ///
+    /// What `module_defaults` give is there, whatever it is.
+    pub(super) fn check_args(&mut self, action: &Action, info: &ModuleInfo, node: &Node, context: &Context) {
         self.check_templates(node);
         let mut args = serde_json::Map::new();
+        for defaults in &context.module_defaults {
+            let Some(modules) = defaults.as_map() else { return };
+            for (name, values) in modules {
+                let meant = canonical_name(&name.to_string(), &context.collections, self.catalog());
+                if meant.is_some_and(|meant| meant.name == info.name) {
+                    let Some(values) = values.as_map() else { return };
+                    args.extend(values.keys().map(|key| (key.to_string(), rplay_worker::args::opaque())));
+                }
+            }
+        }
         for (key, value) in &action.args {
             if key.is_template() {
                 return;

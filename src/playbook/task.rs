@@ -13,7 +13,7 @@ impl Loader<'_> {
     pub(super) fn task_or_import(&mut self, node: &Node, outer: &Arc<Context>, handlers: bool) -> Vec<Item> {
         let (context, (action, local)) = {
             let context = outer.with(node, true, self);
-            let Some(action) = self.action(node, &context.collections) else { return Vec::new() };
+            let Some(action) = self.action(node, &context) else { return Vec::new() };
             (context, action)
         };
         let mut context = context;

@@ -32,6 +32,31 @@ fn check(text: &str, want: &[&str]) {
 }
 
 #[test]
+fn what_module_defaults_give_is_not_missing() {
+    check(
+        "=== site.yml
+- hosts: all
+  gather_facts: false
+  module_defaults: {file: {path: /nosuch/x}, ansible.builtin.copy: {dest: /nosuch/y}}
+  tasks:
+    - file: {state: absent}
+    - block:
+        - {slurp: }
+      module_defaults: {slurp: {src: '{{ x }}'}}
+      when: false
+    - slurp: {}
+      when: false
+    - copy: {content: x, dets: y}
+      when: false
+",
+        &[
+            "site.yml:10:7 slurp: missing required arguments: src",
+            "site.yml:12:26 copy: Unsupported parameters for (copy) module: dets did you mean `dest`?",
+        ],
+    );
+}
+
+#[test]
 fn everything_static_at_once() {
     check(
         "=== site.yml

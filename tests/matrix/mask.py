@@ -4,7 +4,7 @@ import re
 # Values that are never the same twice, wherever they are in a result.
 VOLATILE = {
     "atime", "mtime", "ctime", "access_time", "inode", "ino", "dev", "delta", "start", "end", "elapsed", "date", "age",
-    "ssh_public_key", "ssh_fingerprint", "cookies", "cookies_string", "last_modified", "expires_at", "pid", "cache_update_time",
+    "ssh_public_key", "ssh_fingerprint", "public_key", "fingerprint", "cookies", "cookies_string", "last_modified", "expires_at", "pid", "cache_update_time",
 }
 
 # What a result says about the machinery that made it, not about the host.
@@ -66,6 +66,8 @@ FILES = (
     "/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key",
     # Databases of packages and keys.
     "/root/.rpmdb/*", "/var/lib/rpm/*", "/var/lib/dnf/*", "/root/.gnupg/*", "/srv/svn/*", "/root/.subversion/*", "/var/lib/monit/*",
+    # What installers of libraries note of their work, and the archives that they are given, which have times in them.
+    "/root/.cpanm/*", "*/perllocal.pod", "*/.meta/*/install.json", "/srv/cpan/*", "/srv/gems/*specs*",
     # When a repository was last asked, and at what times its files were written.
     "*/.git/index", "*/FETCH_HEAD", "*/.git/ORIG_HEAD", "*/.git/logs/*", "*/.git/modules/*/index", "*/.git/modules/*/logs/*",
 )

@@ -64,6 +64,11 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Whether there was no statement at all, only comments.
+    pub fn is_nothing(&self) -> bool {
+        self.tag.is_empty() && !self.has_rows
+    }
+
     /// How many rows were told of, or touched; nothing when the command does not say.
     pub fn count(&self) -> Option<u64> {
         self.tag.rsplit(' ').next()?.parse().ok()

@@ -162,9 +162,6 @@ impl Module for Dnf {
         if self.list.is_some() {
             return Err("list is not supported: the module package_facts tells what is installed".into());
         }
-        if self.name.is_empty() && !self.update_cache && !self.autoremove {
-            return Err("one of the following is required: name, list, update_cache".into());
-        }
         if self.autoremove && !matches!(self.state, None | Some(State::Absent)) {
             return Err("Autoremove should be used alone or with state=absent".into());
         }
@@ -216,10 +213,10 @@ impl Run<'_> {
         let names = package::names(&args.name).map_err(Failure::new)?;
         if args.update_cache {
             host.run_ok(&self.command(&["makecache"]))?;
-            if names.is_empty() && !args.autoremove {
-                let outcome = Outcome::unchanged().with("msg", "Cache updated").with("rc", 0);
-                return Ok(outcome.with("results", json!([])));
-            }
+        }
+        if names.is_empty() && !args.autoremove {
+            let msg = if args.update_cache { "Cache updated" } else { "Nothing to do" };
+            return Ok(Outcome::unchanged().with("msg", msg).with("rc", 0).with("results", json!([])));
         }
         let mut told = Vec::new();
         let state = args.state.unwrap_or(if names.is_empty() { State::Absent } else { State::Present });
@@ -356,11 +353,11 @@ impl Run<'_> {
         Ok(out)
     }
 
-    /// What is installed is upgraded, and the rest installed.
+    /// What is installed is upgraded, and the rest installed; a pattern is for all that it fits.
     fn latest(&self, names: &[&str], told: &mut Vec<String>) -> Result<Vec<(&'static str, Vec<String>)>, Failure> {
         let (mut upgraded, mut installed) = (Vec::new(), Vec::new());
         for name in names {
-            if Self::is_special(name) {
+            if Self::is_special(name) || (name.contains(['*', '?', '[']) && !self.args.update_only) {
                 installed.push((*name).to_owned());
             } else if !self.installed(name)?.is_empty() {
                 upgraded.push((*name).to_owned());

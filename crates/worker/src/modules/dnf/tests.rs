@@ -108,6 +108,13 @@ fn packages_are_upgraded() {
     assert!(new.calls().contains(&"dnf5 [--no-gpgchecks] [-y] [upgrade] [aa]".to_owned()));
     let none = stage("Nothing to do.\n");
     assert!(!none.call::<Dnf>(four(json!({"name": "*", "state": "latest"}))).unwrap().changed);
+    for nothing in [json!({"name": []}), json!({"name": [], "state": "latest"}), json!({"state": "absent"})] {
+        let told = none.call::<Dnf>(four(nothing)).unwrap();
+        assert_eq!((told.changed, &told.fields["msg"]), (false, &json!("Nothing to do")));
+    }
+    none.calls();
+    none.call::<Dnf>(four(json!({"name": "a*", "state": "latest"}))).unwrap();
+    assert!(none.calls().iter().any(|call| call.contains("[install] [a*]")), "a pattern is for all that it fits");
     let only = none.call::<Dnf>(four(json!({"name": "cc", "state": "latest", "update_only": true}))).unwrap();
     assert!(only.fields["results"][0].as_str().unwrap().contains("update_only"));
 }
@@ -129,7 +136,6 @@ fn what_cannot_be_is_told() {
         (&json!(["No package nope available."]), &json!(1))
     );
     for (args, word) in [
-        (json!({}), "one of the following is required"),
         (json!({"list": "aa"}), "package_facts"),
         (json!({"name": "-x"}), "not the name of a package"),
         (json!({"autoremove": true, "state": "latest"}), "Autoremove should be used"),

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::statement::{failed, statement_arguments};
+use super::statement::{EMPTY, alone, failed, statement_arguments};
 use crate::args::python_repr;
 use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
-use crate::postgres::{Reply, Session, SqlError, bound, row_value};
+use crate::postgres::{Reply, bound, row_value};
 
 statement_arguments! {
     /// Carries out statements of SQL, all in one transaction unless it is asked otherwise.
@@ -56,25 +56,20 @@ impl Module for Query {
             };
             let bound = bound(statement, &arguments).map_err(|why| failing(&why))?;
             if bound.trim().is_empty() {
-                return Err(failing("can't execute an empty query"));
+                return Err(failing(EMPTY));
             }
             let begun = Instant::now();
             let reply = if self.autocommit { alone(&mut session, &bound) } else { session.last_of(&bound) };
-            let reply = reply.map_err(|error| failing(&error.to_string()))?.unwrap_or_default();
+            let reply = reply.map_err(|error| failing(&error.to_string()))?;
+            if reply.as_ref().is_some_and(Reply::is_nothing) {
+                return Err(failing(EMPTY));
+            }
+            let reply = reply.unwrap_or_default();
             told.add(bound, &reply, begun);
         }
         session.commit()?;
         Ok(super::warned(told.outcome(), &session))
     }
-}
-
-/// A statement outside of any transaction; never called in check mode.
-fn alone(session: &mut Session<'_>, statement: &str) -> Result<Option<Reply>, SqlError> {
-    use crate::postgres::SqlOrFailure;
-    session.outside(statement).map_err(|error| match error {
-        SqlOrFailure::Sql(error) => error,
-        SqlOrFailure::Failure(failure) => SqlError::Connection(failure.msg),
-    })
 }
 
 /// What is told of the statements so far.

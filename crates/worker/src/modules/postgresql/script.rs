@@ -2,7 +2,7 @@
 
 use super::super::files::text;
 use super::query::rows_value;
-use super::statement::{failed, statement_arguments};
+use super::statement::{EMPTY, alone, failed, statement_arguments};
 use super::warned;
 use crate::args::PathArg;
 use crate::host::Host;
@@ -10,7 +10,7 @@ use crate::module::{CheckMode, Failure, Module, Outcome};
 use crate::postgres::bound;
 
 statement_arguments! {
-    /// Carries out the statements of a file of the host, all in one transaction.
+    /// Carries out the statements of a file of the host, in one go: as one transaction, unless the file ends it.
     pub struct Script {
         /// The file.
         path: PathArg,
@@ -36,15 +36,19 @@ impl Module for Script {
         let failing = |why: &str| Failure::new(failed(&content, &arguments, why));
         let statements = bound(&content, &arguments).map_err(|why| failing(&why))?;
         if statements.trim().is_empty() {
-            return Err(failing("can't execute an empty query"));
+            return Err(failing(EMPTY));
         }
         let mut session = self.session(host)?;
-        let reply = session.last_of(&statements).map_err(|error| failing(&error.to_string()))?.unwrap_or_default();
-        session.commit()?;
+        // In one go, which is one transaction unless the file itself begins or ends one.
+        let reply = alone(&mut session, &statements).map_err(|error| failing(&error.to_string()))?.unwrap_or_default();
+        if reply.is_nothing() {
+            return Err(failing(EMPTY));
+        }
+        let rows = if reply.has_rows { i64::try_from(reply.rows.len()).unwrap_or(i64::MAX) } else { -1 };
         let told = Outcome::new(true)
             .with("query", statements)
             .with("query_result", rows_value(&reply))
-            .with("rowcount", reply.count().unwrap_or(reply.rows.len() as u64))
+            .with("rowcount", reply.count().map_or(rows, |count| i64::try_from(count).unwrap_or(i64::MAX)))
             .with("statusmessage", reply.tag);
         Ok(warned(told, &session))
     }

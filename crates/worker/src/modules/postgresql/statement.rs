@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::warn_of_default;
 use crate::host::Host;
 use crate::module::Failure;
-use crate::postgres::{Arguments, Login, Session, sql};
+use crate::postgres::{Arguments, Login, Reply, Session, SqlError, SqlOrFailure, sql};
 
 /// Declares the arguments of a module that carries out statements, with those that say how to get to the server.
 ///
@@ -78,6 +78,17 @@ pub(super) fn open<'h>(host: &'h Host, login: &Login, search_path: Option<&[Stri
     }
     Ok(session)
 }
+
+/// Statements outside of any transaction but their own; never called in check mode.
+pub(super) fn alone(session: &mut Session<'_>, statements: &str) -> Result<Option<Reply>, SqlError> {
+    session.outside(statements).map_err(|error| match error {
+        SqlOrFailure::Sql(error) => error,
+        SqlOrFailure::Failure(failure) => SqlError::Connection(failure.msg),
+    })
+}
+
+/// What is wrong with a statement that is none.
+pub(super) const EMPTY: &str = "can't execute an empty query";
 
 /// What is told of a statement that failed: not its values, which may be secrets.
 pub(super) fn failed(statement: &str, values: &Arguments, why: &str) -> String {
