@@ -37,8 +37,8 @@ HOST = "host-01"
 # Lines of the output that say what became of a host or an item; what follows the arrow is the result.
 SAYS = re.compile(r"^(ok|changed|skipping|failed|fatal|included|PLAY|TASK|RUNNING HANDLER|\.\.\.ignoring)\b")
 
-# An item that is the result of another task: what the modules say is compared by tests/matrix.
-RESULT = re.compile(r"\(item=\{.*'(?:changed|ansible_loop_var)': .*\}\)")
+# An item that is the result of another task, or a file that one found: what the modules say is compared by tests/matrix.
+RESULT = re.compile(r"\(item=\{.*'(?:changed|ansible_loop_var|inode)': .*\}\)")
 
 
 @dataclass

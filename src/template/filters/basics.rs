@@ -1,6 +1,5 @@
 //! Filters of one value: `bool`, `default`, `mandatory`, `ternary`, `type_debug`.
 
-use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value as Jinja};
 
 use crate::template::call::{Call, Spec, ansible, fail, is_missing, type_name, undefined};
@@ -72,10 +71,5 @@ fn ternary(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 }
 
 fn type_debug(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let value = call.need(0)?;
-    Ok(Jinja::from(match value.kind() {
-        // The engine's lazy sequences are what Python has generators for.
-        ValueKind::Iterable => "generator",
-        _ => type_name(value),
-    }))
+    Ok(Jinja::from(type_name(call.need(0)?)))
 }

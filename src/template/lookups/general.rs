@@ -1,4 +1,4 @@
-//! Lookups of the collection `community.general`: `dependent`, `merge_variables`.
+//! Lookups of the collection `community.general`: `collection_version`, `dependent`, `merge_variables`.
 
 use std::sync::Arc;
 
@@ -11,6 +11,35 @@ use crate::template::{Over, Templar, TemplateError, python, python_type};
 use crate::value::{Key, Map, Str, Value};
 
 type Found = Result<Vec<Value>, Error>;
+
+/// The collections whose modules, filters and lookups are built in, with the versions that they are like.
+const COLLECTIONS: [(&str, &str); 6] = [
+    ("ansible.posix", "2.1.0"),
+    ("ansible.utils", "6.0.0"),
+    ("community.crypto", "3.0.5"),
+    ("community.general", "11.4.2"),
+    ("community.mysql", "3.16.1"),
+    ("community.postgresql", "4.2.0"),
+];
+
+/// The versions of collections, where something of them is built in.
+pub(super) fn collection_version(lookup: &Lookup<'_>) -> Found {
+    let option = |name: &str, default: Value| lookup.option(name).cloned().unwrap_or(default);
+    let mut out = Vec::new();
+    for term in &lookup.terms {
+        let name = term.as_str().filter(|name| name.split('.').filter(|part| !part.is_empty()).count() == 2);
+        let Some(name) = name else {
+            return Err(fail(format!("{} is not the name of a collection", python::repr(term))));
+        };
+        let known = COLLECTIONS.iter().find(|(known, _)| *known == name);
+        out.push(match known {
+            Some((_, version)) => Value::from(*version),
+            None if name == "ansible.builtin" => option("result_no_version", Value::from("*")),
+            None => option("result_not_found", Value::Null),
+        });
+    }
+    Ok(out)
+}
 
 /// Every way to take one entry of each term, where a term that is text is an expression over what has been taken so far.
 pub(super) fn dependent(lookup: &Lookup<'_>) -> Found {

@@ -44,6 +44,7 @@ type Run = fn(&Lookup<'_>) -> Result<Vec<Value>, Error>;
 const LOOKUPS: &[(&str, Run)] = &[
     ("config", outside::config),
     ("csvfile", csv::run),
+    ("collection_version", general::collection_version),
     ("dependent", general::dependent),
     ("dict", generators::dict),
     ("env", outside::env),

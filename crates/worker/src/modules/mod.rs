@@ -67,6 +67,7 @@ mod npm;
 #[cfg(test)]
 mod odd_names_tests;
 mod openssh_keypair;
+mod openssl_dhparam;
 mod package;
 mod package_facts;
 mod pacman;
@@ -194,6 +195,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<pamd::Pamd>(),
     Entry::of::<npm::Npm>(),
     Entry::of::<openssh_keypair::OpensshKeypair>(),
+    Entry::of::<openssl_dhparam::OpensslDhparam>(),
     Entry::of::<composer::Composer>(),
     Entry::of::<gem::Gem>(),
     Entry::of::<supervisorctl::Supervisorctl>(),
