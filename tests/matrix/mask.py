@@ -62,6 +62,7 @@ FILES = (
     "/run", "/tmp", "/var/tmp", "/etc/mtab", "/etc/subuid", "/etc/subgid", "*/.rplay-*", "/srv/serve/*",
     # What a database server keeps for itself.
     "/var/lib/postgresql/*", "/var/log/postgresql/*", "/run/postgresql/*", "/srv/m/ts*",
+    "/var/lib/mysql/*",
     "/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key",
     # When a repository was last asked, and at what times its files were written.
     "*/.git/index", "*/FETCH_HEAD", "*/.git/ORIG_HEAD", "*/.git/logs/*", "*/.git/modules/*/index", "*/.git/modules/*/logs/*",
