@@ -63,6 +63,7 @@ FILES = (
     "/run", "/tmp", "/var/tmp", "/etc/mtab", "/etc/subuid", "/etc/subgid", "*/.rplay-*", "/srv/serve/*",
     # What a database server keeps for itself.
     "/var/lib/postgresql/*", "/var/log/postgresql/*", "/run/postgresql/*", "/srv/m/ts*",
+    "/var/lib/mysql/*",
     "/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key",
     # Databases of packages and keys.
     "/root/.rpmdb/*", "/var/lib/rpm/*", "/var/lib/dnf/*", "/root/.gnupg/*", "/srv/svn/*", "/root/.subversion/*", "/var/lib/monit/*",
