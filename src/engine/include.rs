@@ -152,6 +152,8 @@ impl Engine {
             self.note_failure(run, host, Value::map(failure.clone()));
             self.own_result(run, host, Verdict::Failed, failure);
         }
+        // As in the reference, later plays do without these even where a rescue takes it up.
+        self.note_lost(&run.run, hosts, &Walk::default());
         self.after_task(run, hosts, walk, false);
     }
 

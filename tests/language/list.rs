@@ -49,6 +49,8 @@ cases! {
     import_playbook
     import_tasks
     include_failures
+    include_failure_rescued_role
+    include_failure_rescued_tasks
     include_order
     include_role
     include_role_handlers_and_public
