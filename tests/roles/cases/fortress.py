@@ -66,7 +66,8 @@ class Fortress(Role):
     topology = "fortress"
     # What each role's hosts make up for themselves, they make up here.
     made_up = ({k: v for k, v in BorgBackup.made_up.items() if "postgresql" not in k} | Caddy.made_up | Docker.made_up
-               | Monitoring.made_up | PostgresReplica.made_up | Redis.made_up)
+               | Monitoring.made_up | PostgresReplica.made_up | Redis.made_up
+               | {"/root/*/config": "a repository's own name and key, in the box", "/root/*/data/*": "what is encrypted with that key"})
     playbook = PROJECT / "playbooks/site.yml"
     inventory = {"all": {"children": {
         "loadbalancer": {"hosts": {"bastion-01": None}},
