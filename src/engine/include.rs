@@ -154,6 +154,9 @@ impl Engine {
         }
         // As in the reference, later plays do without these even where a rescue takes it up.
         self.note_lost(&run.run, hosts, &Walk::default());
+        if walk.rescuable {
+            self.pardoned().extend(hosts.iter().map(|host| host.name.to_string()));
+        }
         self.after_task(run, hosts, walk, false);
     }
 

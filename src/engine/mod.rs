@@ -26,7 +26,7 @@ mod turns;
 mod walk;
 mod workers;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -113,6 +113,8 @@ pub struct Engine {
     custom: Mutex<BTreeMap<String, crate::value::Map>>,
     /// Hosts that take no part any more: they failed (`false`) or could not be reached (`true`).
     lost: Mutex<HashMap<String, bool>>,
+    /// Those of them that a rescue goes on with: they count as failed once another play begins without them.
+    pardoned: Mutex<HashSet<String>>,
     loader: Mutex<Loader<'static>>,
     /// Set when an error ends everything (`any_errors_fatal`, an include that cannot be read).
     aborted: AtomicBool,
@@ -169,6 +171,7 @@ impl Engine {
             stats: Mutex::default(),
             custom: Mutex::default(),
             lost: Mutex::default(),
+            pardoned: Mutex::default(),
             aborted: AtomicBool::new(false),
             broken: std::sync::OnceLock::new(),
         })
@@ -192,7 +195,7 @@ impl Engine {
         self.workers.finish().await;
         let stats: Vec<(String, Stats)> = self.stats().iter().map(|(k, v)| (k.clone(), *v)).collect();
         let unreachable = self.lost().values().any(|unreachable| *unreachable);
-        let failed = !self.lost().is_empty();
+        let failed = self.lost().keys().any(|host| !self.pardoned().contains(host));
         let custom = std::mem::take(&mut *self.custom.lock().unwrap_or_else(PoisonError::into_inner));
         let (custom, elapsed) = (custom.into_iter().collect(), began.elapsed());
         self.emit(Event::Finished { custom, stats, elapsed, broken: self.is_broken() });
@@ -223,6 +226,10 @@ impl Engine {
 
     fn lost(&self) -> MutexGuard<'_, HashMap<String, bool>> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pardoned(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.pardoned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn loader(&self) -> MutexGuard<'_, Loader<'static>> {

@@ -57,6 +57,7 @@ impl Engine {
         for mut batch in batches {
             self.emit(Event::PlayStarted { play: play.clone(), name: run.vars.name.clone(), hosts: batch.clone() });
             // Batches are made of all hosts, those that earlier plays lost too, and begin even when nobody is left of them.
+            self.pardoned().clear();
             let size = batch.len();
             batch.retain(|host| !self.lost().contains_key(host));
             if batch.is_empty() {
@@ -321,6 +322,7 @@ impl Engine {
                     run.counted.lock().unwrap_or_else(PoisonError::into_inner).insert(host.name.to_string());
                 }
                 gone.insert(host.name.to_string());
+                self.pardoned().remove(&*host.name);
                 self.lost().insert(host.name.to_string(), host.standing() == Standing::Unreachable);
             }
         }

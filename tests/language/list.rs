@@ -50,6 +50,7 @@ cases! {
     import_tasks
     include_failures
     include_failure_rescued_role
+    include_failure_rescued_everywhere
     include_failure_rescued_tasks
     include_order
     include_role
