@@ -10,7 +10,7 @@ use super::on_host::{OnHost, Pass};
 use super::play::role_layer;
 use super::task::{Asked, TaskRun};
 use super::walk::Walk;
-use super::{Engine, result};
+use super::{Engine, Loss, result};
 use crate::config::private_role_vars;
 use crate::diagnostic::Diagnostic;
 use crate::playbook::{Context, Item, Role, RoleOptions, Task, Used, find_file};
@@ -155,7 +155,7 @@ impl Engine {
         // As in the reference, later plays do without these even where a rescue takes it up.
         self.note_lost(&run.run, hosts, &Walk::default());
         if walk.rescuable {
-            self.pardoned().extend(hosts.iter().map(|host| host.name.to_string()));
+            self.lost().extend(hosts.iter().map(|host| (host.name.to_string(), Loss::Rescued)));
         }
         self.after_task(run, hosts, walk, false);
     }

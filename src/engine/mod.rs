@@ -26,7 +26,7 @@ mod turns;
 mod walk;
 mod workers;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -111,10 +111,8 @@ pub struct Engine {
     stats: Mutex<BTreeMap<String, Stats>>,
     /// What `set_stats` kept, by host.
     custom: Mutex<BTreeMap<String, crate::value::Map>>,
-    /// Hosts that take no part any more: they failed (`false`) or could not be reached (`true`).
-    lost: Mutex<HashMap<String, bool>>,
-    /// Those of them that a rescue goes on with: they count as failed once another play begins without them.
-    pardoned: Mutex<HashSet<String>>,
+    /// Hosts that take no part any more.
+    lost: Mutex<HashMap<String, Loss>>,
     loader: Mutex<Loader<'static>>,
     /// Set when an error ends everything (`any_errors_fatal`, an include that cannot be read).
     aborted: AtomicBool,
@@ -122,6 +120,15 @@ pub struct Engine {
     broken: std::sync::OnceLock<&'static str>,
     started_at: AtomicBool,
     forks: Arc<tokio::sync::Semaphore>,
+}
+
+/// Why a host takes no part any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    Failed,
+    Unreachable,
+    /// It failed where a rescue goes on with it: that counts once another play begins without it.
+    Rescued,
 }
 
 impl Engine {
@@ -171,7 +178,6 @@ impl Engine {
             stats: Mutex::default(),
             custom: Mutex::default(),
             lost: Mutex::default(),
-            pardoned: Mutex::default(),
             aborted: AtomicBool::new(false),
             broken: std::sync::OnceLock::new(),
         })
@@ -194,8 +200,8 @@ impl Engine {
         }
         self.workers.finish().await;
         let stats: Vec<(String, Stats)> = self.stats().iter().map(|(k, v)| (k.clone(), *v)).collect();
-        let unreachable = self.lost().values().any(|unreachable| *unreachable);
-        let failed = self.lost().keys().any(|host| !self.pardoned().contains(host));
+        let is_any = |loss: Loss| self.lost().values().any(|one| *one == loss);
+        let (failed, unreachable) = (is_any(Loss::Failed), is_any(Loss::Unreachable));
         let custom = std::mem::take(&mut *self.custom.lock().unwrap_or_else(PoisonError::into_inner));
         let (custom, elapsed) = (custom.into_iter().collect(), began.elapsed());
         self.emit(Event::Finished { custom, stats, elapsed, broken: self.is_broken() });
@@ -224,12 +230,8 @@ impl Engine {
         count(self.stats().entry(host.to_owned()).or_default());
     }
 
-    fn lost(&self) -> MutexGuard<'_, HashMap<String, bool>> {
+    fn lost(&self) -> MutexGuard<'_, HashMap<String, Loss>> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn pardoned(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.pardoned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn loader(&self) -> MutexGuard<'_, Loader<'static>> {

@@ -8,7 +8,7 @@ use super::event::Event;
 use super::host::{HostPlay, PlayRun, Standing};
 use super::notify::flatten;
 use super::select::batches;
-use super::{Engine, walk};
+use super::{Engine, Loss, walk};
 use crate::diagnostic::Diagnostic;
 use crate::playbook::{Item, Play, Used, find_file};
 use crate::source::load;
@@ -57,7 +57,7 @@ impl Engine {
         for mut batch in batches {
             self.emit(Event::PlayStarted { play: play.clone(), name: run.vars.name.clone(), hosts: batch.clone() });
             // Batches are made of all hosts, those that earlier plays lost too, and begin even when nobody is left of them.
-            self.pardoned().clear();
+            self.lost().values_mut().filter(|loss| **loss == Loss::Rescued).for_each(|loss| *loss = Loss::Failed);
             let size = batch.len();
             batch.retain(|host| !self.lost().contains_key(host));
             if batch.is_empty() {
@@ -322,8 +322,9 @@ impl Engine {
                     run.counted.lock().unwrap_or_else(PoisonError::into_inner).insert(host.name.to_string());
                 }
                 gone.insert(host.name.to_string());
-                self.pardoned().remove(&*host.name);
-                self.lost().insert(host.name.to_string(), host.standing() == Standing::Unreachable);
+                let unreachable = host.standing() == Standing::Unreachable;
+                let loss = if unreachable { Loss::Unreachable } else { Loss::Failed };
+                self.lost().insert(host.name.to_string(), loss);
             }
         }
     }
@@ -335,10 +336,13 @@ impl Engine {
     /// task of it before this is found out again.
     pub(super) fn enforce_limit(&self, run: &PlayRun, failed: &[Arc<HostPlay>]) {
         let Some(limit) = run.max_fail_percentage else { return };
+        if run.is_over() {
+            return;
+        }
         let members = run.members();
-        let counted = run.counted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let counted = run.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let lost = members.iter().filter(|host| counted.contains(&*host.name)).count();
-        if lost as f64 * 100.0 / run.size.load(Ordering::SeqCst).max(1) as f64 <= limit || run.is_over() {
+        if lost as f64 * 100.0 / run.size.load(Ordering::SeqCst).max(1) as f64 <= limit {
             return;
         }
         members.iter().filter(|host| !walk::is_among(failed, host)).for_each(|host| host.push_on(1));

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::Engine;
 use super::event::{Event, HostResult, Verdict};
 use super::host::{HostPlay, PlayRun, Standing, alive, down};
 use super::include::Wanted;
@@ -13,6 +12,7 @@ use super::on_host::{Finished, OnHost};
 use super::play::role_layer;
 use super::turns::Turns;
 use super::walk::{Walk, is_among};
+use super::{Engine, Loss};
 use crate::action::BuiltIn;
 use crate::playbook::{Item, TEMPLATED, Task, UNAVAILABLE, canonical_name};
 use crate::template::Templar;
@@ -378,7 +378,7 @@ impl Engine {
     /// What is fatal for everybody takes those that had ended the play in peace from later plays too.
     fn lose_ended(&self, run: &PlayRun) {
         for host in run.members().iter().filter(|host| host.standing() == Standing::Ended) {
-            self.lost().entry(host.name.to_string()).or_insert(false);
+            self.lost().entry(host.name.to_string()).or_insert(Loss::Failed);
         }
     }
 

@@ -75,11 +75,15 @@ fn md5(password: &str, settings: &Settings<'_>) -> Result<String, String> {
 
 /// yescrypt as libxcrypt has it: a salt is crypt's own base 64, the cost is a number from 1 to 11, by default 5.
 fn yescrypt(password: &str, settings: &Settings<'_>) -> Result<String, String> {
+    use base64ct::{Base64ShaCrypt, Encoding};
     use yescrypt::CustomizedPasswordHasher;
     let wrong = |reason: String| format!("Could not hash the secret: yescrypt: {reason}");
-    // 22 letters are 16 bytes.
     let salt = match settings.salt.filter(|salt| !salt.is_empty()) {
-        Some(salt) => decoded(salt).map_err(wrong)?,
+        Some(salt) if salt.len() > 86 => {
+            return Err(wrong("a salt is at most 64 bytes, which are 86 letters".to_owned()));
+        }
+        Some(salt) => Base64ShaCrypt::decode_vec(salt)
+            .map_err(|_| wrong("a salt is whole bytes in letters, digits, dots and slashes".to_owned()))?,
         None => rand::random::<[u8; 16]>().to_vec(),
     };
     let (blocks, exponent) = match settings.rounds.unwrap_or(5) {
@@ -92,28 +96,6 @@ fn yescrypt(password: &str, settings: &Settings<'_>) -> Result<String, String> {
     let made =
         yescrypt::Yescrypt::from(params).hash_password_customized(password.as_bytes(), &salt, None, None, params);
     Ok(made.map_err(|e| wrong(e.to_string()))?.to_string())
-}
-
-/// The bytes of crypt's base 64, whose first letter has the lowest bits.
-fn decoded(text: &str) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    for group in text.as_bytes().chunks(4) {
-        let mut bits = 0u32;
-        for (at, letter) in group.iter().enumerate() {
-            let value = LETTERS.iter().position(|l| l == letter).and_then(|value| u32::try_from(value).ok());
-            bits |= value.ok_or("a salt has letters, digits, dots and slashes")? << (6 * at);
-        }
-        let whole = group.len() * 6 / 8;
-        // What is over must be empty, or two salts would be the same.
-        if group.len() == 1 || bits >> (8 * whole) != 0 {
-            return Err("this salt does not end at a byte".to_owned());
-        }
-        bytes.extend_from_slice(&bits.to_le_bytes()[..whole]);
-    }
-    match bytes.len() {
-        ..=64 => Ok(bytes),
-        more => Err(format!("a salt is at most 64 bytes, got {more}")),
-    }
 }
 
 fn sha(password: &str, settings: &Settings<'_>, version: u8, default: u32) -> Result<String, String> {

@@ -14,6 +14,7 @@ pub mod modules;
 mod mysql;
 mod postgres;
 pub mod serve;
+mod stream;
 mod turns;
 
 pub use module::{Failure, Module, Outcome};

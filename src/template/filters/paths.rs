@@ -5,6 +5,7 @@ use std::path::Path;
 
 use minijinja::value::Tuple;
 use minijinja::{Error, Value as Jinja};
+use rplay_worker::args::quoted;
 
 use crate::template::call::{Call, Spec, ansible, fail, items};
 use crate::template::python;
@@ -29,7 +30,7 @@ pub(super) const FILTERS: &[Spec] = &[
         Ok(pair(&path[..at], &path[at..]))
     }),
     ansible(&["quote"], &["value"], |c| {
-        Ok(Jinja::from(quote(&c.option(0)?.map(|v| python::text(&v)).unwrap_or_default())))
+        Ok(Jinja::from(quoted(&c.option(0)?.map(|v| python::text(&v)).unwrap_or_default())))
     }),
     ansible(&["fileglob"], &["pathname"], |c| {
         let found = crate::template::lookups::files::glob(&c.text(0)?)?;
@@ -233,13 +234,4 @@ fn win_split(path: &str) -> (String, String) {
     let trimmed = head.trim_end_matches(['/', '\\']);
     let head = if trimmed.is_empty() { head } else { trimmed };
     (format!("{drive}{head}"), tail.to_owned())
-}
-
-/// A word for a POSIX shell, as Python's `shlex.quote` writes it.
-pub(in crate::template) fn quote(text: &str) -> String {
-    let safe = |c: char| c.is_ascii_alphanumeric() || "@%_-+=:,./".contains(c);
-    if !text.is_empty() && text.chars().all(safe) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\"'\"'"))
 }

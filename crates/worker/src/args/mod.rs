@@ -37,6 +37,16 @@ pub(crate) fn yes() -> bool {
     true
 }
 
+/// A word for a POSIX shell, as Python's `shlex.quote` writes it: what scripts compare with what they are told was run.
+#[must_use]
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\"'\"'"))
+}
+
 /// Whether a text is one word of a command line that cannot be taken for an option.
 pub(crate) fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('-') && !text.contains(char::is_whitespace)

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::files::text;
-use crate::args::PathArg;
+use crate::args::{PathArg, quoted};
 use crate::host::{Command, Host};
 use crate::module::{Failure, Module, Outcome};
 
@@ -101,15 +101,6 @@ fn parameter(name: &str, value: &Value) -> String {
         Value::Bool(value) => format!("{name}={}", if *value { "True" } else { "False" }),
         other => format!("{name}={other}"),
     }
-}
-
-/// A word as a shell would need it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\"'\"'"))
 }
 
 #[cfg(test)]

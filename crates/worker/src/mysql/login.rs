@@ -1,7 +1,5 @@
 //! How to get to a server: the arguments that all modules of MySQL have, and the file with a user's name and password.
 
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -9,7 +7,7 @@ use super::error::SqlError;
 use super::wire::Connection;
 use crate::host::Host;
 use crate::module::Failure;
-use crate::postgres::stream::{BEAT, Stream};
+use crate::stream::{self, Stream};
 
 /// Where a server listens and who comes, as a module's arguments say.
 #[derive(Debug, Clone, Default)]
@@ -19,16 +17,21 @@ pub struct Login {
     pub socket: Option<String>,
     pub user: Option<String>,
     pub password: Option<String>,
+    /// The file with what is not given; empty for none.
     pub config: String,
+    /// Whether root without a password is tried first.
     pub implicit: bool,
+    /// Whether the file's host and port outweigh the defaults.
     pub overrides: bool,
+    /// In seconds.
     pub timeout: u64,
+    /// Whether what is done is in the binary log.
     pub log: bool,
 }
 
 /// Declares a module's arguments together with those that say how to get to the server.
 ///
-/// The struct gets the methods `login()` and `unsupported()`, the latter for arguments that are refused.
+/// The struct gets the methods `login()` and `refuse_tls()`, the latter for arguments that are refused.
 macro_rules! login_arguments {
     ($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[$fmeta:meta])* $field:ident : $ty:ty),* $(,)? }) => {
         $(#[$meta])*
@@ -203,29 +206,10 @@ impl Login {
         };
         let private = socket.is_some();
         let stream = match socket {
-            Some(path) => {
-                let stream = UnixStream::connect(Path::new(&path)).map_err(|e| refused(&e))?;
-                stream.set_read_timeout(Some(BEAT)).and_then(|()| stream.set_write_timeout(Some(BEAT)))?;
-                Stream::Unix(stream)
-            }
-            None => {
-                let mut last = std::io::Error::other("the name has no address");
-                let addresses = (name.as_str(), port).to_socket_addrs().map_err(|e| refused(&e))?;
-                let mut made = None;
-                for address in addresses {
-                    match TcpStream::connect_timeout(&address, Duration::from_secs(self.timeout.max(1))) {
-                        Ok(stream) => {
-                            made = Some(stream);
-                            break;
-                        }
-                        Err(e) => last = e,
-                    }
-                }
-                let stream = made.ok_or_else(|| refused(&last))?;
-                stream.set_read_timeout(Some(BEAT)).and_then(|()| stream.set_write_timeout(Some(BEAT)))?;
-                Stream::Tcp(stream)
-            }
+            Some(path) => stream::unix(Path::new(&path)).map(Stream::Unix),
+            None => stream::tcp_by_name(&name, port, Duration::from_secs(self.timeout.max(1))).map(Stream::Tcp),
         };
+        let stream = stream.map_err(|e| refused(&e))?;
         let waiting = || match Instant::now() > deadline || host.is_cancelled() {
             true => Err(SqlError::Server(2003, format!("Can't connect to MySQL server on '{name}' (timed out)"))),
             false => Ok(()),

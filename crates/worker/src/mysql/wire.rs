@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use super::auth;
 use super::error::SqlError;
-use crate::postgres::stream::{Stream, is_pause};
+use crate::stream::{Stream, is_pause};
 
 /// What this client can do: long passwords, protocol 4.1, transactions, the 4.1 login, login plugins.
 const CAPABILITIES: u32 = 0x1 | 0x200 | 0x2000 | 0x8000 | 0x8_0000;

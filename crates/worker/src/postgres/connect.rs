@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,10 +10,10 @@ use postgres_protocol::message::frontend;
 
 use super::error::SqlError;
 use super::login::{Place, Target, Wanted, socket_name};
-use super::stream::{BEAT, Stream, is_pause};
 use super::tls::SslMode;
 use super::wire::Connection;
 use crate::host::Host;
+use crate::stream::{self, Stream, is_pause};
 
 /// How long to wait for a host that does not answer when nobody says.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -54,13 +53,11 @@ impl Attempt<'_> {
 
     fn by_socket(&self, dir: &str) -> Result<Connection, String> {
         let path = Path::new(dir).join(socket_name(self.port));
-        let stream = UnixStream::connect(&path).map_err(|e| {
+        let stream = stream::unix(&path).map_err(|e| {
             let reason = reason(&e);
             let question = "Is the server running locally and accepting connections on that socket?";
             self.failed(&format!("{reason}\n\t{question}\n"))
         })?;
-        let set = stream.set_read_timeout(Some(BEAT)).and_then(|()| stream.set_write_timeout(Some(BEAT)));
-        set.map_err(|e| self.failed(&format!("{e}\n")))?;
         self.start(Stream::Unix(stream))
     }
 
@@ -120,14 +117,7 @@ impl Attempt<'_> {
             .map_err(|_| format!("could not translate host name \"{name}\" to address: Name or service not known\n"))?;
         let mut complaints = String::new();
         for address in addresses {
-            let made =
-                TcpStream::connect_timeout(&address, self.target.timeout.unwrap_or(PATIENCE)).and_then(|stream| {
-                    stream.set_read_timeout(Some(BEAT))?;
-                    stream.set_write_timeout(Some(BEAT))?;
-                    stream.set_nodelay(true)?;
-                    Ok(stream)
-                });
-            match made {
+            match stream::tcp(&address, self.target.timeout.unwrap_or(PATIENCE)) {
                 Ok(stream) => return Ok(stream),
                 Err(e) => {
                     let ip = address.ip().to_string();

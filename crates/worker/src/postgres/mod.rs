@@ -13,7 +13,6 @@ pub mod password;
 mod placeholders;
 pub mod sql;
 mod statements;
-pub(crate) mod stream;
 mod tls;
 mod values;
 mod wire;

@@ -86,7 +86,7 @@ impl Tls {
         while stream.conn.is_handshaking() {
             match stream.conn.complete_io(&mut stream.sock) {
                 Ok(_) => {}
-                Err(e) if super::stream::is_pause(&e) => {}
+                Err(e) if crate::stream::is_pause(&e) => {}
                 Err(e) => return Err(format!("SSL error: {e}")),
             }
         }

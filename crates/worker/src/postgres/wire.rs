@@ -13,7 +13,7 @@ use postgres_protocol::message::backend::{DataRowBody, Message, RowDescriptionBo
 use postgres_protocol::message::frontend;
 
 use super::error::{ServerError, SqlError};
-use super::stream::{Stream, is_pause};
+use crate::stream::{Stream, is_pause};
 
 /// A column of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]

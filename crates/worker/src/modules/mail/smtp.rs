@@ -1,7 +1,7 @@
 //! The dialogue with a mail server.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
 use super::Secure;
+use crate::stream;
 
 /// Who was refused: the address, the code and the words of the server.
 pub(super) type Refused = Vec<(String, u16, String)>;
@@ -210,18 +211,10 @@ impl Session {
 
 fn connect(host: &str, port: u16, timeout: u64) -> io::Result<TcpStream> {
     let timeout = Duration::from_secs(timeout.max(1));
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, timeout) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(timeout))?;
-                stream.set_write_timeout(Some(timeout))?;
-                return Ok(stream);
-            }
-            Err(e) => last = e,
-        }
-    }
-    Err(last)
+    let stream = stream::tcp_by_name(host, port, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    Ok(stream)
 }
 
 /// Begins to encrypt a connection.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::args::PathArg;
+use crate::args::{PathArg, quoted};
 use crate::host::{Command, Host};
 use crate::module::{Failure, Module, Outcome};
 use crate::mysql::sql::ident;
@@ -255,7 +255,7 @@ impl Db {
             words.push(format!("--master-data={}", self.master_data));
         }
         let target = self.file(told.host)?;
-        let mut line = quoted(&words);
+        let mut line = line_of(&words);
         if let Some(extra) = &self.dump_extra_args {
             line.push_str(&format!(" {extra}"));
         }
@@ -267,7 +267,7 @@ impl Db {
                 shell = Command::new("bash").args(["-o", "pipefail"]);
             }
         }
-        line.push_str(&format!(" > {}", quote(&target.to_string_lossy())));
+        line.push_str(&format!(" > {}", quoted(&target.to_string_lossy())));
         told.run(shell, &line, self)?;
         Ok(true)
     }
@@ -292,12 +292,12 @@ impl Db {
             words.push("--one-database".to_owned());
             words.extend(self.name.iter().cloned());
         }
-        let shown = quote(&target.to_string_lossy());
+        let shown = quoted(&target.to_string_lossy());
         let line = match compressor(&target) {
-            None => format!("{} < {shown}", quoted(&words)),
+            None => format!("{} < {shown}", line_of(&words)),
             Some((_, reader)) => {
                 let program = told.host.require_program(reader)?;
-                format!("{} -dc {shown} | {}", program.display(), quoted(&words))
+                format!("{} -dc {shown} | {}", program.display(), line_of(&words))
             }
         };
         told.run(Command::new("/bin/sh"), &line, self)?;
@@ -324,17 +324,8 @@ fn compressor(target: &Path) -> Option<(&'static str, &'static str)> {
 }
 
 /// Words as a line for a shell.
-fn quoted(words: &[String]) -> String {
-    words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
-}
-
-/// A word for a shell; quoted only where it has to be.
-fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r#"'"'"'"#)),
-    }
+fn line_of(words: &[String]) -> String {
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -346,7 +337,7 @@ mod tests {
     #[test]
     fn words_stay_words() {
         let words = ["--socket=/run/a.sock", "a b", "it's", "$(x)"].map(ToOwned::to_owned);
-        assert_eq!(quoted(&words), r#"--socket=/run/a.sock 'a b' 'it'"'"'s' '$(x)'"#);
+        assert_eq!(line_of(&words), r#"--socket=/run/a.sock 'a b' 'it'"'"'s' '$(x)'"#);
     }
 
     #[test]
