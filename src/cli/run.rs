@@ -125,8 +125,11 @@ struct Run {
 
 /// Reads and checks everything; nothing is contacted.
 fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Option<Run>, Vec<Diagnostic>> {
-    // Needed by the first login; ready by then. What goes wrong shows there.
-    std::thread::spawn(|| drop(build_id()));
+    let contacts = !args.syntax_check && !args.lists();
+    if contacts {
+        // Needed by the first login; ready by then. What goes wrong shows there.
+        std::thread::spawn(|| drop(build_id()));
+    }
     let config = Config::load()?;
     warn(&config.warnings);
     config.apply();

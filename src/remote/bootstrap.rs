@@ -32,9 +32,10 @@ pub fn build_id() -> Result<&'static str, RemoteError> {
     static ID: OnceLock<Result<String, String>> = OnceLock::new();
     let id = ID.get_or_init(|| {
         let path = own_path()?;
-        let program = std::fs::read(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-        let hash = Sha256::digest(&program);
-        Ok(hash.iter().take(10).map(|b| format!("{b:02x}")).collect())
+        let mut hash = Sha256::new();
+        let read = std::fs::File::open(&path).and_then(|mut program| std::io::copy(&mut program, &mut hash));
+        read.map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        Ok(hash.finalize().iter().take(10).map(|b| format!("{b:02x}")).collect())
     });
     id.as_deref().map_err(|e| RemoteError::Deploy(e.clone()))
 }
