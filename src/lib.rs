@@ -7,6 +7,7 @@ pub mod action;
 pub mod cli;
 pub mod config;
 pub mod connection;
+pub mod console;
 pub mod diagnostic;
 pub mod engine;
 pub mod inventory;

@@ -1,9 +1,10 @@
 //! `pause`: waits, on the controller, once for all hosts.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use super::{ActionContext, ActionError, flag, text};
+use crate::console;
 use crate::value::{Map, Value};
 
 /// `pause`: waits for its time, or for a line that is typed. Without a terminal there is nobody to wait for, which is said
@@ -31,7 +32,7 @@ pub(super) async fn pause(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, Ac
     match wait {
         Some(seconds) => {
             if let Some(prompt) = prompt.filter(|_| std::io::stdin().is_terminal()) {
-                show(&format!("[{}]\n{prompt}:\n", title(ctx)));
+                console::say(&format!("[{}]\n{prompt}:\n", title(ctx)));
             }
             // As there, no pause is shorter than a second.
             let most = Duration::from_secs(u64::MAX / 4);
@@ -40,9 +41,10 @@ pub(super) async fn pause(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, Ac
         None if std::io::stdin().is_terminal() => {
             let prompt = prompt.unwrap_or_else(|| "Press enter to continue, Ctrl+C to interrupt".to_owned());
             let hidden = if echo { "" } else { " (output is hidden)" };
-            show(&format!("[{}]\n{prompt}{hidden}:\n", title(ctx)));
-            answer =
-                typed(echo).await.map_err(|e| ActionError::failed(format!("cannot read from the terminal: {e}")))?;
+            console::say(&format!("[{}]\n{prompt}{hidden}:\n", title(ctx)));
+            let read = console::line(echo).await;
+            let read = read.map_err(|e| ActionError::failed(format!("cannot read from the terminal: {e}")))?;
+            answer = read.unwrap_or_default();
         }
         None => {
             let warning = "Not waiting for response to prompt as stdin is not interactive";
@@ -65,23 +67,4 @@ pub(super) async fn pause(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, Ac
 fn title(ctx: &ActionContext<'_>) -> String {
     let named = ctx.name.and_then(|name| ctx.templar.string(name).ok());
     named.map_or_else(|| ctx.written.to_owned(), |name| name.to_text())
-}
-
-fn show(text: &str) {
-    let mut out = std::io::stdout().lock();
-    // Nobody is there to see it when this fails.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
-/// A line from the terminal, read where it holds up nothing else.
-async fn typed(echo: bool) -> std::io::Result<String> {
-    let read = move || {
-        if !echo {
-            return rpassword::read_password();
-        }
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line)?;
-        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
-    };
-    tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)?
 }

@@ -97,10 +97,6 @@ pub enum Face {
 /// Runs the playbooks; the status says how it ended: 0, 1 (usage), 2 (a host failed), 4 (a host was unreachable).
 pub fn main(args: &Args, face: Face) -> ExitCode {
     match face {
-        Face::Own if args.step => complain(&[Diagnostic::error(
-            "cli::step",
-            "`--step` is not supported: rplay does not ask before each task",
-        )]),
         Face::Own => match prepare(args, face, &warn) {
             Ok(None) => ExitCode::SUCCESS,
             Ok(Some(run)) => run.carry_out(args),
@@ -252,6 +248,7 @@ fn options(args: &Args, config: &Config) -> Result<RunOptions, Vec<Diagnostic>> 
         },
         late: args.late,
         start_at_task: args.start_at_task.clone(),
+        step: args.step,
         ..shared
     })
 }
@@ -310,6 +307,7 @@ pub(super) fn shared_options(
         roles_path: config.roles_path.value.clone(),
         late: false,
         start_at_task: None,
+        step: false,
     })
 }
 

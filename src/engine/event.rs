@@ -88,6 +88,11 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// Somebody answered a question about whether a task is to run.
+    Asked {
+        /// What they were asked.
+        question: String,
+    },
     /// A task begins on some hosts.
     TaskStarted {
         /// The task.

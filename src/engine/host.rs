@@ -83,6 +83,8 @@ pub struct PlayRun {
     pub over: AtomicBool,
     /// Whether hosts go on by themselves.
     pub free: bool,
+    /// Whether somebody is asked before each task.
+    pub stepping: AtomicBool,
     /// Whether handlers run on hosts that failed.
     pub force_handlers: bool,
     /// `max_fail_percentage`.

@@ -19,6 +19,7 @@ mod own_tasks;
 mod play;
 mod result;
 mod select;
+mod step;
 mod target;
 mod task;
 mod tries;
@@ -83,6 +84,8 @@ pub struct RunOptions {
     pub late: bool,
     /// The task to begin with.
     pub start_at_task: Option<String>,
+    /// Ask before each task.
+    pub step: bool,
 }
 
 /// How a run ended.
@@ -113,6 +116,8 @@ pub struct Engine {
     custom: Mutex<BTreeMap<String, crate::value::Map>>,
     /// Hosts that take no part any more.
     lost: Mutex<HashMap<String, Loss>>,
+    /// Held by who asks before a task.
+    questions: tokio::sync::Mutex<()>,
     loader: Mutex<Loader<'static>>,
     /// Set when an error ends everything (`any_errors_fatal`, an include that cannot be read).
     aborted: AtomicBool,
@@ -178,6 +183,7 @@ impl Engine {
             stats: Mutex::default(),
             custom: Mutex::default(),
             lost: Mutex::default(),
+            questions: tokio::sync::Mutex::default(),
             aborted: AtomicBool::new(false),
             broken: std::sync::OnceLock::new(),
         })

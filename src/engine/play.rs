@@ -157,6 +157,7 @@ impl Engine {
             counted: std::sync::Mutex::default(),
             held_back: std::sync::Mutex::default(),
             free: strategy != "linear",
+            stepping: AtomicBool::new(self.options.step),
             force_handlers: force.unwrap_or(self.options.force_handlers),
             max_fail_percentage: max_fail,
         }))

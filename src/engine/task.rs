@@ -114,6 +114,9 @@ impl Engine {
             }
             return self.meta(&run, hosts, walk).await;
         }
+        if !self.is_wanted(&run, &first.name, walk.handlers).await {
+            return;
+        }
         let once = self.runs_once(&run, first);
         let count = if once { 1 } else { hosts.len() };
         let handler = walk.handlers;

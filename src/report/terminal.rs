@@ -1,7 +1,7 @@
 //! The report on a terminal: results as they come, progress below them where there is a screen.
 
 use std::collections::HashSet;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -92,6 +92,9 @@ impl Terminal {
                     self.paint(&format!("({count})"), "2")
                 ));
             }
+            // At a terminal, what is typed ends the line.
+            Event::Asked { .. } if std::io::stdin().is_terminal() => {}
+            Event::Asked { .. } => self.print("\n"),
             Event::NoHosts { name } => {
                 self.flush();
                 self.print(&format!("\nPLAY {name}\n  no hosts match: skipped\n"));

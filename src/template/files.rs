@@ -295,7 +295,8 @@ impl FileOptions {
         let env = environment(&options).map_err(|e| place(&e, path, &text, skipped))?;
         // Not kept: most files of a project are of no use to the run at hand, and what is rendered is named by its search path.
         let checked = options.syntax().map(|syntax| rewrite(body, &syntax, Strings::Escaped));
-        let checked = checked.and_then(|source| env.template_from_named_str(&path.to_string_lossy(), &source).map(drop));
+        let checked =
+            checked.and_then(|source| env.template_from_named_str(&path.to_string_lossy(), &source).map(drop));
         checked.map_err(|e| place(&e, path, &text, skipped))
     }
 }

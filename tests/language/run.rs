@@ -142,6 +142,7 @@ pub fn run(root: &Path, words: &[String]) -> Ran {
         roles_path: Vec::new(),
         collections_path: Vec::new(),
         start_at_task: args.start_at_task,
+        step: false,
     };
     let events: Arc<Mutex<Vec<Event>>> = Arc::default();
     let sink = events.clone();
@@ -234,7 +235,7 @@ fn trace(events: &[Event], outcome: Outcome, root: &Path) -> String {
                     s.ok, s.changed, s.unreachable, s.failed, s.skipped, s.rescued, s.ignored
                 )
             })),
-            Event::Error(_) | Event::Warning(_) | Event::PlaybookStarted { .. } => {}
+            Event::Error(_) | Event::Warning(_) | Event::PlaybookStarted { .. } | Event::Asked { .. } => {}
             Event::Job { .. } | Event::Meta { .. } | Event::Remark { .. } => {}
         }
     }

@@ -1,19 +1,21 @@
 //! What is printed under the name `ansible-playbook`, held against what the reference printed.
 //!
 //! A case file is a row of parts, each begun by a line `=== name`: `args: …` (as on the command line), `env: NAME=value`,
-//! `status: n`, `expect` (standard output), anything else a file of the project. `tests/output/observe` asks the
+//! `status: n`, `input` (standard input), `expect` (standard output), anything else a file of the project. `tests/output/observe` asks the
 //! reference for status and output.
 
 #![allow(clippy::unwrap_used)]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 #[derive(Default)]
 struct Case {
     args: Vec<String>,
     env: Vec<(String, String)>,
     status: i32,
+    input: String,
     expect: String,
     files: Vec<(String, String)>,
 }
@@ -31,6 +33,8 @@ impl Case {
                 case.env.push((name.to_owned(), value.to_owned()));
             } else if let Some(status) = header.strip_prefix("status:") {
                 case.status = status.trim().parse().unwrap();
+            } else if header == "input" {
+                case.input = body.to_owned();
             } else if header == "expect" {
                 case.expect = body.to_owned();
             } else {
@@ -54,7 +58,12 @@ impl Case {
             command.env_remove(name);
         }
         let envs = self.env.iter().map(|(name, value)| (name, value));
-        let out = command.args(&self.args).envs(envs).env("HOME", root).current_dir(root).output().unwrap();
+        command.args(&self.args).envs(envs).env("HOME", root).current_dir(root);
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().unwrap();
+        // Who asks nothing may be gone before it is written.
+        let _ = child.stdin.take().unwrap().write_all(self.input.as_bytes());
+        let out = child.wait_with_output().unwrap();
         let text = String::from_utf8(out.stdout).unwrap().replace(&root.display().to_string(), "ROOT");
         (out.status.code().unwrap(), text)
     }

@@ -31,12 +31,6 @@ pub(super) fn main(args: &Args) -> ExitCode {
     settings.check = args.run.check;
     let display = Arc::new(Display::new(settings));
     greet(&display);
-    if args.step {
-        return refused(
-            &display,
-            &[Diagnostic::error("cli::step", "`--step` is not supported: rplay does not ask before each task")],
-        );
-    }
     let warn = |diagnostics: &[Diagnostic]| diagnostics.iter().for_each(|d| display.diagnostic(d));
     match prepare(args, Face::Reference, &warn) {
         Ok(None) => ExitCode::SUCCESS,

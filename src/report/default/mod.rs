@@ -74,6 +74,7 @@ impl Report {
                 let mark = self.mark(&play.context);
                 self.display.banner(&format!("{}{mark}", play_title(name)));
             }
+            Event::Asked { question } => self.display.banner(question),
             Event::NoHosts { name } => {
                 self.display.banner(&play_title(name));
                 self.display.show("skipping: no hosts matched", "skip", false);
