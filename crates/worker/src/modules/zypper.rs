@@ -1,7 +1,7 @@
 //! `community.general.zypper`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::package;
@@ -70,14 +70,14 @@ pub struct Zypper {
 }
 
 /// What should be so.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum State {
-    #[serde(alias = "removed")]
     Absent,
+    Removed,
     #[default]
-    #[serde(alias = "installed")]
     Present,
+    Installed,
     Latest,
     DistUpgrade,
 }
@@ -143,7 +143,7 @@ impl Module for Zypper {
         if self.name.iter().all(|name| name.trim().is_empty()) {
             return Err("missing required arguments: name".into());
         }
-        if self.name.iter().any(|name| name.trim().starts_with("--")) {
+        if self.specs().iter().any(|spec| spec.name.starts_with('-')) {
             return Err("name must be names of packages, not options".into());
         }
         self.words(self.extra_args.as_ref()).and(self.words(self.extra_args_precommand.as_ref())).map(drop)
@@ -157,23 +157,17 @@ impl Module for Zypper {
             }
         }
         let done = self.carry_out(host)?;
-        let state = match self.state {
-            State::Absent => "absent",
-            State::Present => "present",
-            State::Latest => "latest",
-            State::DistUpgrade => "dist-upgrade",
-        };
         let mut outcome = Outcome::new(done.as_ref().is_some_and(|(_, _, summary)| !summary.is_empty()));
         outcome.set("name", json!(self.name));
-        outcome.set("state", state);
+        outcome.set("state", json!(self.state));
         outcome.set("update_cache", self.update_cache);
         outcome.set("rc", 0);
         if let Some((command, output, summary)) = done {
             outcome.set("rc", output.rc);
             outcome.set("cmd", command.words());
-            outcome.set("stdout", output.stdout_text());
-            outcome.set("stderr", output.stderr_text());
             if !summary.is_empty() {
+                outcome.set("stdout", output.stdout_text());
+                outcome.set("stderr", output.stderr_text());
                 outcome.diffs.push(Diff::prepared(summary));
             }
         }
@@ -193,22 +187,24 @@ impl Zypper {
     fn zypper(&self, host: &Host) -> Result<Command, Failure> {
         let mut command =
             Command::new(host.require_program("zypper")?).args(["--non-interactive", "--xmlout"]).c_locale();
-        for (on, flag) in [
-            (self.quiet, "--quiet"),
-            (self.auto_import_keys, "--gpg-auto-import-keys"),
-            (self.disable_gpg_check, "--no-gpg-checks"),
-        ] {
+        if self.quiet {
+            command = command.arg("--quiet");
+        }
+        command = command.args(self.words(self.extra_args_precommand.as_ref()).map_err(Failure::new)?);
+        for (on, flag) in
+            [(self.auto_import_keys, "--gpg-auto-import-keys"), (self.disable_gpg_check, "--no-gpg-checks")]
+        {
             if on {
                 command = command.arg(flag);
             }
         }
-        Ok(command.args(self.words(self.extra_args_precommand.as_ref()).map_err(Failure::new)?))
+        Ok(command)
     }
 
     /// A command of zypper with the options that arguments stand for.
     fn command(&self, host: &Host, verb: &str) -> Result<Command, Failure> {
         let mut command = self.zypper(host)?.arg(verb);
-        if matches!(verb, "install" | "remove") {
+        if matches!(verb, "install" | "remove" | "update") {
             command = command.args(["--type", self.kind.word()]);
         }
         let install = verb == "install";
@@ -250,26 +246,29 @@ impl Zypper {
             };
             return self.change(host, &self.command(host, verb)?).map(Some);
         }
-        if self.state == State::Absent {
+        if matches!(self.state, State::Absent | State::Removed) {
+            if self.kind == Kind::Patch {
+                return Err(Failure::new("Can not remove patches."));
+            }
             let there = specs.into_iter().filter(|spec| spec.remove || self.kind != Kind::Package);
             let there: Vec<Spec> = there.collect();
             let mut names: Vec<String> = there.iter().map(|spec| spec.name.clone()).collect();
             for spec in self.specs().into_iter().filter(|spec| !spec.remove && self.kind == Kind::Package) {
-                if installed(host, &spec.name)? {
+                if self.installed(host, &spec.name)? {
                     names.push(format!("{}{}", spec.name, spec.version));
                 }
             }
             if names.is_empty() {
                 return Ok(None);
             }
-            return self.change(host, &self.command(host, "remove")?.arg("--").args(names)).map(Some);
+            return self.change(host, &self.command(host, "remove")?.args(names)).map(Some);
         }
         let mut words = Vec::new();
         for spec in specs {
-            let there = self.kind == Kind::Package && !spec.is_file() && installed(host, &spec.name)?;
+            let there = self.kind == Kind::Package && !spec.is_file() && self.installed(host, &spec.name)?;
             let wanted = match (spec.remove, self.state) {
                 (true, _) => there,
-                (false, State::Present) => !there || !spec.version.is_empty() || self.force,
+                (false, State::Present | State::Installed) => !there || !spec.version.is_empty() || self.force,
                 _ => true,
             };
             if wanted {
@@ -287,6 +286,24 @@ impl Zypper {
             return Ok(None);
         }
         self.change(host, &self.command(host, "install")?.arg("--").args(words)).map(Some)
+    }
+
+    /// Whether a package of this name is installed, or one that provides it.
+    fn installed(&self, host: &Host, name: &str) -> Result<bool, Failure> {
+        let program = host.require_program("zypper")?;
+        let ask = |more: &[&str]| -> Result<bool, Failure> {
+            let options = ["--non-interactive", "--xmlout", "--quiet", "--no-refresh", "search", "--type", "package"];
+            let search = Command::new(&program).args(options).args(["--match-exact", "--installed-only", "--details"]);
+            let search = search.args(more);
+            let output = host.query(&search.clone().args(["--", name]).c_locale())?;
+            // 104: nothing found.
+            match output.rc {
+                0 => Ok(output.stdout_text().contains("<solvable status=\"installed\"")),
+                104 => Ok(false),
+                _ => Err(self.failure(&search, &output)),
+            }
+        };
+        Ok(ask(&[])? || ask(&["--provides"])?)
     }
 
     /// Has zypper do it, or in check mode say what it would do.
@@ -319,12 +336,6 @@ impl Zypper {
             .with("stdout", text)
             .with("stderr", output.stderr_text())
     }
-}
-
-/// Whether rpm has a package of this name, or one that provides it.
-fn installed(host: &Host, name: &str) -> Result<bool, Failure> {
-    let ask = |options: &[&str]| host.query(&Command::new("rpm").args(options).args(["--", name]).c_locale());
-    Ok(ask(&["-q"])?.rc == 0 || ask(&["-q", "--whatprovides"])?.rc == 0)
 }
 
 /// What the summary says will change, a line a kind of change.
@@ -378,10 +389,9 @@ mod tests {
 
     fn stage() -> Stage {
         let stage = Stage::new(&[("/xml", INSTALL)]);
-        stage.program("rpm", "for last; do :; done; [ $last = there ]");
         stage.program(
             "zypper",
-            "case \"$*\" in *nope*) echo '<message type=\"error\">No provider of &apos;+nope&apos; found.</message>'; exit 104;;\n\
+            "case \"$*\" in *search*) for last; do :; done; [ $last = there ] || exit 104; echo '<solvable status=\"installed\" name=\"there\"/>'; exit;; *nope*) echo '<message type=\"error\">No provider of &apos;+nope&apos; found.</message>'; exit 104;;\n\
              *broken*) exit 8;; *) cat $R/xml;; esac",
         );
         stage
@@ -405,10 +415,10 @@ mod tests {
         stage.calls();
         stage.call::<Zypper>(json!({"name": "there", "state": "absent", "clean_deps": true})).unwrap();
         let call = stage.calls().pop().unwrap();
-        assert!(call.ends_with("[remove] [--type] [package] [--clean-deps] [--] [there]"), "{call}");
+        assert!(call.ends_with("[remove] [--type] [package] [--clean-deps] [there]"), "{call}");
         stage.call::<Zypper>(json!({"name": "*", "state": "latest", "update_cache": true})).unwrap();
         let calls = stage.calls();
-        assert!(calls[0].ends_with("[refresh]") && calls[1].contains("[update] "), "{calls:?}");
+        assert!(calls[0].ends_with("[refresh]") && calls[1].contains("[update] [--type] [package]"), "{calls:?}");
         stage.call::<Zypper>(json!({"name": ["a>=2", "-there"]})).unwrap();
         assert!(stage.calls().pop().unwrap().ends_with("[--oldpackage] [--] [+a>=2] [-there]"));
     }
@@ -422,6 +432,8 @@ mod tests {
         assert_eq!(failure.msg, "Zypper run command failed with return code 8.");
         for bad in [
             json!({"name": "--root=/x"}),
+            json!({"name": "+-root", "state": "absent"}),
+            json!({"name": "a", "type": "patch", "state": "absent"}),
             json!({"name": []}),
             json!({"name": "*"}),
             json!({"name": "a", "extra_args": "'"}),
