@@ -186,6 +186,7 @@ impl OnHost<'_> {
         }
         let event = Event::Item { result: self.shown(pass, &result, verdict, ignored), label: Arc::new(label) };
         self.run.say(self.engine, &self.host.name, event);
+        result.shift_remove(crate::action::WHOLE);
         result
     }
 

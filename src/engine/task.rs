@@ -355,6 +355,7 @@ impl Engine {
                 rescued,
                 elapsed,
                 no_log: finished.no_log,
+                whole: finished.whole,
                 error: finished.diagnostic,
             }),
         );

@@ -29,7 +29,7 @@ MADE_UP = dict.fromkeys((
     "/var/lib/rrdcached/*", "/var/lib/sysstat/*", "/var/lib/chrony/*", "/var/lib/ntp*/*", "/var/lib/rabbitmq/*", "/var/lib/aide/*", "/var/lib/snmp/*",
     "/etc/ssl/private/ssl-cert*", "/etc/dovecot/private/*", "/var/lib/dovecot/*", "/var/lib/php/sessions/*", "/var/lib/tor/*",
     "/var/lib/ubuntu-advantage/*", "/var/lib/unbound/root.key", "/var/lib/monit/*", "/var/lib/samba/*.tdb", "/var/lib/misc/*",
-    "/etc/aliases.lmdb",
+    "/etc/aliases.lmdb", "/etc/openvpn/easy-rsa/pki/*", "/etc/openvpn/*.crt", "/etc/openvpn/*.key", "/etc/openvpn/*.pem",
 ), "made up on the host")
 HERE = Path(__file__).resolve().parent
 LIMIT = 1200  # seconds that one run may take

@@ -27,6 +27,14 @@ const ACTIONS: &[&str] = &[
     "wait_for_connection",
 ];
 
+/// How sentences about an action's arguments begin.
+const ARGUMENTS: &[&str] = &[
+    "argument '",
+    "missing required arguments: ",
+    "Unsupported parameters for (",
+    "parameters are mutually exclusive: ",
+];
+
 impl Report {
     /// Says why a task failed.
     pub(super) fn failure(&self, result: &HostResult) {
@@ -73,6 +81,10 @@ impl Report {
             "" => format!("{whose} failed."),
             said if said.starts_with("This action (") && said.ends_with(" does not support async.") => said.to_owned(),
             said if said.starts_with("async task did not complete") => format!("Action failed: {said}"),
+            // It was not begun.
+            said if whose == "Action" && !judged && ARGUMENTS.iter().any(|start| said.starts_with(start)) => {
+                said.to_owned()
+            }
             said => format!("{whose} failed: {}", said.trim_start_matches("Task failed: Action failed: ")),
         }
     }
