@@ -171,9 +171,11 @@ impl OnHost<'_> {
         self.note_delegate(self.delegate(pass));
         let label = self.label(pass, item, &mut result);
         let verdict = result::verdict(&result);
-        result.extend(item.layer());
         if matches!(verdict, Verdict::Ok | Verdict::Changed) {
             result.entry("failed".into()).or_insert(Value::Bool(false));
+        }
+        result.extend(item.layer());
+        if matches!(verdict, Verdict::Ok | Verdict::Changed) {
             if self.task().is_include() {
                 // What is included says so itself.
                 return result;

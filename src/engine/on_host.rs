@@ -312,9 +312,10 @@ impl<'e> OnHost<'e> {
         }
     }
 
-    /// The arguments of a call, for the results of those who ask for that much.
+    /// The arguments of a call, for the results of those who ask for that much, and for variables that keep a loop's.
     pub(super) fn invocation(&self, call: &Call) -> Option<Value> {
-        (self.engine.world.info.verbosity > 2).then(|| result::invocation(&call.args))
+        let kept = self.task().looped.is_some() && self.task().register.is_some();
+        (kept || self.engine.world.info.verbosity > 2).then(|| result::invocation(&call.args))
     }
 
     pub(super) fn plan(&self, pass: &Pass, setting: &Setting) -> Result<Plan, ActionError> {
@@ -398,9 +399,7 @@ impl<'e> OnHost<'e> {
     /// A result as a variable has it.
     pub(super) fn registered(&self, result: &Map) -> Map {
         let mut result = result.clone();
-        if self.engine.world.info.verbosity > 2 {
-            result::without_invocation(&mut result);
-        }
+        result::without_invocation(&mut result);
         result
     }
 
