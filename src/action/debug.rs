@@ -1,7 +1,7 @@
 //! `debug`: shows a message, or what an expression comes to.
 
 use super::simple::opaque_templates;
-use super::{ActionContext, ActionError};
+use super::{ActionContext, ActionError, WHOLE};
 use crate::template::{TemplateError, UNTRUSTED, python_type};
 use crate::value::{Key, Map, Str, Value};
 
@@ -34,6 +34,7 @@ pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionEr
     {
         out.insert("warnings".into(), Value::list(vec![warning.into()]));
     }
+    out.insert(WHOLE.into(), Value::Bool(true));
     Ok(out)
 }
 

@@ -59,6 +59,9 @@ pub struct ActionContext<'a> {
     pub name: Option<&'a Str>,
 }
 
+/// What a result says that is to be shown whole, however little is asked for; no variable has it.
+pub const WHOLE: &str = "_ansible_verbose_always";
+
 /// How an action is going to be carried out.
 #[derive(Debug)]
 pub enum Plan {

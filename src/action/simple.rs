@@ -1,6 +1,6 @@
 //! Actions that are answered here: `assert`, `fail`, `set_fact`.
 
-use super::{ActionContext, ActionError, flag, text};
+use super::{ActionContext, ActionError, WHOLE, flag};
 use crate::value::{Map, Value};
 
 /// Arguments as the check before evaluation wants them.
@@ -12,10 +12,10 @@ pub(super) fn opaque_templates(args: &Map) -> Map {
 /// `assert`: fails unless all conditions hold.
 pub(super) fn assert(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
     ctx.check_args(ctx.module, &opaque_templates(args))?;
-    let message = |names: &[&str]| -> Result<Option<Value>, ActionError> {
-        let found = names.iter().find_map(|name| args.get(*name));
-        Ok(found.map(|value| ctx.templar.value(value)).transpose()?.filter(|v| !matches!(v, Value::Null | Value::Omit)))
-    };
+    let (said, passed) = (
+        message(ctx, "fail_msg", args.get("fail_msg").or_else(|| args.get("msg")))?,
+        message(ctx, "success_msg", args.get("success_msg"))?,
+    );
     let that = match args.get("that") {
         // A template within a constant of an expression is part of the condition.
         Some(Value::Str(text)) if text.is_template() && text.as_str().trim_start().starts_with('{') => {
@@ -28,29 +28,44 @@ pub(super) fn assert(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionE
         Some(other) => vec![other.clone()],
         None => return Err(ActionError::failed("conditional required in \"that\" string")),
     };
-    let quiet = args.get("quiet").and_then(Value::to_bool).unwrap_or(false);
-    let mut out = Map::new();
+    let quiet = args.get("quiet").map(|value| ctx.templar.value(value)).transpose()?;
+    let mut out = Map::from_iter([("changed".into(), Value::Bool(false))]);
+    if !quiet.and_then(|value| value.to_bool()).unwrap_or(false) {
+        out.insert(WHOLE.into(), Value::Bool(true));
+    }
     for condition in &that {
         if ctx.templar.condition(condition)? {
             continue;
         }
-        let msg = message(&["fail_msg", "msg"])?.unwrap_or_else(|| Value::from("Assertion failed"));
-        if !quiet {
-            out.insert("assertion".into(), Value::from_json(&condition.to_json()));
-            out.insert("evaluated_to".into(), Value::Bool(false));
-        }
-        out.insert("msg".into(), msg);
+        out.insert("assertion".into(), Value::from_json(&condition.to_json()));
+        out.insert("evaluated_to".into(), Value::Bool(false));
+        out.insert("msg".into(), said.unwrap_or_else(|| Value::from("Assertion failed")));
         return Err(ActionError::Failed(out));
     }
-    let msg = message(&["success_msg"])?.unwrap_or_else(|| Value::from("All assertions passed"));
-    out.insert("msg".into(), msg);
-    out.insert("changed".into(), Value::Bool(false));
+    out.insert("msg".into(), passed.unwrap_or_else(|| Value::from("All assertions passed")));
     Ok(out)
+}
+
+/// One of `assert`'s messages: text, or a list of it.
+fn message(ctx: &ActionContext<'_>, name: &str, value: Option<&Value>) -> Result<Option<Value>, ActionError> {
+    let Some(value) = value else { return Ok(None) };
+    let is_text = |value: &Value| matches!(value, Value::Str(_));
+    match ctx.templar.value(value)? {
+        Value::Omit => Ok(None),
+        value @ Value::Str(_) => Ok(Some(value)),
+        Value::List(items) if items.iter().all(is_text) => Ok(Some(Value::List(items))),
+        other => Err(ActionError::failed(format!(
+            "argument '{name}' is of type {} and we were unable to convert to str_or_list_of_str: a string or list of \
+             strings is required",
+            crate::template::python_type(&other)
+        ))),
+    }
 }
 
 /// `fail`: fails with a message.
 pub(super) fn fail(args: &Map) -> ActionError {
-    ActionError::failed(text(args, "msg").unwrap_or_else(|| "Failed as requested from task".to_owned()))
+    let msg = args.get("msg").cloned().unwrap_or_else(|| Value::from("Failed as requested from task"));
+    ActionError::Failed(Map::from_iter([("msg".into(), msg)]))
 }
 
 /// `set_fact`: keeps values under names.

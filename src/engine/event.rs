@@ -44,6 +44,8 @@ pub struct HostResult {
     pub elapsed: Duration,
     /// Whether return values are kept secret.
     pub no_log: bool,
+    /// Whether return values are shown whole, however little is asked for.
+    pub whole: bool,
     /// The place of the first thing that could not be evaluated.
     pub error: Option<Diagnostic>,
 }

@@ -18,10 +18,8 @@ impl Engine {
         }
         if let Some(name) = &finished.register {
             let mut value = finished.result.clone();
-            value.shift_remove("_ansible_facts_cacheable");
-            if self.world.info.verbosity > 2 {
-                super::result::without_invocation(&mut value);
-            }
+            super::result::without_own_words(&mut value);
+            super::result::without_invocation(&mut value);
             self.world.set(&host.name, [(Key::from(name.as_str()), Value::map(value))]);
         }
     }

@@ -171,9 +171,11 @@ impl OnHost<'_> {
         self.note_delegate(self.delegate(pass));
         let label = self.label(pass, item, &mut result);
         let verdict = result::verdict(&result);
-        result.extend(item.layer());
         if matches!(verdict, Verdict::Ok | Verdict::Changed) {
             result.entry("failed".into()).or_insert(Value::Bool(false));
+        }
+        result.extend(item.layer());
+        if matches!(verdict, Verdict::Ok | Verdict::Changed) {
             if self.task().is_include() {
                 // What is included says so itself.
                 return result;
@@ -186,6 +188,7 @@ impl OnHost<'_> {
         }
         let event = Event::Item { result: self.shown(pass, &result, verdict, ignored), label: Arc::new(label) };
         self.run.say(self.engine, &self.host.name, event);
+        result.shift_remove(crate::action::WHOLE);
         result
     }
 

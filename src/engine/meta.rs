@@ -172,6 +172,7 @@ impl Engine {
             rescued: false,
             elapsed: std::time::Duration::ZERO,
             no_log: false,
+            whole: false,
             error: None,
         }));
     }

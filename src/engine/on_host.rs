@@ -23,6 +23,8 @@ pub(super) struct Finished {
     pub result: Map,
     pub ignored: bool,
     pub no_log: bool,
+    /// Whether the result is shown whole, however little is asked for.
+    pub whole: bool,
     pub notifies: bool,
     pub register: Option<String>,
     /// Where each item (or the one pass) ran, when that was another host.
@@ -164,6 +166,7 @@ impl<'e> OnHost<'e> {
         let task = self.task();
         let no_log = result::keeps_secret(&result) || no_log;
         result.shift_remove(result::NO_LOG);
+        let whole = result.shift_remove(action::WHOLE).is_some();
         result.entry("changed".into()).or_insert(Value::Bool(false));
         let verdict = result::verdict(&result);
         let ignored = match verdict {
@@ -191,6 +194,7 @@ impl<'e> OnHost<'e> {
             verdict,
             ignored,
             no_log,
+            whole,
             register,
             delegates: taken(&self.delegates),
             inclusions: taken(&self.inclusions),
@@ -276,16 +280,19 @@ impl<'e> OnHost<'e> {
         // What was not done was not done elsewhere either.
         let delegate = self.delegate(pass).filter(|name| verdict != Verdict::Skipped && **name != *self.host.name);
         let no_log = pass.no_log || result::keeps_secret(result);
+        let mut result = if no_log { result::censored(result) } else { result.clone() };
+        let whole = result.shift_remove(action::WHOLE).is_some();
         HostResult {
             task: self.task().clone(),
             host: self.host.name.clone(),
             delegate: delegate.map(Into::into),
             verdict,
-            result: Arc::new(Value::map(if no_log { result::censored(result) } else { result.clone() })),
+            result: Arc::new(Value::map(result)),
             ignored,
             rescued: false,
             elapsed: self.began.elapsed(),
             no_log,
+            whole,
             error: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -305,9 +312,10 @@ impl<'e> OnHost<'e> {
         }
     }
 
-    /// The arguments of a call, for the results of those who ask for that much.
+    /// The arguments of a call, for the results of those who ask for that much, and for variables that keep a loop's.
     pub(super) fn invocation(&self, call: &Call) -> Option<Value> {
-        (self.engine.world.info.verbosity > 2).then(|| result::invocation(&call.args))
+        let kept = self.task().looped.is_some() && self.task().register.is_some();
+        (kept || self.engine.world.info.verbosity > 2).then(|| result::invocation(&call.args))
     }
 
     pub(super) fn plan(&self, pass: &Pass, setting: &Setting) -> Result<Plan, ActionError> {
@@ -391,9 +399,7 @@ impl<'e> OnHost<'e> {
     /// A result as a variable has it.
     pub(super) fn registered(&self, result: &Map) -> Map {
         let mut result = result.clone();
-        if self.engine.world.info.verbosity > 2 {
-            result::without_invocation(&mut result);
-        }
+        result::without_invocation(&mut result);
         result
     }
 

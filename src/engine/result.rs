@@ -96,21 +96,30 @@ pub(super) fn add_invocation(result: &mut Map, invocation: Option<Value>) {
     }
 }
 
-/// Takes `invocation` out of a result and of the items of a loop: as in the reference, no variable has it.
-pub(super) fn without_invocation(result: &mut Map) {
-    result.shift_remove(INVOCATION);
-    if let Some(Value::List(items)) = result.get("results") {
-        let items = items.iter().map(|item| match item.as_map() {
+/// Takes out of a result, and of a loop's, what an action says to the engine alone.
+pub(super) fn without_own_words(result: &mut Map) {
+    let own = |map: &Map| map.keys().any(|key| key.as_str().is_some_and(|name| name.starts_with("_ansible_")));
+    let strip = |map: &mut Map| map.retain(|key, _| !key.as_str().is_some_and(|name| name.starts_with("_ansible_")));
+    strip(result);
+    if let Some(Value::List(items)) = result.get("results")
+        && items.iter().filter_map(Value::as_map).any(own)
+    {
+        let stripped = items.iter().map(|item| match item.as_map() {
             Some(map) => {
                 let mut map = map.clone();
-                map.shift_remove(INVOCATION);
+                strip(&mut map);
                 Value::map(map)
             }
             None => item.clone(),
         });
-        let items = items.collect();
-        result.insert("results".into(), Value::list(items));
+        let stripped = stripped.collect();
+        result.insert("results".into(), Value::list(stripped));
     }
+}
+
+/// Takes `invocation` out of a result: as in the reference, only the items of a loop keep theirs in a variable.
+pub(super) fn without_invocation(result: &mut Map) {
+    result.shift_remove(INVOCATION);
 }
 
 /// Whether a key of a result says yes.

@@ -358,6 +358,7 @@ impl Engine {
                 rescued,
                 elapsed,
                 no_log: finished.no_log,
+                whole: finished.whole,
                 error: finished.diagnostic,
             }),
         );

@@ -148,6 +148,11 @@ fn params_of(context: &Context, outer: &Context) -> Map {
     own.flat_map(|map| map.iter()).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
+/// Where a role really is: `role_path` and all its files are called by that, however links lead there.
+fn real(path: PathBuf) -> PathBuf {
+    std::fs::canonicalize(&path).unwrap_or(path)
+}
+
 /// How deep roles may depend on each other.
 const MAX_DEPTH: usize = 50;
 
@@ -292,7 +297,7 @@ impl Loader<'_> {
     /// only means something from where the run was started.
     fn find_role(&mut self, name: &str, span: Option<Span>, outer: &Context) -> Option<(PathBuf, String)> {
         if let Some(path) = self.collection_role(name, &outer.collections) {
-            return Some((path, name.to_owned()));
+            return Some((real(path), name.to_owned()));
         }
         let mut places = vec![self.directory.join("roles")];
         places.extend(self.options().roles_path.iter().cloned());
@@ -305,7 +310,7 @@ impl Loader<'_> {
             let joined = std::path::absolute(place.join(name)).unwrap_or_else(|_| place.join(name));
             let path = paths::clean(&joined);
             if path.is_dir() {
-                return Some((path, name.to_owned()));
+                return Some((real(path), name.to_owned()));
             }
             let place = std::path::absolute(paths::clean(place)).unwrap_or_else(|_| place.clone());
             tried.push(place.display().to_string());
@@ -315,7 +320,7 @@ impl Loader<'_> {
             let path = paths::clean(&std::path::absolute(&started).unwrap_or(started));
             let shown =
                 Path::new(name).file_name().map_or_else(|| name.to_owned(), |n| n.to_string_lossy().into_owned());
-            return Some((path, shown));
+            return Some((real(path), shown));
         }
         tried.dedup();
         let message = format!("the role '{name}' was not found");

@@ -143,7 +143,9 @@ impl Scope {
             "ansible_playbook_python" => python().into(),
             "ansible_config_file" => info.config_file.as_ref().map_or(Value::Null, |p| p.display().to_string().into()),
             "ansible_inventory_sources" => self.world.inventory().sources.iter().cloned().collect(),
-            "ansible_search_path" => self.task.search.iter().map(|p| p.display().to_string()).collect(),
+            "ansible_search_path" => {
+                self.task.search.iter().map(|p| absolute(p.clone()).display().to_string()).collect()
+            }
             "environment" => Value::list(self.task.environment.clone()),
             _ => return self.play_magic(name).or_else(|| self.role_magic(name)),
         }))

@@ -29,7 +29,9 @@ MADE_UP = dict.fromkeys((
     "/var/lib/rrdcached/*", "/var/lib/sysstat/*", "/var/lib/chrony/*", "/var/lib/ntp*/*", "/var/lib/rabbitmq/*", "/var/lib/aide/*", "/var/lib/snmp/*",
     "/etc/ssl/private/ssl-cert*", "/etc/dovecot/private/*", "/var/lib/dovecot/*", "/var/lib/php/sessions/*", "/var/lib/tor/*",
     "/var/lib/ubuntu-advantage/*", "/var/lib/unbound/root.key", "/var/lib/monit/*", "/var/lib/samba/*.tdb", "/var/lib/misc/*",
-    "/etc/aliases.lmdb",
+    "/etc/aliases.lmdb", "/etc/openvpn/easy-rsa/pki/*", "/etc/openvpn/*.crt", "/etc/openvpn/*.key", "/etc/openvpn/*.pem",
+    "/etc/munin/munin-htpasswd", "/root/.spamassassin", "/var/lib/spamassassin/*", "/var/lib/ucf/cache/:etc:roundcube:*",
+    "/etc/roundcube/config.inc.php",
 ), "made up on the host")
 HERE = Path(__file__).resolve().parent
 LIMIT = 1200  # seconds that one run may take
@@ -39,13 +41,14 @@ HOST = "host-01"
 SAYS = re.compile(r"^(ok|changed|skipping|failed|fatal|included|PLAY|TASK|RUNNING HANDLER|\.\.\.ignoring)\b")
 
 # An item that is the result of another task, or a file that one found: what the modules say is compared by tests/matrix.
-RESULT = re.compile(r"\(item=\{.*'(?:changed|ansible_loop_var|inode)': .*\}\)")
+RESULT = re.compile(r"\(item=[\[{].*'(?:changed|ansible_loop_var|inode)': .*[\]}]\)")
 
 
 @dataclass
 class Run:
-    """One finished run: its status, its whole output, the counters of the host."""
+    """One finished run: its name, its status, its whole output, the counters of the host."""
 
+    name: str
     code: int
     output: str
     seconds: float
@@ -111,7 +114,7 @@ class Side:
             raise LabError(f"{self.name}: could not prepare the host: {(done.stderr or done.stdout)[-2000:]}")
 
     def converge(self) -> None:
-        """Two runs, and what they left."""
+        """Two runs, after what the scenario wants done first, and what they left."""
         scenario = self.project / "roles" / self.name / "molecule/default"
         playbook = scenario / "converge.yml"
         if not playbook.exists():
@@ -119,14 +122,17 @@ class Side:
             playbook.write_text(yaml.safe_dump([{"hosts": "all", "become": True, "roles": [self.name]}]))
         variables = self.project / "vars.yml"
         variables.write_text(yaml.safe_dump(self.settings.get("vars", {})))
-        for _ in range(2):
-            self.runs.append(self._run(playbook, "-e", f"@{variables}"))
+        plays = {"run 1": playbook, "run 2": playbook}
+        if self.settings.get("prepare") and (scenario / "prepare.yml").exists():
+            plays = {"prepare": scenario / "prepare.yml"} | plays
+        for name, each in plays.items():
+            self.runs.append(self._run(name, each, "-e", f"@{variables}"))
             if self.runs[-1].code not in (0, 2):
                 break
         self.files = self.host.manifest()
         self.local = {k: v for k, v in manifest.collect(self.project, Path("/nonexistent")).items() if not k.startswith("/roles/")}
 
-    def _run(self, playbook: Path, *arguments: str) -> Run:
+    def _run(self, name: str, playbook: Path, *arguments: str) -> Run:
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="rg-") as home:
             env = reference.environment() | {
@@ -143,7 +149,7 @@ class Side:
                 output, _ = self.child.communicate()
                 output += f"\nended after {LIMIT} s".encode()
         text = output.decode(errors="replace").replace(str(self.project), "PROJECT").replace(self.pool, compare.POOL)
-        return Run(self.child.returncode, text, time.monotonic() - started, tool.parse_recap(text).get(HOST, {}))
+        return Run(name, self.child.returncode, text, time.monotonic() - started, tool.parse_recap(text).get(HOST, {}))
 
     def kill(self) -> None:
         """End what is running of it."""

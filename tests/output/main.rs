@@ -1,8 +1,8 @@
 //! What is printed under the name `ansible-playbook`, held against what the reference printed.
 //!
 //! A case file is a row of parts, each begun by a line `=== name`: `args: …` (as on the command line), `env: NAME=value`,
-//! `status: n`, `input` (standard input), `expect` (standard output), anything else a file of the project. `tests/output/observe` asks the
-//! reference for status and output.
+//! `link: NAME -> TARGET`, `status: n`, `input` (standard input), `expect` (standard output), anything else a file of the
+//! project. `tests/output/observe` asks the reference for status and output.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,6 +18,7 @@ struct Case {
     input: String,
     expect: String,
     files: Vec<(String, String)>,
+    links: Vec<(String, String)>,
 }
 
 impl Case {
@@ -35,6 +36,9 @@ impl Case {
                 case.status = status.trim().parse().unwrap();
             } else if header == "input" {
                 case.input = body.to_owned();
+            } else if let Some(link) = header.strip_prefix("link:") {
+                let (name, target) = link.trim().split_once(" -> ").unwrap();
+                case.links.push((name.to_owned(), target.to_owned()));
             } else if header == "expect" {
                 case.expect = body.to_owned();
             } else {
@@ -49,6 +53,10 @@ impl Case {
             let path = root.join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, body).unwrap();
+        }
+        for (name, target) in &self.links {
+            std::fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(target, root.join(name)).unwrap();
         }
         let applet = root.join("ansible-playbook");
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rplay"), &applet).unwrap();

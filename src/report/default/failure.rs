@@ -27,6 +27,14 @@ const ACTIONS: &[&str] = &[
     "wait_for_connection",
 ];
 
+/// How sentences about an action's arguments begin.
+const ARGUMENTS: &[&str] = &[
+    "argument '",
+    "missing required arguments: ",
+    "Unsupported parameters for (",
+    "parameters are mutually exclusive: ",
+];
+
 impl Report {
     /// Says why a task failed.
     pub(super) fn failure(&self, result: &HostResult) {
@@ -37,12 +45,17 @@ impl Report {
             let message = error.message.clone();
             let first = if said.starts_with("Task failed: ") { said } else { format!("Task failed: {message}") };
             let cause = first.trim_start_matches("Task failed: ");
-            let mut text = format!("{first}\n\nTask failed.{place}<<< caused by >>>\n\n");
-            if let Some((outer, inner)) = cause.split_once(" failed: Error while") {
-                text.push_str(&format!("{outer} failed.{}<<< caused by >>>\n\n", origin(result.task.action.span)));
-                text.push_str(&format!("Error while{inner}"));
-            } else {
-                text.push_str(cause);
+            let mut text = format!("{first}\n\n");
+            match cause.split_once(" failed: Error while") {
+                Some((outer, inner)) => {
+                    let within = origin(result.task.action.span);
+                    // Where the task begins with its action, that is one place.
+                    let between =
+                        if within == place { ": ".to_owned() } else { format!(".{place}<<< caused by >>>\n\n") };
+                    text.push_str(&format!("Task failed{between}{outer} failed.{within}<<< caused by >>>\n\n"));
+                    text.push_str(&format!("Error while{inner}"));
+                }
+                None => text.push_str(&format!("Task failed.{place}<<< caused by >>>\n\n{cause}")),
             }
             let place = error.span.map(|span| written(&result.task, span));
             text.push_str(&place.map(origin).unwrap_or_else(|| "\n\n".to_owned()));
@@ -73,6 +86,10 @@ impl Report {
             "" => format!("{whose} failed."),
             said if said.starts_with("This action (") && said.ends_with(" does not support async.") => said.to_owned(),
             said if said.starts_with("async task did not complete") => format!("Action failed: {said}"),
+            // It was not begun.
+            said if whose == "Action" && !judged && ARGUMENTS.iter().any(|start| said.starts_with(start)) => {
+                said.to_owned()
+            }
             said => format!("{whose} failed: {}", said.trim_start_matches("Task failed: Action failed: ")),
         }
     }

@@ -102,9 +102,9 @@ impl Report {
                     host_label(result),
                     title.unwrap_or_default()
                 );
-                if self.settings().verbosity > 2 || says_all(&result.task) {
+                if self.settings().verbosity > 2 || says_all(result) {
                     let fields = result.result.as_map().cloned().unwrap_or_default();
-                    let shown = dump::dump(self.settings(), &fields, says_all(&result.task));
+                    let shown = dump::dump(self.settings(), &fields, says_all(result));
                     text.push_str(&format!("Result was: {shown}"));
                 }
                 self.display.show(&text, "debug", false);
@@ -195,13 +195,11 @@ impl Report {
 
     fn is_verbose(&self, result: &HostResult) -> bool {
         // What `debug` was told to say is said in any case.
-        self.settings().verbosity > 0 || (says_all(&result.task) && !is_idle(result))
+        self.settings().verbosity > 0 || says_all(result)
     }
 
     fn dumped(&self, result: &HostResult, fields: &Map) -> String {
-        // The sum of a loop is no result of the module.
-        let whole = result.task.looped.is_none() || result.result.get("ansible_loop_var").is_some();
-        dump::dump(self.settings(), fields, whole && says_all(&result.task) && !is_idle(result))
+        dump::dump(self.settings(), fields, says_all(result))
     }
 
     /// What the reference will not take for ever: conditions that are templates.
@@ -354,14 +352,10 @@ fn is_debug(task: &Task) -> bool {
     task.action.module == "ansible.builtin.debug"
 }
 
-/// Modules whose results are always shown whole.
-fn says_all(task: &Task) -> bool {
-    matches!(task.action.module, "ansible.builtin.debug" | "ansible.builtin.assert")
-}
-
-/// Whether the module had nothing to say, for it did not run.
-fn is_idle(result: &HostResult) -> bool {
-    result.verdict == Verdict::Skipped || result.error.is_some() || result.no_log
+/// Whether a result is shown whole in any case: what `debug` was told to say, what `assert` came to.
+fn says_all(result: &HostResult) -> bool {
+    let idle = result.verdict == Verdict::Skipped || result.error.is_some() || result.no_log;
+    result.whole && !idle
 }
 
 fn host_label(result: &HostResult) -> String {

@@ -1,6 +1,6 @@
 //! The end of a run, and the reports that are one line or paragraph for each result.
 
-use super::{Report, Style, dump, fields, is_idle, says_all};
+use super::{Report, Style, dump, fields, says_all};
 use crate::engine::event::{HostResult, Stats, Verdict};
 use crate::template::filters::dumps;
 use crate::value::{Map, Value};
@@ -65,7 +65,7 @@ impl Report {
     fn on_one_line(&self, result: &HostResult) -> String {
         let whole = result.result.as_map().cloned().unwrap_or_default();
         let text = dump::dump(self.settings(), &whole, true);
-        if says_all(&result.task) && result.task.looped.is_none() && !is_idle(result) {
+        if says_all(result) && result.task.looped.is_none() {
             return text.replace('\n', "");
         }
         text.lines().map(str::trim_start).collect()
