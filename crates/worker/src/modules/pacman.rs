@@ -9,7 +9,7 @@ use serde_json::json;
 use self::call::Call;
 use super::package;
 use crate::args::InstallState as State;
-use crate::host::{Command, Diff, Host, Output};
+use crate::host::{Command, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 
 /// Manages packages of Arch Linux.
@@ -66,6 +66,10 @@ enum Reason {
 }
 
 impl Reason {
+    fn of(explicit: bool) -> Self {
+        if explicit { Self::Explicit } else { Self::Dependency }
+    }
+
     fn word(self) -> &'static str {
         match self {
             Self::Dependency => "dependency",
@@ -138,7 +142,10 @@ impl Module for Pacman {
         if let Some(done) = done {
             outcome.changed |= done.changed;
             outcome.set("packages", json!(done.packages));
-            outcome.diffs.extend(done.diff);
+            // Told whether asked for or not.
+            if let Some((before, after)) = done.diff {
+                outcome.set("diff", json!({"before": before, "after": after}));
+            }
         }
         if said.messages.is_empty() {
             said.messages.push("Nothing to do".into());
@@ -164,8 +171,12 @@ struct Said {
 impl Said {
     fn output(&mut self, output: Option<Output>) {
         let Some(output) = output else { return };
-        self.stdout.push_str(&output.stdout_text());
-        self.stderr.push_str(&output.stderr_text());
+        for (all, text) in [(&mut self.stdout, output.stdout_text()), (&mut self.stderr, output.stderr_text())] {
+            if !all.is_empty() && !text.is_empty() {
+                all.push('\n');
+            }
+            all.push_str(&text);
+        }
     }
 }
 
@@ -173,7 +184,8 @@ impl Said {
 struct Done {
     changed: bool,
     packages: Vec<String>,
-    diff: Option<Diff>,
+    /// The packages before and after.
+    diff: Option<(String, String)>,
 }
 
 impl Done {
@@ -235,11 +247,11 @@ mod tests {
     fn everything_is_upgraded() {
         let stage = stage();
         let args = json!({"upgrade": true});
-        assert_eq!(stage.check::<Pacman>(args.clone()).unwrap().fields["msg"], "1 packages would be upgraded");
+        assert_eq!(stage.check::<Pacman>(args.clone()).unwrap().fields["msg"], "1 packages would have been upgraded");
         let done = stage.call::<Pacman>(args.clone()).unwrap();
         assert_eq!(
-            (&done.fields["packages"], &done.diffs[0]),
-            (&json!(["old"]), &Diff::text("old-1-1\n", "old-2-1\n"))
+            (&done.fields["packages"], &done.fields["diff"]),
+            (&json!(["old"]), &json!({"before": "old-1-1\n", "after": "old-2-1\n"}))
         );
         assert_eq!(stage.call::<Pacman>(args).unwrap().fields["msg"], "Nothing to upgrade");
         stage.calls();

@@ -1,10 +1,12 @@
 //! The calls of pacman.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 
-use super::{Done, Pacman, ReasonFor, Said, words};
+use super::{Done, Pacman, Reason, ReasonFor, Said, words};
 use crate::args::InstallState as State;
-use crate::host::{Command, Diff, Host, Output};
+use crate::host::{Command, Host, Output};
 use crate::module::Failure;
 
 /// Names with versions, as `pacman -Q` and a print format tell them.
@@ -86,10 +88,10 @@ impl Call<'_> {
         let output = self.change(&command, "Could not upgrade")?;
         said.messages.push(match output {
             Some(_) => "System upgraded".to_owned(),
-            None => format!("{} packages would be upgraded", packages.len()),
+            None => format!("{} packages would have been upgraded", packages.len()),
         });
         said.output(output);
-        Ok(Some(Done { changed: true, packages, diff: Some(Diff::text(before, after)) }))
+        Ok(Some(Done { changed: true, packages, diff: Some((before, after)) }))
     }
 
     pub fn remove(&self, names: &[&str], said: &mut Said) -> Result<Done, Failure> {
@@ -109,11 +111,12 @@ impl Call<'_> {
         if args.force {
             options.extend(["--nodeps", "--nodeps"]);
         }
+        let plan = self.command(&options, &args.extra_args)?;
+        let plan = self.plan(&plan, "%n-%v", &there, "failed to list package(s) to remove")?;
         if args.remove_nosave {
             options.push("--nosave");
         }
         let command = self.command(&options, &args.extra_args)?;
-        let plan = self.plan(&command, "%n-%v", &there, "failed to list package(s) to remove")?;
         let packages: Vec<String> = plan.lines().map(|line| line.trim().to_owned()).filter(|l| !l.is_empty()).collect();
         let output = self.change(&command.args(&there), "failed to remove package(s)")?;
         said.messages.push(match output {
@@ -121,7 +124,7 @@ impl Call<'_> {
             None => format!("Would have removed {} packages", packages.len()),
         });
         said.output(output);
-        let diff = Some(Diff::text(packages.join("\n") + "\n", ""));
+        let diff = Some((packages.join("\n") + "\n", String::new()));
         Ok(Done { changed: true, packages, diff })
     }
 
@@ -138,11 +141,17 @@ impl Call<'_> {
         Ok(groups)
     }
 
+    /// The names that the repositories have.
+    fn listed(&self) -> Result<HashSet<String>, Failure> {
+        let output = self.host.query(&self.program.clone().args(["--sync", "--list"]))?;
+        Ok(output.stdout_text().lines().filter_map(|line| line.split(' ').nth(1).map(ToOwned::to_owned)).collect())
+    }
+
     /// The packages behind names: installed ones, members of groups, what a repository provides, files and URLs.
     ///
     /// A name that nothing is behind is passed over where packages are removed, and an error elsewhere.
     fn resolved(&self, names: &[&str], installed: &Versions, lenient: bool) -> Result<Vec<Wanted>, Failure> {
-        let mut groups = None;
+        let (mut groups, mut listed) = (None, None);
         let mut out = Vec::new();
         for name in names {
             let itself = |name: &str| Wanted { name: name.to_owned(), source: name.to_owned(), file: false };
@@ -157,6 +166,13 @@ impl Call<'_> {
                 out.extend(members.iter().map(|name| itself(name)));
                 continue;
             }
+            if listed.is_none() {
+                listed = Some(self.listed()?);
+            }
+            if listed.as_ref().is_some_and(|listed| listed.contains(*name)) {
+                out.push(itself(name));
+                continue;
+            }
             let own = [(*name).to_owned()];
             let sync = self.program.clone().arg("--sync");
             if let Ok(text) = self.plan(&sync, "%n", &own, "") {
@@ -166,7 +182,7 @@ impl Call<'_> {
             }
             let file = self.program.clone().arg("--upgrade");
             match self.plan(&file, "%n", &own, &format!("Failed to list package {name}")) {
-                Ok(text) => out.extend(text.lines().filter(|line| !line.contains(' ')).last().map(|found| Wanted {
+                Ok(text) => out.extend(text.lines().rfind(|line| !line.contains(' ')).map(|found| Wanted {
                     name: found.to_owned(),
                     source: (*name).to_owned(),
                     file: true,
@@ -225,18 +241,28 @@ impl Call<'_> {
             false => format!("Installed {} package(s)", packages.len()),
         });
         news.sort_keys();
-        let diff = self.diff(&installed, &news, &noted);
+        let diff = self.diff(&installed, &news, &noted)?;
         Ok(Done { changed: true, packages, diff: Some(diff) })
     }
 
-    fn diff(&self, installed: &Versions, news: &Versions, noted: &[String]) -> Diff {
-        let old = news.keys().filter_map(|name| installed.get_key_value(name));
-        let before: String = old.map(|(name, version)| format!("{name}-{version}\n")).collect();
-        let after = news.iter().map(|(name, version)| match self.args.reason {
-            Some(reason) if noted.contains(name) => format!("{name}-{version}-{}\n", reason.word()),
-            _ => format!("{name}-{version}\n"),
+    /// Names, versions and reasons of what is replaced, and of what is there then.
+    fn diff(&self, installed: &Versions, news: &Versions, noted: &[String]) -> Result<(String, String), Failure> {
+        let explicit = match news.keys().any(|name| installed.contains_key(name)) {
+            true => self.versions(&["--query", "--explicit"])?,
+            false => Versions::new(),
+        };
+        let old = |name: &String| installed.contains_key(name).then(|| Reason::of(explicit.contains_key(name)));
+        let line = |name: &String, version: &String, reason: Option<Reason>| match reason {
+            Some(reason) => format!("{name}-{version}-{}\n", reason.word()),
+            None => format!("{name}-{version}\n"),
+        };
+        let before = news.keys().filter_map(|name| installed.get_key_value(name));
+        let before = before.map(|(name, version)| line(name, version, old(name))).collect();
+        let after = news.iter().map(|(name, version)| {
+            let new = self.args.reason.filter(|_| noted.contains(name));
+            line(name, version, new.or_else(|| old(name)))
         });
-        Diff::text(before, after.collect::<String>())
+        Ok((before, after.collect()))
     }
 
     /// The packages whose reason is to be noted: of those named the new ones, or all that have another one.
