@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::files::{self, text};
 use crate::args::{PathArg, Presence as State, file_arguments};
@@ -126,7 +126,7 @@ impl Module for JavaCert {
             State::Absent if held.is_none() => Outcome::unchanged(),
             State::Absent => {
                 let delete = self.keytool("-delete", &keystore).arg("-noprompt").arg("-alias").arg(alias);
-                done(host, &delete)?.with_diff(Diff::values(json!(format!("{alias}\n")), json!(null)))
+                done(host, &delete, json!({"before": format!("{alias}\n"), "after": null}))?
             }
             State::Present => {
                 let wanted = self.wanted(host)?;
@@ -135,10 +135,10 @@ impl Module for JavaCert {
                 } else {
                     if held.is_some() {
                         let delete = self.keytool("-delete", &keystore).arg("-noprompt").arg("-alias").arg(alias);
-                        done(host, &delete)?;
+                        done(host, &delete, json!(null))?;
                     }
-                    done(host, &self.import(host, &keystore, alias, &wanted)?)?
-                        .with_diff(Diff::values(json!("\n"), json!(format!("{alias}\n"))))
+                    let diff = json!({"before": "\n", "after": format!("{alias}\n")});
+                    done(host, &self.import(host, &keystore, alias, &wanted)?, diff)?
                 }
             }
         };
@@ -151,14 +151,17 @@ impl Module for JavaCert {
     }
 }
 
-/// Runs a command that changes the keystore; what it said is in the outcome.
-fn done(host: &Host, command: &Command) -> Result<Outcome, Failure> {
+/// Runs a command that changes the keystore; what it said is in the outcome, and the difference whether asked for or not.
+fn done(host: &Host, command: &Command, diff: Value) -> Result<Outcome, Failure> {
     match host.run(command)? {
-        None => Ok(Outcome::new(true)),
+        None => {
+            let [before, after] = ["before", "after"].map(|side| diff[side].clone());
+            Ok(Outcome::new(true).with_diff(Diff::values(before, after)))
+        }
         Some(output) if output.rc == 0 => {
             let outcome = Outcome::new(true).with("msg", output.stdout_text()).with("rc", output.rc);
             let outcome = outcome.with("cmd", command.words()).with("stdout", output.stdout_text());
-            Ok(outcome.with("error", output.stderr_text()))
+            Ok(outcome.with("error", output.stderr_text()).with("diff", diff))
         }
         Some(output) => Err(refused(command, &output)),
     }

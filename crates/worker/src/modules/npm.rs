@@ -191,13 +191,18 @@ impl Npm {
         let mut listed = Listed::default();
         if self.can_ask(host, directory)? {
             // It ends with 1 where something is missing, and tells all the same.
-            let said = host.query(&self.command(host, "list", false, directory)?)?.stdout_text();
+            let output = host.query(&self.command(host, "list", false, directory)?)?;
+            let said = output.stdout_text();
             let data: Value = match said.trim() {
                 "" => Value::Null,
                 text => serde_json::from_str(text).map_err(|e| {
                     Failure::new(format!("Failed to parse NPM output with error {e}")).with("stdout", said.clone())
                 })?,
             };
+            if output.rc != 0 && data.get("error").is_some() && self.name.is_none() {
+                // What it cannot list, such as a broken package.json, it is to complain of itself.
+                listed.missing.push(String::new());
+            }
             for (name, entry) in data["dependencies"].as_object().into_iter().flatten() {
                 let says = |key: &str| !matches!(entry.get(key), None | Some(Value::Bool(false) | Value::Null));
                 if says("missing") || says("invalid") {
