@@ -171,15 +171,14 @@ impl OnHost<'_> {
         self.note_delegate(self.delegate(pass));
         let label = self.label(pass, item, &mut result);
         let verdict = result::verdict(&result);
-        if matches!(verdict, Verdict::Ok | Verdict::Changed) {
+        let well = matches!(verdict, Verdict::Ok | Verdict::Changed);
+        if well {
             result.entry("failed".into()).or_insert(Value::Bool(false));
         }
         result.extend(item.layer());
-        if matches!(verdict, Verdict::Ok | Verdict::Changed) {
-            if self.task().is_include() {
-                // What is included says so itself.
-                return result;
-            }
+        if well && self.task().is_include() {
+            // What is included says so itself.
+            return result;
         }
         let context = &self.task().context;
         let ignored = verdict == Verdict::Failed && self.flag(&pass.templar, &context.ignore_errors);

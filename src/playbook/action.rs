@@ -58,6 +58,11 @@ pub trait Catalog: Send + Sync {
 pub fn canonical_name(written: &str, collections: &[String], catalog: &dyn Catalog) -> Option<ModuleInfo> {
     if written.contains('.') {
         let name = written.replacen("ansible.legacy.", "ansible.builtin.", 1);
+        // What newer roles call community.mysql.
+        let name = match name.strip_prefix("ansible.mysql.") {
+            Some(short) => format!("community.mysql.{short}"),
+            None => name,
+        };
         return catalog.find(&name).or_else(|| redirected(name.strip_prefix("ansible.builtin.")?, catalog));
     }
     let searched = collections.iter().map(String::as_str).chain(["ansible.builtin"]);

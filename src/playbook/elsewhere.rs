@@ -110,5 +110,6 @@ mod tests {
         }
         assert_eq!(canonical_name("ansible.builtin.seboolean", &[], &BuiltIn).unwrap().name, "ansible.posix.seboolean");
         assert!(canonical_name("sudoers", &[], &BuiltIn).is_none());
+        assert_eq!(canonical_name("ansible.mysql.mysql_db", &[], &BuiltIn).unwrap().name, "community.mysql.mysql_db");
     }
 }

@@ -162,6 +162,12 @@ impl Module for AptRepository {
             added.extend(made.then(|| text(&file.path)));
             removed.extend(gone.then(|| text(&file.path)));
         }
+        if outcome.changed {
+            // Files without a line, an empty `sources.list` for one, go with the first change, unsaid.
+            let other = |file: &File| changed.iter().all(|own| own.path != file.path);
+            let empty = |file: &&File| file.lines.is_empty() && file.old.is_some() && other(file);
+            files.iter().filter(empty).try_for_each(|file| host.remove(&file.path))?;
+        }
         if outcome.changed && self.update_cache {
             self.update(host).inspect_err(|_| {
                 // What apt cannot use is taken back; the failure is told, whatever comes of that.
@@ -356,6 +362,21 @@ mod tests {
         assert_eq!(stage.text(path), "deb-src http://new/d s m\n");
         let gone = call("deb-src http://new/d s m", json!({"state": "absent"}));
         assert_eq!((gone.fields["sources_removed"].clone(), stage.exists(path)), (json!([path]), false));
+    }
+
+    #[test]
+    fn files_without_a_line_go_with_a_change() {
+        let beside = |name: &str| format!("{DIRECTORY}/{name}.list");
+        let (empty, blank) = (beside("empty"), beside("blank"));
+        let main = "/etc/apt/sources.list";
+        let stage = Stage::new(&[(main, ""), (&empty, ""), (&blank, "\n")]);
+        let there = || [main, &empty, &blank].map(|path| stage.exists(path));
+        let new = args("deb http://new/d s m", json!({}));
+        assert!(stage.check::<AptRepository>(new.clone()).unwrap().changed);
+        assert_eq!(there(), [true, true, true]);
+        let done = stage.call::<AptRepository>(new.clone()).unwrap();
+        assert_eq!((there(), &done.fields["sources_removed"]), ([false, false, true], &json!([])));
+        assert!(!stage.call::<AptRepository>(new).unwrap().changed);
     }
 
     #[test]

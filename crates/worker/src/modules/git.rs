@@ -251,11 +251,21 @@ impl<'a> Work<'a> {
     }
 
     fn clone(&self) -> Result<Outcome, Failure> {
-        let version = self.version()?;
         let outcome = Outcome::new(true).with("before", json!(null));
         if self.host.check_mode() || !self.args.clone {
-            return Ok(outcome.with("after", self.expected(&version)));
+            return Ok(outcome.with("after", self.expected(&self.version()?)));
         }
+        // What leads there stays, also where the repository cannot be reached.
+        let mode = self.args.umask.map(|umask| 0o777 & !umask.0);
+        let mut missing = Vec::new();
+        for directory in self.dest.ancestors().skip(1) {
+            if self.host.exists(directory)? {
+                break;
+            }
+            missing.push(directory);
+        }
+        missing.into_iter().rev().try_for_each(|directory| self.host.make_directory(directory, mode))?;
+        let version = self.version()?;
         let depth = self.args.depth.filter(|depth| *depth > 0).map(|depth| depth.to_string());
         let mut words = vec!["clone", "--origin", self.args.remote.as_str()];
         if self.args.bare {

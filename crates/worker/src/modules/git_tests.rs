@@ -84,6 +84,18 @@ fn local_changes_are_kept_unless_told() {
 }
 
 #[test]
+fn what_leads_to_a_clone_is_made_first() {
+    let dir = repository();
+    let at = dir.path();
+    let missing = json!({"repo": at.join("none"), "dest": at.join("a/b/d")});
+    assert!(call::<Git>(&Host::new().checking(true), &missing).is_err());
+    assert!(!at.join("a").exists());
+    assert!(call::<Git>(&Host::new(), &missing).is_err());
+    assert!(at.join("a/b").is_dir() && !at.join("a/b/d").exists());
+    assert_eq!(settle(at, json!({})), "2\n");
+}
+
+#[test]
 fn what_cannot_be_is_refused() {
     let dir = repository();
     let at = dir.path();

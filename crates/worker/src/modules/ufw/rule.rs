@@ -16,14 +16,14 @@ impl Ufw {
             ("interface_in", self.interface_in.as_ref()),
             ("interface_out", self.interface_out.as_ref()),
         ];
-        let bad = |value: &&String| !is_word(value);
+        let bad = |value: &&String| !value.is_empty() && !is_word(value);
         match values.into_iter().find_map(|(name, value)| value.filter(bad).map(|value| (name, value))) {
             Some((name, value)) => Err(format!("argument '{name}' cannot be '{value}'")),
             None => Ok(()),
         }
     }
 
-    /// The rule, from `route` to the comment.
+    /// The rule, from `route` to the comment; what is empty says nothing.
     pub(super) fn words(&self, firewall: &mut Firewall<'_>) -> Result<Vec<String>, Failure> {
         let mut words: Vec<String> = Vec::new();
         let mut push = |given: &[&str]| words.extend(given.iter().map(|w| (*w).to_owned()));
@@ -39,11 +39,11 @@ impl Ufw {
         if let Some(direction) = self.direction {
             push(&[direction.word()]);
         }
-        if let Some(interface) = &self.interface {
+        if let Some(interface) = said(&self.interface) {
             push(&["on", interface]);
         }
         for (way, interface) in [("in", &self.interface_in), ("out", &self.interface_out)] {
-            if let Some(interface) = interface {
+            if let Some(interface) = said(interface) {
                 push(&[way, "on", interface]);
             }
         }
@@ -51,18 +51,20 @@ impl Ufw {
             push(&["log"]);
         }
         for (way, address, port) in [("from", &self.from_ip, &self.from_port), ("to", &self.to_ip, &self.to_port)] {
-            push(&[way, address]);
-            if let Some(port) = port {
+            if !address.is_empty() {
+                push(&[way, address]);
+            }
+            if let Some(port) = said(port) {
                 push(&["port", port]);
             }
         }
         if let Some(protocol) = self.proto {
             push(&["proto", protocol.word()]);
         }
-        if let Some(name) = &self.name {
+        if let Some(name) = said(&self.name) {
             push(&["app", name]);
         }
-        if let Some(comment) = self.comment.as_ref().filter(|c| !c.is_empty()) {
+        if let Some(comment) = said(&self.comment) {
             push(&["comment", comment]);
         }
         Ok(words)
@@ -96,6 +98,10 @@ impl Ufw {
         let said = firewall.ask(&all)?;
         Ok(differs(&said, current))
     }
+}
+
+fn said(value: &Option<String>) -> Option<&String> {
+    value.as_ref().filter(|text| !text.is_empty())
 }
 
 /// Whether a dry run's account, of the rules of one IP version or of both, is other than the rules there are.

@@ -38,6 +38,11 @@ fn words_of_rules() {
             json!({"route": true, "interface_in": "eth0", "interface_out": "eth1"}),
             "route allow in on eth0 out on eth1 from any to any",
         ),
+        (
+            json!({"interface": "", "direction": "in", "from_port": "", "name": "", "comment": "", "port": 25}),
+            "allow in from any to any port 25",
+        ),
+        (json!({"interface_in": "", "to_ip": "", "from_ip": "1.2.3.4"}), "allow from 1.2.3.4"),
         (json!({"name": "OpenSSH", "delete": true, "insert": 3}), "delete allow from any to any app OpenSSH"),
         (json!({"insert": 1, "port": 25}), "insert 1 allow from any to any port 25"),
         (
