@@ -67,6 +67,7 @@ mod npm;
 #[cfg(test)]
 mod odd_names_tests;
 mod openssh_keypair;
+mod openssl;
 mod openssl_dhparam;
 mod package;
 mod package_facts;
@@ -196,6 +197,8 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<npm::Npm>(),
     Entry::of::<openssh_keypair::OpensshKeypair>(),
     Entry::of::<openssl_dhparam::OpensslDhparam>(),
+    Entry::of::<openssl::PrivateKeyFile>(),
+    Entry::of::<openssl::PrivateKeyPipe>(),
     Entry::of::<composer::Composer>(),
     Entry::of::<gem::Gem>(),
     Entry::of::<supervisorctl::Supervisorctl>(),
