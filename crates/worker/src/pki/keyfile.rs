@@ -105,6 +105,12 @@ pub(crate) fn read_raw(bytes: &[u8], x25519: bool) -> Option<PrivateKey> {
 }
 
 fn rsa(der: &[u8]) -> Result<PrivateKey, String> {
+    let parts = rsa::pkcs1::RsaPrivateKey::try_from(der).map_err(|e| e.to_string())?;
+    // The library takes it for granted that both are of one size, and gives up where they are not.
+    let words = |number: rsa::pkcs1::UintRef<'_>| number.as_bytes().len().div_ceil(8);
+    if words(parts.prime1) != words(parts.prime2) {
+        return Err("RSA keys with primes of different sizes are not supported".to_owned());
+    }
     let key = RsaPrivateKey::from_pkcs1_der(der).map_err(|e| e.to_string())?;
     Ok(PrivateKey::Rsa(Box::new(key)))
 }

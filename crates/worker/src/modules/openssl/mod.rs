@@ -1,18 +1,28 @@
 //! `community.crypto`'s modules of keys, requests and certificates, by libraries of the worker's own.
 
+mod certificate;
+mod csr;
+mod info;
 mod privatekey;
+mod publickey;
 
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use certificate::{CertificateFile, CertificatePipe};
+pub use csr::{CsrFile, CsrPipe};
+pub use info::{CertificateInfo, CsrInfo, PrivateKeyInfo};
 pub use privatekey::{PrivateKeyFile, PrivateKeyPipe};
+pub use publickey::PublicKeyFile;
 
 use super::files::{self, text};
 use crate::args::PathArg;
 use crate::host::{Attributes, Host, WriteOptions};
 use crate::module::{Failure, Outcome};
+use crate::pki::key::PrivateKey;
+use crate::pki::keyfile;
 
 /// By which library it is done; both words mean the worker's own.
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
@@ -68,4 +78,32 @@ fn present(
         outcome.changed = true;
     }
     Ok(())
+}
+
+/// A file or the text that was given in its place.
+fn either(host: &Host, path: Option<&PathArg>, content: Option<&str>, what: &str) -> Result<Option<Vec<u8>>, Failure> {
+    match (path, content) {
+        (_, Some(content)) => Ok(Some(content.as_bytes().to_vec())),
+        (Some(path), None) => {
+            let path = host.path(path)?;
+            let found = host.read_if_exists(&path)?;
+            let missing = || Failure::new(format!("The {what} {} does not exist", path.display()));
+            found.map(Some).ok_or_else(missing)
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// Where a module finds the private key that it signs with.
+struct KeySource<'a> {
+    path: Option<&'a PathArg>,
+    content: Option<&'a str>,
+    passphrase: Option<&'a str>,
+}
+
+impl KeySource<'_> {
+    fn read(&self, host: &Host) -> Result<PrivateKey, Failure> {
+        let bytes = either(host, self.path, self.content, "private key file")?.unwrap_or_default();
+        keyfile::read(&bytes, self.passphrase).map_err(|e| Failure::new(e.to_string()))
+    }
 }

@@ -343,8 +343,10 @@ impl Wanted<'_> {
         if !changed || host.check_mode() {
             return Ok(Brought { changed, key, content: None });
         }
-        if matches!((&plan, self.kind), (Plan::Make, Kind::Rsa)) && !(1024..=16384).contains(&self.size) {
-            return Err(Failure::new("key_size must be at least 1024 and at most 16384 bits."));
+        if matches!((&plan, self.kind), (Plan::Make, Kind::Rsa))
+            && !((1024..=16384).contains(&self.size) && self.size.is_multiple_of(2))
+        {
+            return Err(Failure::new("key_size must be at least 1024 and at most 16384 bits, and even."));
         }
         let key = match (plan, key) {
             (Plan::Convert, Some(key)) => key,
