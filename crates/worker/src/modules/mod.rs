@@ -52,6 +52,7 @@ mod iptables;
 mod java_cert;
 mod known_hosts;
 mod lineinfile;
+mod listen_ports_facts;
 mod locale_gen;
 mod lvg;
 mod lvm;
@@ -251,6 +252,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<monit::Monit>(),
     Entry::of::<pipx::Pipx>(),
     Entry::of::<firewalld::Firewalld>(),
+    Entry::of::<listen_ports_facts::ListenPortsFacts>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.
