@@ -410,16 +410,14 @@ impl Wanted {
 
     fn bring(&self, host: &Host, before: Option<&[u8]>, outcome: &mut Outcome) -> Result<Option<Vec<u8>>, Failure> {
         let making = self.making(host)?;
+        // Whether it is used or not, as in the reference.
+        let hash = Hash::named(&making.hash).map_err(Failure::new)?;
         let old = before.and_then(|bytes| Certificate::read(bytes).ok());
         outcome.changed = self.force || !old.as_ref().is_some_and(|old| self.is_met(old, &making));
         self.tell(outcome);
         let (current, made) = match (old, outcome.changed) {
             (Some(old), false) => (old, None),
             _ => {
-                let hash = match &making.key {
-                    PrivateKey::Ed25519(_) => Hash::Sha256,
-                    _ => Hash::named(&making.hash).map_err(Failure::new)?,
-                };
                 let Making { key, public, subject, issuer, validity, extensions, .. } = making;
                 let contents = Contents { subject, issuer, public, validity, extensions };
                 let made = Certificate::make(contents, &key, hash).map_err(Failure::new)?;

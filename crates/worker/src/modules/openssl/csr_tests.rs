@@ -174,6 +174,7 @@ fn an_authority_of_ones_own_signs() {
     }
     assert!(changed(json!({"ownca_privatekey_path": "/etc/ec.pem"})).unwrap_err().msg.contains("does not belong"));
     assert!(changed(json!({"ownca_path": "/etc/ca.csr"})).unwrap_err().msg.contains("no BEGIN CERTIFICATE/END"));
+    assert!(changed(json!({"ownca_digest": "foo"})).unwrap_err().msg.contains("Unsupported digest"));
     assert!(changed(json!({"csr_path": null})).unwrap_err().msg.contains("csr_path or csr_content is required"));
     assert!(changed(json!({"provider": "acme"})).unwrap_err().msg.contains("not supported"));
     // The authority's certificate anew: the key is the same, and so is the name.
