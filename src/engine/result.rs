@@ -82,7 +82,9 @@ pub(super) fn invocation(args: &rplay_protocol::Object) -> Value {
     let own = |name: &str| name.starts_with('_') && name != "_raw_params";
     let mut shown = Map::new();
     for (name, value) in args.iter().filter(|(name, _)| !own(name)) {
-        let secret = ["password", "passphrase", "passwd"].iter().any(|word| name.ends_with(word));
+        // A private key is one under whichever name it is given.
+        let key = value.as_str().is_some_and(|text| text.contains("PRIVATE KEY-----"));
+        let secret = key || ["password", "passphrase", "passwd"].iter().any(|word| name.ends_with(word));
         let value = if secret && !value.is_null() { Value::data(SECRET) } else { Value::from_json(value) };
         shown.insert(name.as_str().into(), value);
     }
@@ -293,5 +295,22 @@ mod line_tests {
         assert_eq!(lines_of("5%\r10%\r\n"), ["5%", "10%"]);
         assert_eq!(lines_of("a\u{2028}b\u{c}c\u{85}"), ["a", "b", "c"]);
         assert!(lines_of("").is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_invocation_keeps_secrets() {
+        let key = "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n";
+        let args = json!({"path": "/x", "passphrase": "foo", "login_password": null, "content": key, "_own": 1});
+        let Some(args) = args.as_object() else { panic!("no arguments") };
+        let shown = format!("{:?}", invocation(args));
+        assert!(shown.contains("/x") && !shown.contains("foo") && !shown.contains("AAAA"), "{shown}");
+        assert_eq!(shown.matches("VALUE_SPECIFIED_IN_NO_LOG_PARAMETER").count(), 2, "{shown}");
     }
 }

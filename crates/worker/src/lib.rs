@@ -12,6 +12,7 @@ pub mod host;
 pub mod module;
 pub mod modules;
 mod mysql;
+mod pki;
 mod postgres;
 pub mod serve;
 mod stream;

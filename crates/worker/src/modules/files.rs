@@ -29,6 +29,17 @@ pub(super) fn describe(host: &Host, path: &Path, outcome: &mut Outcome) -> Resul
     Ok(())
 }
 
+/// A failure where the directory that a file is in is not there.
+pub(super) fn require_parent(host: &Host, path: &Path) -> Result<(), Failure> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("/"));
+    if host.stat(parent)?.is_some_and(|entry| entry.is_dir()) {
+        return Ok(());
+    }
+    let parent = text(parent);
+    let msg = format!("The directory '{parent}' does not exist or the file is not a directory");
+    Err(Failure::new(msg).with("name", parent))
+}
+
 /// Makes a directory with all parents that are missing; gives those it made, the outermost first.
 pub(super) fn make_directories(host: &Host, path: &Path, mode: Option<&Mode>) -> Result<Vec<PathBuf>, Failure> {
     let mut missing = Vec::new();

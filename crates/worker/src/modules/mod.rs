@@ -52,6 +52,7 @@ mod iptables;
 mod java_cert;
 mod known_hosts;
 mod lineinfile;
+mod listen_ports_facts;
 mod locale_gen;
 mod lvg;
 mod lvm;
@@ -67,6 +68,7 @@ mod npm;
 #[cfg(test)]
 mod odd_names_tests;
 mod openssh_keypair;
+mod openssl;
 mod openssl_dhparam;
 mod package;
 mod package_facts;
@@ -196,6 +198,16 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<npm::Npm>(),
     Entry::of::<openssh_keypair::OpensshKeypair>(),
     Entry::of::<openssl_dhparam::OpensslDhparam>(),
+    Entry::of::<openssl::PrivateKeyFile>(),
+    Entry::of::<openssl::PrivateKeyPipe>(),
+    Entry::of::<openssl::CsrFile>(),
+    Entry::of::<openssl::CsrPipe>(),
+    Entry::of::<openssl::CertificateFile>(),
+    Entry::of::<openssl::CertificatePipe>(),
+    Entry::of::<openssl::PublicKeyFile>(),
+    Entry::of::<openssl::PrivateKeyInfo>(),
+    Entry::of::<openssl::CsrInfo>(),
+    Entry::of::<openssl::CertificateInfo>(),
     Entry::of::<composer::Composer>(),
     Entry::of::<gem::Gem>(),
     Entry::of::<supervisorctl::Supervisorctl>(),
@@ -240,6 +252,7 @@ pub static MODULES: &[Entry] = &[
     Entry::of::<monit::Monit>(),
     Entry::of::<pipx::Pipx>(),
     Entry::of::<firewalld::Firewalld>(),
+    Entry::of::<listen_ports_facts::ListenPortsFacts>(),
 ];
 
 /// The module of this full name (`ansible.builtin.copy`); `ansible.legacy` means `ansible.builtin`.

@@ -57,12 +57,7 @@ impl Module for OpensslDhparam {
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
         let path = host.path(&self.path)?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("/"));
-        if !host.stat(parent)?.is_some_and(|entry| entry.is_dir()) {
-            let parent = text(parent);
-            let msg = format!("The directory '{parent}' does not exist or the file is not a directory");
-            return Err(Failure::new(msg).with("name", parent));
-        }
+        files::require_parent(host, &path)?;
         let outcome = match self.state {
             Presence::Present => self.present(host, &path)?,
             Presence::Absent => self.absent(host, &path)?,
