@@ -40,12 +40,20 @@ async fn answers(hands: &dyn Hands, limit: Duration) -> Result<(), String> {
     }
 }
 
-/// Tries until the host answers.
-async fn until_answers(hands: &dyn Hands, connect: Duration, sleep: Duration, deadline: Instant) -> Result<(), String> {
+/// How long a host may take to answer once it is asked, its first worker on the way there included. That it cannot be
+/// reached shows sooner: making a connection has a limit of its own.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Tries until the host answers; a try that has begun is not cut off by the deadline, as in the reference.
+async fn until_answers(
+    hands: &dyn Hands,
+    patience: Duration,
+    sleep: Duration,
+    deadline: Instant,
+) -> Result<(), String> {
     loop {
         hands.reset().await;
-        let left = deadline.saturating_duration_since(Instant::now());
-        match answers(hands, connect.min(left.max(Duration::from_millis(100)))).await {
+        match answers(hands, patience).await {
             Ok(()) => return Ok(()),
             Err(last) if Instant::now() + sleep >= deadline => return Err(last),
             Err(_) => tokio::time::sleep(sleep).await,
@@ -61,7 +69,7 @@ pub(super) async fn wait_for_connection(
 ) -> Result<Map, ActionError> {
     known_options(ctx, args)?;
     let began = Instant::now();
-    let connect = seconds(args, "connect_timeout", 5.0)?;
+    let patience = seconds(args, "connect_timeout", 5.0)?.max(PATIENCE);
     let timeout = seconds(args, "timeout", 600.0)?;
     let sleep = seconds(args, "sleep", 1.0)?;
     if ctx.check {
@@ -72,7 +80,7 @@ pub(super) async fn wait_for_connection(
         ]));
     }
     tokio::time::sleep(seconds(args, "delay", 0.0)?).await;
-    let outcome = until_answers(hands, connect, sleep, began + timeout).await;
+    let outcome = until_answers(hands, patience, sleep, began + timeout).await;
     let elapsed = Value::Int(began.elapsed().as_secs().try_into().unwrap_or(i64::MAX));
     let mut out = Map::from_iter([("elapsed".into(), elapsed), ("changed".into(), Value::Bool(false))]);
     match outcome {
@@ -206,4 +214,58 @@ async fn shell(hands: &dyn Hands, line: &str) -> Result<Done, ActionError> {
         stdout: text(&result, "stdout").unwrap_or_default(),
         stderr: text(&result, "stderr").unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::action::{Executed, Opened};
+    use crate::remote::{Answer, RemoteError};
+
+    /// A host that takes its time to answer.
+    struct Slow(Duration);
+
+    impl Hands for Slow {
+        fn calls(&self, _: &'static str, _: Vec<Call>) -> BoxFuture<'_, Result<Vec<Answer>, RemoteError>> {
+            Box::pin(async {
+                tokio::time::sleep(self.0).await;
+                Ok(Vec::new())
+            })
+        }
+
+        fn queries(&self, module: &'static str, calls: Vec<Call>) -> BoxFuture<'_, Result<Vec<Answer>, RemoteError>> {
+            self.calls(module, calls)
+        }
+
+        fn exec(&self, _: String) -> BoxFuture<'_, Result<Executed, RemoteError>> {
+            Box::pin(async { Ok(Executed::default()) })
+        }
+
+        fn open(&self, _: String) -> BoxFuture<'_, Result<Opened, RemoteError>> {
+            Box::pin(async { Err(RemoteError::BecomeTimeout(String::new())) })
+        }
+
+        fn delegate(&self) -> Option<&str> {
+            None
+        }
+
+        fn is_local(&self) -> bool {
+            false
+        }
+
+        fn reset(&self) -> BoxFuture<'_, ()> {
+            Box::pin(async {})
+        }
+    }
+
+    #[tokio::test]
+    async fn a_try_that_has_begun_may_end() {
+        let (now, sleep) = (Instant::now(), Duration::from_millis(1));
+        let slow = Slow(Duration::from_millis(50));
+        assert!(until_answers(&slow, PATIENCE, sleep, now).await.is_ok());
+        assert!(until_answers(&slow, sleep, sleep, now).await.unwrap_err().starts_with("no answer"));
+    }
 }

@@ -290,7 +290,7 @@ impl Module for ShellArgs {
 
 impl Job {
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
-        let directory = self.chdir.as_ref().map(|d| host.path(d)).transpose()?;
+        let directory = self.chdir.as_ref().filter(|d| !d.0.is_empty()).map(|d| host.path(d)).transpose()?;
         if let Some(directory) = &directory
             && !host.stat(directory)?.is_some_and(|meta| meta.is_dir())
         {
@@ -422,6 +422,7 @@ mod tests {
         let outcome = run(json!({"_raw_params": "printf '%s\\n' 'a b' c"}), &host).unwrap();
         assert!(outcome.changed);
         assert_eq!(outcome.fields["stdout"], "a b\nc");
+        assert!(run(json!({"_raw_params": "true", "chdir": ""}), &host).unwrap().changed);
         let failure = run(json!({"argv": ["sh", "-c", "echo no >&2; exit 3"]}), &host).unwrap_err();
         assert_eq!((&failure.fields["rc"], &failure.fields["stderr"]), (&json!(3), &json!("no")));
     }
