@@ -5,6 +5,7 @@ import re
 VOLATILE = {
     "atime", "mtime", "ctime", "access_time", "inode", "ino", "dev", "delta", "start", "end", "elapsed", "date", "age",
     "ssh_public_key", "ssh_fingerprint", "public_key", "fingerprint", "cookies", "cookies_string", "last_modified", "expires_at", "pid", "cache_update_time",
+    "public_key_fingerprints", "fingerprints", "modulus", "notBefore", "notAfter", "not_before", "not_after",
 }
 
 # What a result says about the machinery that made it, not about the host.
