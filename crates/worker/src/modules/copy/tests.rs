@@ -154,6 +154,10 @@ fn copies_directories_on_the_host() {
     assert!(copy(&host, dry.clone()).unwrap().changed);
     assert_eq!((read(&host, "/srv/a/b/two").as_str(), mode(&host, "/srv/a/b")), ("2", 0o750));
     assert!(!copy(&host, dry).unwrap().changed);
+    let around = json!({"src": "/etc/a", "dest": "/around", "remote_src": true, "mode": "0700"});
+    assert!(copy(&checking, around.clone()).unwrap().changed);
+    assert!(copy(&host, around).unwrap().changed);
+    assert_eq!((mode(&host, "/around"), mode(&host, "/around/a")), (0o700, 0o750));
     let contents = json!({"src": "/etc/a/", "dest": "/opt", "remote_src": true});
     assert!(copy(&host, contents).unwrap().changed);
     assert_eq!(read(&host, "/opt/one"), "1");

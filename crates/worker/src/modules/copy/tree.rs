@@ -25,18 +25,25 @@ pub(super) fn copy(args: &Copy, host: &Host, src: &Path) -> Result<Outcome, Fail
         _ => dest.clone(),
     };
     let mut outcome = Outcome::unchanged();
-    if let Some(parent) = target.parent() {
+    // A new directory around the copied one, which the task speaks of then: the copied one keeps the mode of the source.
+    let around = !as_directory && !contents_only;
+    if let Some(parent) = if around { dest.parent() } else { target.parent() } {
         let made = files::make_directories(host, parent, args.directory_mode.as_ref())?;
         for directory in &made {
             files::settle(host, directory, &args.directory_attributes(), true, &mut outcome)?;
         }
         outcome.changed |= !made.is_empty();
     }
+    if around {
+        host.make_directory(&dest, None)?;
+        outcome.changed = true;
+    }
     let walk = Walk { args, host, keep_links: args.local_follow != Some(true) };
     walk.directory(src, &target, &mut outcome)?;
     // As in the reference, the mode is that of the directory; what is in it keeps the modes of the source.
-    let mode = host.stat(src)?.map(|meta| meta.mode() & 0o7777);
-    files::settle(host, &target, &args.attributes_for(mode), true, &mut outcome)?;
+    let spoken = if around { &dest } else { &target };
+    let mode = host.stat(if around { spoken } else { src })?.map(|meta| meta.mode() & 0o7777);
+    files::settle(host, spoken, &args.attributes_for(mode), true, &mut outcome)?;
     let shown = match (as_directory, contents_only) {
         (true, false) => target,
         (true, true) => dest.join(""),
