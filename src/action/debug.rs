@@ -86,7 +86,7 @@ fn show(ctx: &ActionContext<'_>, var: &Value, out: &mut Map) -> Result<(), Actio
         }
         other @ (Value::Map(_) | Value::List(_)) => {
             return Err(ActionError::failed(format!(
-                "Task failed: argument 'var' is of type {} and we were unable to convert to \
+                "argument 'var' is of type {} and we were unable to convert to \
                  _check_type_str_no_conversion: '{}' is not a string and conversion is not allowed",
                 python_type(other),
                 other.to_text()

@@ -10,6 +10,7 @@ use crate::value::{Map, Value};
 /// `pause`: waits for its time, or for a line that is typed. Without a terminal there is nobody to wait for, which is said
 /// and not a failure.
 pub(super) async fn pause(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
+    ctx.check_args(ctx.module, args)?;
     let number = |name: &str| -> Result<Option<f64>, ActionError> {
         let Some(text) = text(args, name) else { return Ok(None) };
         let wrong = || ActionError::failed(format!("'{text}' is not a number of {name}"));

@@ -118,7 +118,7 @@ impl Module for Systemd {
 
     fn check(&self) -> Result<(), String> {
         let wants_unit = self.state.is_some() || self.enabled.is_some() || self.masked.is_some();
-        if wants_unit && self.name.is_none() {
+        if wants_unit && self.name.as_ref().is_none_or(String::is_empty) {
             return Err("missing parameter required by 'state', 'enabled' or 'masked': name".into());
         }
         let name = self.name.as_deref().unwrap_or_default();
@@ -139,7 +139,8 @@ impl Module for Systemd {
             self.manage(host, "daemon-reexec")?;
         }
         let mut outcome = Outcome::unchanged().with("name", self.name.clone());
-        let Some(unit) = self.name.clone() else {
+        // An empty name is none, as in the reference.
+        let Some(unit) = self.name.clone().filter(|name| !name.is_empty()) else {
             return Ok(outcome.with("status", Map::new()));
         };
         let status = self.status(host, &unit)?;

@@ -103,6 +103,8 @@ fn what_goes_wrong_is_said() {
     std::fs::write(stand.dir.path().join("broken"), "").unwrap();
     let broken = stand.run(&stand.host(), json!({"name": "web", "state": "restarted"})).unwrap_err();
     assert_eq!(broken.msg, "Unable to restart service web: it is broken");
+    let nameless = stand.run(&stand.host(), json!({"name": "", "daemon_reload": true})).unwrap();
+    assert_eq!((nameless.changed, &nameless.fields["name"]), (false, &json!("")), "an empty name is none");
     let told = stand.run(&stand.host(), json!({"name": "web"})).unwrap();
     assert!(!told.changed && told.fields["status"].is_object());
     assert!(stand.run(&stand.host(), json!({"name": "web*", "state": "started"})).is_err());

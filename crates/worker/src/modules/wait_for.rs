@@ -103,18 +103,25 @@ const STATES: [(&str, &str); 11] = [
     ("CLOSING", "0B"),
 ];
 
+impl WaitFor {
+    /// The file to wait for; an empty name is none, as in the reference.
+    fn file(&self) -> Option<&PathArg> {
+        self.path.as_ref().filter(|path| !path.0.is_empty())
+    }
+}
+
 impl Module for WaitFor {
     const NAME: &'static str = "ansible.builtin.wait_for";
     const CHECK_MODE: CheckMode = CheckMode::Skipped;
 
     fn check(&self) -> Result<(), String> {
-        if self.port.is_some() && self.path.is_some() {
+        if self.port.is_some() && self.file().is_some() {
             return Err("port and path parameter can not both be passed to wait_for".to_owned());
         }
-        if self.path.is_some() && self.state == State::Stopped {
+        if self.file().is_some() && self.state == State::Stopped {
             return Err("state=stopped should only be used for checking a port in the wait_for module".to_owned());
         }
-        if self.path.is_some() && self.state == State::Drained {
+        if self.file().is_some() && self.state == State::Drained {
             return Err("state=drained should only be used for checking a port in the wait_for module".to_owned());
         }
         if self.exclude_hosts.is_some() && self.state != State::Drained {
@@ -130,7 +137,7 @@ impl Module for WaitFor {
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
         let start = Instant::now();
-        let path = self.path.as_ref().map(|path| host.path(path)).transpose()?;
+        let path = self.file().map(|path| host.path(path)).transpose()?;
         let pattern = self.pattern().map_err(Failure::new)?;
         pause(host, Duration::from_secs(self.delay))?;
         let found = if self.port.is_none() && path.is_none() && self.state != State::Drained {
@@ -150,7 +157,7 @@ impl Module for WaitFor {
             .with("search_regex", self.search_regex.clone())
             .with("match_groups", found.groups)
             .with("match_groupdict", found.named)
-            .with("path", path.as_deref().map(text))
+            .with("path", path.as_deref().map(text).or_else(|| self.path.as_ref().map(|path| path.0.clone())))
             .with("elapsed", elapsed);
         if let Some(path) = path {
             files::describe(host, &path, &mut outcome)?;

@@ -27,6 +27,8 @@ fn ports() {
     assert_eq!(failure.fields["elapsed"], 1);
     drop(listener);
     assert!(call(&host, json!({"port": port, "state": "stopped", "timeout": 2})).is_ok());
+    let nameless = call(&host, json!({"port": port, "path": "", "state": "stopped", "timeout": 2})).unwrap();
+    assert_eq!(nameless.fields["path"], "", "an empty name is no file");
     let failure = call(&host, json!({"port": port, "timeout": 1, "msg": "no luck"})).unwrap_err();
     assert_eq!(failure.msg, "no luck");
 }
