@@ -429,7 +429,7 @@ impl Wanted {
         outcome.set("notBefore", not_before);
         outcome.set("notAfter", not_after);
         outcome.set("serial_number", current.serial());
-        Ok(made.filter(|_| !host.check_mode()))
+        Ok(made)
     }
 
     fn tell(&self, outcome: &mut Outcome) {
@@ -483,11 +483,12 @@ impl Module for CertificateFile {
                 outcome.set("certificate", Value::Null);
             }
             let outcome = outcome.with("privatekey", Value::Null).with("csr", Value::Null);
-            return Ok(outcome.with("diff", json!({"before": {}, "after": {}})).with("filename", text(&path)));
+            return Ok(outcome.with("filename", text(&path)));
         }
         let before = host.read_if_exists(&path)?;
         let mut outcome = Outcome::unchanged();
-        let content = self.wanted(provider).bring(host, before.as_deref(), &mut outcome)?;
+        let content =
+            self.wanted(provider).bring(host, before.as_deref(), &mut outcome)?.filter(|_| !host.check_mode());
         let after = content.as_deref().or(before.as_deref());
         if self.return_content {
             outcome.set("certificate", lossy(after));

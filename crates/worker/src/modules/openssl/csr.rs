@@ -468,8 +468,8 @@ impl Wanted {
         Ok(had == wanted && same && old.valid && old.public == key.public()?)
     }
 
-    /// A new request where the one that there is does not do.
-    fn bring(&self, host: &Host, before: Option<&[u8]>, force: bool) -> Result<Brought, Failure> {
+    /// A new request where the one that there is does not do; it is made where it is `kept`, or is only told.
+    fn bring(&self, host: &Host, before: Option<&[u8]>, (kept, force): (bool, bool)) -> Result<Brought, Failure> {
         let key = self.source().read(host)?;
         let parts = self.parts().map_err(Failure::new)?;
         let pairs = parts.iter().map(|(key, value)| (key.as_str(), value.as_str()));
@@ -481,7 +481,7 @@ impl Wanted {
             Some(old) => self.is_met(old, &subject, &extensions, &key).map_err(Failure::new)?,
             None => false,
         };
-        if met || host.check_mode() {
+        if met || !kept {
             return Ok(Brought { changed: !met, content: None });
         }
         let hash = if matches!(key, PrivateKey::Ed25519(_)) { Ok(Hash::Sha256) } else { Hash::named(&self.digest) };
@@ -542,7 +542,7 @@ impl Module for CsrFile {
             return Ok(outcome.with("diff", json!({"before": {}, "after": {}})).with("filename", text(&path)));
         }
         let before = host.read_if_exists(&path)?;
-        let brought = wanted.bring(host, before.as_deref(), self.force)?;
+        let brought = wanted.bring(host, before.as_deref(), (!host.check_mode(), self.force))?;
         let mut outcome = Outcome::new(brought.changed);
         wanted.tell(&mut outcome);
         let after = brought.content.as_deref().or(before.as_deref());
@@ -571,7 +571,7 @@ impl Module for CsrPipe {
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
         let wanted = self.wanted();
         let before = self.content.as_ref().map(|content| content.as_bytes());
-        let brought = wanted.bring(host, before, false)?;
+        let brought = wanted.bring(host, before, (true, false))?;
         let mut outcome = Outcome::new(brought.changed);
         wanted.tell(&mut outcome);
         let after = brought.content.as_deref().or(before);

@@ -335,12 +335,12 @@ impl Wanted<'_> {
         }
     }
 
-    /// The key that there should be; in check mode none is made.
-    fn bring(&self, host: &Host, content: Option<&[u8]>, force: bool) -> Result<Brought, Failure> {
+    /// The key that there should be; one is made where it is `kept`, or is only told.
+    fn bring(&self, kept: bool, content: Option<&[u8]>, force: bool) -> Result<Brought, Failure> {
         let key = content.and_then(|content| self.read(content));
         let plan = self.plan(content, key.as_ref(), force)?;
         let changed = !matches!(plan, Plan::Keep);
-        if !changed || host.check_mode() {
+        if !changed || !kept {
             return Ok(Brought { changed, key, content: None });
         }
         if matches!((&plan, self.kind), (Plan::Make, Kind::Rsa))
@@ -419,7 +419,7 @@ impl Module for PrivateKeyFile {
             return Ok(outcome.with("diff", json!({"before": {}, "after": {}})).with("filename", text(&path)));
         }
         let before = host.read_if_exists(&path)?;
-        let brought = wanted.bring(host, before.as_deref(), self.force)?;
+        let brought = wanted.bring(!host.check_mode(), before.as_deref(), self.force)?;
         let mut outcome = Outcome::new(brought.changed);
         wanted.tell(&mut outcome, brought.key.as_ref());
         let after = brought.content.as_deref().or(before.as_deref());
@@ -458,7 +458,7 @@ impl Module for PrivateKeyPipe {
         wanted!(self).check()
     }
 
-    fn run(self, host: &Host) -> Result<Outcome, Failure> {
+    fn run(self, _: &Host) -> Result<Outcome, Failure> {
         let wanted = wanted!(self);
         let before = match (&self.content, self.content_base64) {
             (Some(content), true) => Some(
@@ -469,7 +469,7 @@ impl Module for PrivateKeyPipe {
             (Some(content), false) => Some(content.clone().into_bytes()),
             (None, _) => None,
         };
-        let brought = wanted.bring(host, before.as_deref(), false)?;
+        let brought = wanted.bring(true, before.as_deref(), false)?;
         let mut outcome = Outcome::new(brought.changed);
         wanted.tell(&mut outcome, brought.key.as_ref());
         let after = brought.content.as_deref().or(before.as_deref());
