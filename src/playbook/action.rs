@@ -76,6 +76,9 @@ fn redirected(short: &str, catalog: &dyn Catalog) -> Option<ModuleInfo> {
     match short {
         "systemd_service" => return catalog.find("ansible.builtin.systemd"),
         "yum" => return catalog.find("ansible.builtin.dnf"),
+        // Renamed within their collection.
+        "openssl_certificate" => return catalog.find("community.crypto.x509_certificate"),
+        "openssl_certificate_info" => return catalog.find("community.crypto.x509_certificate_info"),
         _ => {}
     }
     let moved = ["ansible.posix", "community.crypto", "community.general", "community.mysql", "community.postgresql"]

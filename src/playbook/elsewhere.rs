@@ -110,6 +110,10 @@ mod tests {
         }
         assert_eq!(canonical_name("ansible.builtin.seboolean", &[], &BuiltIn).unwrap().name, "ansible.posix.seboolean");
         assert!(canonical_name("sudoers", &[], &BuiltIn).is_none());
+        assert_eq!(
+            canonical_name("openssl_certificate", &[], &BuiltIn).unwrap().name,
+            "community.crypto.x509_certificate"
+        );
         assert_eq!(canonical_name("ansible.mysql.mysql_db", &[], &BuiltIn).unwrap().name, "community.mysql.mysql_db");
     }
 }
