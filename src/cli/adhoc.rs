@@ -105,7 +105,9 @@ struct Ready {
 
 fn prepare(args: &Args) -> Result<Option<Ready>, Failure> {
     // Needed by the first login; ready by then. What goes wrong shows there.
-    std::thread::spawn(|| drop(crate::remote::build_id()));
+    if !args.hosts.list_hosts {
+        std::thread::spawn(|| drop(crate::remote::build_id()));
+    }
     let config = Config::load()?;
     let vault = args.vault.shared(&config)?;
     let extra = vars::extra_vars(&args.variables.extra_vars, &vault)?;

@@ -1,5 +1,7 @@
 //! `community.general.zypper`.
 
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -250,22 +252,21 @@ impl Zypper {
             if self.kind == Kind::Patch {
                 return Err(Failure::new("Can not remove patches."));
             }
-            let there = specs.into_iter().filter(|spec| spec.remove || self.kind != Kind::Package);
-            let there: Vec<Spec> = there.collect();
-            let mut names: Vec<String> = there.iter().map(|spec| spec.name.clone()).collect();
-            for spec in self.specs().into_iter().filter(|spec| !spec.remove && self.kind == Kind::Package) {
-                if self.installed(host, &spec.name)? {
-                    names.push(format!("{}{}", spec.name, spec.version));
-                }
-            }
+            let there = self.installed(host, &specs)?;
+            let (plain, signed): (Vec<&Spec>, Vec<&Spec>) =
+                specs.iter().partition(|spec| !spec.remove && self.kind == Kind::Package);
+            let mut names: Vec<String> = signed.iter().map(|spec| spec.name.clone()).collect();
+            let plain = plain.iter().filter(|spec| there.contains(&spec.name));
+            names.extend(plain.map(|spec| format!("{}{}", spec.name, spec.version)));
             if names.is_empty() {
                 return Ok(None);
             }
             return self.change(host, &self.command(host, "remove")?.args(names)).map(Some);
         }
+        let installed = self.installed(host, &specs)?;
         let mut words = Vec::new();
         for spec in specs {
-            let there = self.kind == Kind::Package && !spec.is_file() && self.installed(host, &spec.name)?;
+            let there = installed.contains(&spec.name);
             let wanted = match (spec.remove, self.state) {
                 (true, _) => there,
                 (false, State::Present | State::Installed) => !there || !spec.version.is_empty() || self.force,
@@ -288,22 +289,40 @@ impl Zypper {
         self.change(host, &self.command(host, "install")?.arg("--").args(words)).map(Some)
     }
 
-    /// Whether a package of this name is installed, or one that provides it.
-    fn installed(&self, host: &Host, name: &str) -> Result<bool, Failure> {
-        let program = host.require_program("zypper")?;
-        let ask = |more: &[&str]| -> Result<bool, Failure> {
-            let options = ["--non-interactive", "--xmlout", "--quiet", "--no-refresh", "search", "--type", "package"];
-            let search = Command::new(&program).args(options).args(["--match-exact", "--installed-only", "--details"]);
-            let search = search.args(more);
-            let output = host.query(&search.clone().args(["--", name]).c_locale())?;
-            // 104: nothing found.
-            match output.rc {
-                0 => Ok(output.stdout_text().contains("<solvable status=\"installed\"")),
-                104 => Ok(false),
-                _ => Err(self.failure(&search, &output)),
-            }
+    /// Those of the packages that are installed under their name, or as what another one provides.
+    fn installed(&self, host: &Host, specs: &[Spec]) -> Result<HashSet<String>, Failure> {
+        let names: Vec<&str> = match self.kind {
+            Kind::Package => specs.iter().filter(|spec| !spec.is_file()).map(|spec| spec.name.as_str()).collect(),
+            _ => Vec::new(),
         };
-        Ok(ask(&[])? || ask(&["--provides"])?)
+        // All in one call; only what is not there under its name is asked for one by one.
+        let mut there = self.search(host, &[], &names)?;
+        for name in names {
+            if !there.contains(name) && !self.search(host, &["--provides"], &[name])?.is_empty() {
+                there.insert(name.to_owned());
+            }
+        }
+        Ok(there)
+    }
+
+    /// The installed packages that zypper finds by some names.
+    fn search(&self, host: &Host, more: &[&str], names: &[&str]) -> Result<HashSet<String>, Failure> {
+        if names.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let options = ["--non-interactive", "--xmlout", "--quiet", "--no-refresh", "search", "--type", "package"];
+        let search = Command::new(host.require_program("zypper")?).args(options);
+        let search = search.args(["--match-exact", "--installed-only", "--details"]).args(more).arg("--").args(names);
+        let search = search.c_locale();
+        let output = host.query(&search)?;
+        let text = output.stdout_text();
+        let found = between(&text, "<solvable ", ">").filter(|tag| tag.contains("status=\"installed\""));
+        match output.rc {
+            0 => Ok(found.filter_map(|tag| between(tag, "name=\"", "\"").next().map(unescaped)).collect()),
+            // Nothing was found.
+            104 => Ok(HashSet::new()),
+            _ => Err(self.failure(&search, &output)),
+        }
     }
 
     /// Has zypper do it, or in check mode say what it would do.
@@ -391,7 +410,7 @@ mod tests {
         let stage = Stage::new(&[("/xml", INSTALL)]);
         stage.program(
             "zypper",
-            "case \"$*\" in *search*) for last; do :; done; [ $last = there ] || exit 104; echo '<solvable status=\"installed\" name=\"there\"/>'; exit;; *nope*) echo '<message type=\"error\">No provider of &apos;+nope&apos; found.</message>'; exit 104;;\n\
+            "case \"$*\" in *search*) case \"$*\" in *' there'*) ;; *) exit 104;; esac; echo '<solvable status=\"installed\" name=\"there\"/>'; exit;; *nope*) echo '<message type=\"error\">No provider of &apos;+nope&apos; found.</message>'; exit 104;;\n\
              *broken*) exit 8;; *) cat $R/xml;; esac",
         );
         stage

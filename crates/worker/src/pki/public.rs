@@ -141,15 +141,10 @@ impl PublicKey {
         let (name, fields): (&str, Vec<Vec<u8>>) = match &self.kind {
             Kind::Rsa(key) => ("ssh-rsa", vec![positive(&key.e_bytes()), positive(&key.n_bytes())]),
             Kind::Curve(curve) => {
-                let curve = match curve {
-                    Curve::P256 => "nistp256",
-                    Curve::P384 => "nistp384",
-                    Curve::P521 => "nistp521",
-                };
-                let name = match curve {
-                    "nistp256" => "ecdsa-sha2-nistp256",
-                    "nistp384" => "ecdsa-sha2-nistp384",
-                    _ => "ecdsa-sha2-nistp521",
+                let (name, curve) = match curve {
+                    Curve::P256 => ("ecdsa-sha2-nistp256", "nistp256"),
+                    Curve::P384 => ("ecdsa-sha2-nistp384", "nistp384"),
+                    Curve::P521 => ("ecdsa-sha2-nistp521", "nistp521"),
                 };
                 (name, vec![curve.as_bytes().to_vec(), self.bits.clone()])
             }

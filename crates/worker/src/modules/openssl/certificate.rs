@@ -9,9 +9,9 @@ use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, SubjectKeyIdentifier};
 use x509_cert::name::Name;
 
-use super::{Backend, KeySource, either};
+use super::{Backend, KeySource, either, lossy, plain, sha256};
 use crate::args::{PathArg, Presence, file_arguments, yes};
-use crate::host::{Host, WriteOptions};
+use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
 use crate::modules::files::text;
 use crate::pki::certificate::{Certificate, Contents, now};
@@ -123,10 +123,6 @@ macro_rules! declare {
     };
 }
 
-macro_rules! plain {
-    ($($item:tt)*) => { $($item)* };
-}
-
 arguments! { declare [] }
 
 arguments! { declare [file_arguments
@@ -175,10 +171,6 @@ arguments! { declare [plain
         content: Option<String>,
     }
 ] }
-
-fn sha256() -> String {
-    "sha256".to_owned()
-}
 
 fn at_once() -> String {
     "+0s".to_owned()
@@ -456,10 +448,6 @@ fn shown(content: Option<&[u8]>) -> Value {
     }
 }
 
-fn lossy(content: Option<&[u8]>) -> Option<String> {
-    content.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
-}
-
 impl Module for CertificateFile {
     const NAME: &'static str = "community.crypto.x509_certificate";
     const ALONE: bool = true;
@@ -494,12 +482,7 @@ impl Module for CertificateFile {
             outcome.set("certificate", lossy(after));
         }
         outcome.set("diff", json!({"before": shown(before.as_deref()), "after": shown(after)}));
-        let options = WriteOptions {
-            backup: self.backup,
-            unsafe_writes: self.unsafe_writes,
-            mode_if_new: Some(host.mode_of_new(self.mode.as_ref(), false)?),
-            ..WriteOptions::default()
-        };
+        let options = super::write_options(host, self.mode.as_ref(), self.backup, self.unsafe_writes)?;
         super::present(host, &path, content, (&self.file_attributes(), &options), &mut outcome)?;
         Ok(outcome.with("filename", text(&path)))
     }

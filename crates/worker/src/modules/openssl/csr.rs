@@ -17,9 +17,9 @@ use x509_cert::ext::pkix::{
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
 
-use super::{Backend, KeySource};
+use super::{Backend, KeySource, lossy, plain, sha256};
 use crate::args::{PathArg, Presence, file_arguments, yes};
-use crate::host::{Host, WriteOptions};
+use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
 use crate::modules::files::text;
 use crate::pki::extensions::{self, extension};
@@ -162,10 +162,6 @@ macro_rules! declare {
     };
 }
 
-macro_rules! plain {
-    ($($item:tt)*) => { $($item)* };
-}
-
 arguments! { declare [] }
 
 arguments! { declare [file_arguments
@@ -198,10 +194,6 @@ arguments! { declare [plain
         content: Option<String>,
     }
 ] }
-
-fn sha256() -> String {
-    "sha256".to_owned()
-}
 
 fn one() -> u32 {
     1
@@ -547,15 +539,10 @@ impl Module for CsrFile {
         wanted.tell(&mut outcome);
         let after = brought.content.as_deref().or(before.as_deref());
         if self.return_content {
-            outcome.set("csr", after.map(|bytes| String::from_utf8_lossy(bytes).into_owned()));
+            outcome.set("csr", lossy(after));
         }
         outcome.set("diff", json!({"before": shown(before.as_deref()), "after": shown(after)}));
-        let options = WriteOptions {
-            backup: self.backup,
-            unsafe_writes: self.unsafe_writes,
-            mode_if_new: Some(host.mode_of_new(self.mode.as_ref(), false)?),
-            ..WriteOptions::default()
-        };
+        let options = super::write_options(host, self.mode.as_ref(), self.backup, self.unsafe_writes)?;
         super::present(host, &path, brought.content, (&self.file_attributes(), &options), &mut outcome)?;
         Ok(outcome.with("filename", text(&path)))
     }
@@ -575,7 +562,7 @@ impl Module for CsrPipe {
         let mut outcome = Outcome::new(brought.changed);
         wanted.tell(&mut outcome);
         let after = brought.content.as_deref().or(before);
-        outcome.set("csr", after.map(|bytes| String::from_utf8_lossy(bytes).into_owned()));
+        outcome.set("csr", lossy(after));
         Ok(outcome.with("diff", json!({"before": shown(before), "after": shown(after)})))
     }
 }

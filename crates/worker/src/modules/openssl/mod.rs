@@ -18,7 +18,7 @@ pub use privatekey::{PrivateKeyFile, PrivateKeyPipe};
 pub use publickey::PublicKeyFile;
 
 use super::files::{self, text};
-use crate::args::PathArg;
+use crate::args::{Mode, PathArg};
 use crate::host::{Attributes, Host, WriteOptions};
 use crate::module::{Failure, Outcome};
 use crate::pki::key::PrivateKey;
@@ -57,6 +57,32 @@ fn absent(host: &Host, path: &Path, backup: bool) -> Result<Outcome, Failure> {
     }
     Ok(outcome)
 }
+
+/// How a module's file is written.
+fn write_options(
+    host: &Host,
+    mode: Option<&Mode>,
+    backup: bool,
+    unsafe_writes: Option<bool>,
+) -> Result<WriteOptions, Failure> {
+    let mode_if_new = Some(host.mode_of_new(mode, false)?);
+    Ok(WriteOptions { backup, unsafe_writes, mode_if_new, ..WriteOptions::default() })
+}
+
+/// What results tell of a file.
+fn lossy(content: Option<&[u8]>) -> Option<String> {
+    content.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn sha256() -> String {
+    "sha256".to_owned()
+}
+
+/// In the place of [`file_arguments`](crate::args::file_arguments), for a module without a file.
+macro_rules! plain {
+    ($($item:tt)*) => { $($item)* };
+}
+use plain;
 
 /// Writes a module's file where there is new content for it, and brings the attributes about.
 fn present(

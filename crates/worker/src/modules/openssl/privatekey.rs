@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Backend;
 use crate::args::{Mode, PathArg, Presence, file_arguments};
-use crate::host::{Attributes, Host, WriteOptions};
+use crate::host::{Attributes, Host};
 use crate::module::{Failure, Module, Outcome};
 use crate::modules::files::text;
 use crate::pki::hash::{fingerprints, sha256_alone};
@@ -439,12 +439,7 @@ impl Module for PrivateKeyFile {
                 }
             }
         }
-        let options = WriteOptions {
-            backup: self.backup,
-            unsafe_writes: self.unsafe_writes,
-            mode_if_new: Some(host.mode_of_new(mode.as_ref(), false)?),
-            ..WriteOptions::default()
-        };
+        let options = super::write_options(host, mode.as_ref(), self.backup, self.unsafe_writes)?;
         let attributes = Attributes { mode, ..self.file_attributes() };
         super::present(host, &path, brought.content, (&attributes, &options), &mut outcome)?;
         Ok(outcome.with("filename", text(&path)))

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Backend, KeySource};
+use super::{Backend, KeySource, lossy};
 use crate::args::{PathArg, Presence, file_arguments};
-use crate::host::{Host, WriteOptions};
+use crate::host::Host;
 use crate::module::{Failure, Module, Outcome};
 use crate::modules::files::text;
 use crate::pki::hash::{fingerprints, sha256_alone};
@@ -79,7 +79,8 @@ fn shown(content: Option<&[u8]>) -> Value {
 
 impl PublicKeyFile {
     fn tell(&self, outcome: &mut Outcome) {
-        outcome.set("privatekey", self.privatekey_path.as_ref().map(|path| path.0.clone()));
+        let path = self.privatekey_path.as_ref().filter(|_| self.state == Presence::Present);
+        outcome.set("privatekey", path.map(|path| path.0.clone()));
         outcome.set("format", if self.format == Form::Pem { "PEM" } else { "OpenSSH" });
     }
 
@@ -117,8 +118,7 @@ impl Module for PublicKeyFile {
         let path = super::place(host, &self.path)?;
         if self.state == Presence::Absent {
             let mut outcome = super::absent(host, &path, self.backup)?;
-            outcome.set("privatekey", Value::Null);
-            outcome.set("format", if self.format == Form::Pem { "PEM" } else { "OpenSSH" });
+            self.tell(&mut outcome);
             outcome.set("fingerprint", json!({}));
             return Ok(outcome.with("diff", json!({"before": {}, "after": {}})).with("filename", text(&path)));
         }
@@ -140,15 +140,10 @@ impl Module for PublicKeyFile {
         // As in the reference: nothing, where there is no file to tell of.
         outcome.set("fingerprint", if after.is_some() { fingerprints(key.der()) } else { json!({}) });
         if self.return_content {
-            outcome.set("publickey", after.map(|bytes| String::from_utf8_lossy(bytes).into_owned()));
+            outcome.set("publickey", lossy(after));
         }
         outcome.set("diff", json!({"before": shown(before.as_deref()), "after": shown(after)}));
-        let options = WriteOptions {
-            backup: self.backup,
-            unsafe_writes: self.unsafe_writes,
-            mode_if_new: Some(host.mode_of_new(self.mode.as_ref(), false)?),
-            ..WriteOptions::default()
-        };
+        let options = super::write_options(host, self.mode.as_ref(), self.backup, self.unsafe_writes)?;
         super::present(host, &path, content, (&self.file_attributes(), &options), &mut outcome)?;
         Ok(outcome.with("filename", text(&path)))
     }
