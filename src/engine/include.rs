@@ -72,8 +72,7 @@ impl OnHost<'_> {
         } else {
             let name = text(&["_raw_params", "file"])
                 .ok_or_else(|| fail("No file specified for ansible.builtin.include_tasks"))?;
-            let file = self.task().file.as_ref();
-            let mut nearest: Vec<PathBuf> = file.iter().filter_map(|f| f.parent().map(PathBuf::from)).collect();
+            let mut nearest: Vec<PathBuf> = self.task().span.directory().into_iter().collect();
             nearest.extend(self.run.vars.search.iter().cloned());
             (What::Tasks(find_file(&name, "tasks", &nearest).ok_or_else(|| name.clone())), name)
         };

@@ -38,7 +38,7 @@ impl OnHost<'_> {
             let value = setting.as_ref().map(|v| self.templar.value(v)).transpose().map_err(|e| self.failed(&e))?;
             Ok(value.map(|v| v.to_text()))
         };
-        let control = &task.loop_control;
+        let control = task.loop_control();
         let loop_var = text(&control.loop_var)?.unwrap_or_else(|| "item".to_owned());
         let index_var = text(&control.index_var)?;
         let extended = self.flag(&self.templar, &control.extended);
@@ -95,7 +95,7 @@ impl OnHost<'_> {
 
     async fn one_by_one(&self, passes: &[Pass]) -> Vec<Map> {
         let task = self.task();
-        let control = &task.loop_control;
+        let control = task.loop_control();
         let pause =
             control.pause.as_ref().and_then(|p| self.templar.value(p).ok()).and_then(|v| v.to_text().parse().ok());
         let mut results = Vec::with_capacity(passes.len());
@@ -193,7 +193,7 @@ impl OnHost<'_> {
 
     /// What the item is called; a label that cannot be evaluated is the item's failure.
     pub(super) fn label(&self, pass: &Pass, item: &Item, result: &mut Map) -> Value {
-        let Some(label) = self.task().loop_control.label.as_ref().filter(|_| !pass.no_log) else {
+        let Some(label) = self.task().loop_control().label.as_ref().filter(|_| !pass.no_log) else {
             return item.label.clone();
         };
         match self.with_register(pass, result).value(label) {
@@ -212,7 +212,7 @@ impl OnHost<'_> {
     fn together(&self, passes: &[Pass]) -> Option<Vec<Result<(Setting, Call), Map>>> {
         let task = self.task();
         let context = &task.context;
-        let control = &task.loop_control;
+        let control = task.loop_control();
         let alone = !task.until.is_empty()
             || task.retries.is_some()
             || control.pause.is_some()

@@ -6,7 +6,7 @@ use super::host::{HostPlay, PlayRun};
 use super::task::TaskRun;
 use super::walk::Walk;
 use super::{Engine, Gathering};
-use crate::playbook::{Action, Block, Context, Play, Role, Task};
+use crate::playbook::{Action, Block, Play, Role, Task};
 use crate::value::{Map, Value};
 
 impl Engine {
@@ -22,13 +22,11 @@ impl Engine {
         let mut args = Map::new();
         args.insert("argument_spec".into(), spec.spec.get("options").cloned().unwrap_or_else(|| Map::new().into()));
         args.insert("validate_args_context".into(), role_context(role, &spec.entry));
-        let context = Context {
-            role: Some(role.clone()),
-            params: role.params.clone(),
-            tags: vec!["always".into()],
-            notify: Vec::new(),
-            ..role.around.clone()
-        };
+        let mut context = role.around.clone();
+        context.role = Some(role.clone());
+        context.params.clone_from(&role.params);
+        context.tags = vec!["always".into()];
+        context.notify.clear();
         let action = own_action("ansible.builtin.validate_argument_spec", block.span, args);
         let mut name = format!("Validating arguments against arg spec '{}'", spec.entry);
         if let Some(description) = spec.spec.get("short_description").and_then(Value::as_str) {

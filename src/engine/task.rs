@@ -48,7 +48,7 @@ impl TaskRun {
             .map(|r| role_layer(r))
             .collect();
         let mut search: Vec<PathBuf> = roles.iter().map(|role| role.path.clone()).collect();
-        search.extend(task.file.as_ref().and_then(|f| f.parent()).map(PathBuf::from));
+        search.extend(task.span.directory());
         search.push(run.vars.directory.clone());
         let mut seen = std::collections::HashSet::new();
         search.retain(|path| seen.insert(path.clone()));

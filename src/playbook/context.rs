@@ -11,9 +11,9 @@ use crate::value::{Map, Value};
 /// A keyword's value; `None` where neither a task nor what it stands in says anything.
 pub type Setting = Option<Value>;
 
-/// The shared keywords, settled: what is nearest to the task counts.
+/// The keywords with one value, settled: what is nearest to the task counts.
 #[derive(Debug, Clone, Default)]
-pub struct Context {
+pub struct Settings {
     /// `any_errors_fatal`
     pub any_errors_fatal: Setting,
     /// `become`
@@ -52,6 +52,13 @@ pub struct Context {
     pub throttle: Setting,
     /// `timeout`, in seconds
     pub timeout: Setting,
+}
+
+/// The shared keywords, settled. It reads as if the [`Settings`] were its own.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// Most tasks say nothing of these and share what is around them.
+    settings: Arc<Settings>,
     /// `environment`, outermost first: all of them apply.
     pub environment: Vec<Value>,
     /// `module_defaults`, outermost first: all of them apply.
@@ -70,6 +77,50 @@ pub struct Context {
     pub role: Option<Arc<Role>>,
     /// Handlers that a block's `notify` names.
     pub notify: Vec<Value>,
+}
+
+macro_rules! by_name {
+    ($($name:literal $(| $other:literal)? => $field:ident,)*) => {
+        impl Settings {
+            fn get(&self, name: &str) -> Option<&Setting> {
+                Some(match name { $($name $(| $other)? => &self.$field,)* _ => return None })
+            }
+
+            fn get_mut(&mut self, name: &str) -> Option<&mut Setting> {
+                Some(match name { $($name $(| $other)? => &mut self.$field,)* _ => return None })
+            }
+        }
+    };
+}
+
+by_name! {
+    "any_errors_fatal" => any_errors_fatal,
+    "become" => become_,
+    "become_exe" => become_exe,
+    "become_flags" => become_flags,
+    "become_method" => become_method,
+    "become_user" => become_user,
+    "check_mode" => check_mode,
+    "connection" => connection,
+    "delegate_facts" => delegate_facts,
+    "delegate_to" => delegate_to,
+    "diff" => diff,
+    "ignore_errors" => ignore_errors,
+    "ignore_unreachable" => ignore_unreachable,
+    "no_log" => no_log,
+    "port" => port,
+    "remote_user" | "user" => remote_user,
+    "run_once" => run_once,
+    "throttle" => throttle,
+    "timeout" => timeout,
+}
+
+impl std::ops::Deref for Context {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.settings
+    }
 }
 
 /// Keywords that a task has from around it when it omits its own.
@@ -101,8 +152,8 @@ impl Context {
     }
 
     fn set(&mut self, name: &str, node: &Node, own_vars: bool, loader: &mut Loader<'_>) {
-        if let Some(setting) = self.setting(name) {
-            *setting = Some(node.to_value());
+        if self.settings.get(name).is_some() {
+            self.put(name, Some(node.to_value()));
             loader.check_templates(node);
             return;
         }
@@ -152,39 +203,18 @@ impl Context {
     pub fn with_omitted(&self, outer: &Self, is_omitted: &dyn Fn(&Value) -> bool) -> Self {
         let mut out = self.clone();
         for name in INHERITED {
-            if self.clone().setting(name).is_some_and(|own| own.as_ref().is_some_and(is_omitted)) {
-                let around = outer.clone().setting(name).and_then(|around| around.clone());
-                if let Some(own) = out.setting(name) {
-                    *own = around;
-                }
+            if self.settings.get(name).and_then(Option::as_ref).is_some_and(is_omitted) {
+                out.put(name, outer.settings.get(name).cloned().flatten());
             }
         }
         out
     }
 
-    fn setting(&mut self, name: &str) -> Option<&mut Setting> {
-        Some(match name {
-            "any_errors_fatal" => &mut self.any_errors_fatal,
-            "become" => &mut self.become_,
-            "become_exe" => &mut self.become_exe,
-            "become_flags" => &mut self.become_flags,
-            "become_method" => &mut self.become_method,
-            "become_user" => &mut self.become_user,
-            "check_mode" => &mut self.check_mode,
-            "connection" => &mut self.connection,
-            "delegate_facts" => &mut self.delegate_facts,
-            "delegate_to" => &mut self.delegate_to,
-            "diff" => &mut self.diff,
-            "ignore_errors" => &mut self.ignore_errors,
-            "ignore_unreachable" => &mut self.ignore_unreachable,
-            "no_log" => &mut self.no_log,
-            "port" => &mut self.port,
-            "remote_user" | "user" => &mut self.remote_user,
-            "run_once" => &mut self.run_once,
-            "throttle" => &mut self.throttle,
-            "timeout" => &mut self.timeout,
-            _ => return None,
-        })
+    /// Sets a keyword of [`Settings`]; others are left alone.
+    pub fn put(&mut self, name: &str, value: Setting) {
+        if let Some(setting) = Arc::make_mut(&mut self.settings).get_mut(name) {
+            *setting = value;
+        }
     }
 
     /// Puts one keyword of an include's `apply` on top; false when it is none that can be applied.
@@ -194,8 +224,8 @@ impl Context {
             Value::Null => Vec::new(),
             other => vec![other.clone()],
         };
-        if let Some(setting) = self.setting(name) {
-            *setting = Some(value.clone());
+        if self.settings.get(name).is_some() {
+            self.put(name, Some(value.clone()));
             return true;
         }
         match name {

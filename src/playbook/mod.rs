@@ -171,8 +171,8 @@ pub struct Task {
     pub outer: Arc<Context>,
     /// `loop` or `with_…`.
     pub looped: Option<Loop>,
-    /// `loop_control`.
-    pub loop_control: LoopControl,
+    /// `loop_control`, where it is written: few tasks have one.
+    pub loop_control: Option<Box<LoopControl>>,
     /// `register`: a name, or names with what to keep under each.
     pub register: Option<Str>,
     /// `notify`.
@@ -193,8 +193,6 @@ pub struct Task {
     pub asynchronous: Option<Value>,
     /// `poll`, in seconds.
     pub poll: Option<Value>,
-    /// The file it stands in.
-    pub file: Option<PathBuf>,
 }
 
 /// What a task is repeated over.
@@ -238,7 +236,7 @@ impl Task {
             outer: Arc::new(context.clone()),
             context,
             looped: None,
-            loop_control: LoopControl::default(),
+            loop_control: None,
             register: None,
             notify: Vec::new(),
             listen: Vec::new(),
@@ -249,8 +247,22 @@ impl Task {
             failed_when: Vec::new(),
             asynchronous: None,
             poll: None,
-            file: None,
         }
+    }
+
+    /// `loop_control`, or what holds without one.
+    #[must_use]
+    pub fn loop_control(&self) -> &LoopControl {
+        static NONE: LoopControl = LoopControl {
+            loop_var: None,
+            index_var: None,
+            label: None,
+            pause: None,
+            extended: None,
+            extended_allitems: None,
+            break_when: Vec::new(),
+        };
+        self.loop_control.as_deref().unwrap_or(&NONE)
     }
 
     /// Whether it brings other tasks when it runs.

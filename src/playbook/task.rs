@@ -20,9 +20,9 @@ impl Loader<'_> {
         // A block's `notify` is inherited; a task's own is read below.
         context.notify.clone_from(&outer.notify);
         if local {
-            context.delegate_to = Some(Value::data("localhost"));
+            context.put("delegate_to", Some(Value::data("localhost")));
             if context.connection.is_none() {
-                context.connection = Some(Value::data("local"));
+                context.put("connection", Some(Value::data("local")));
             }
         }
         if handlers && matches!(action.module, "ansible.builtin.import_role" | "ansible.builtin.include_role") {
@@ -146,7 +146,6 @@ impl Loader<'_> {
             failed_when: conditions(self, "failed_when"),
             asynchronous: setting(self, "async"),
             poll: setting(self, "poll"),
-            file: node.span.source().path.clone(),
             context,
         }
     }
@@ -186,8 +185,8 @@ impl Loader<'_> {
         found
     }
 
-    fn loop_control(&mut self, node: &Node) -> LoopControl {
-        let Some(control) = node.get("loop_control") else { return LoopControl::default() };
+    fn loop_control(&mut self, node: &Node) -> Option<Box<LoopControl>> {
+        let control = node.get("loop_control")?;
         if control.as_map().is_none() {
             let message = "`loop_control` must be a dictionary";
             self.report(Diagnostic::error("playbook::loop-control", message).at(control.span));
@@ -195,7 +194,7 @@ impl Loader<'_> {
         unknown_keywords(control, "loop_control", &[keywords::LOOP_CONTROL], self);
         self.check_templates(control);
         let setting = |name: &str| control.get(name).map(Node::to_value);
-        LoopControl {
+        Some(Box::new(LoopControl {
             loop_var: setting("loop_var"),
             index_var: setting("index_var"),
             label: setting("label"),
@@ -203,6 +202,6 @@ impl Loader<'_> {
             extended: setting("extended"),
             extended_allitems: setting("extended_allitems"),
             break_when: control.get("break_when").map(|n| self.conditions(n)).unwrap_or_default(),
-        }
+        }))
     }
 }

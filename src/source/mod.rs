@@ -11,6 +11,7 @@ mod padding;
 mod resolve;
 mod yaml;
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, RwLock};
 
@@ -39,7 +40,8 @@ pub struct Source {
 /// A range of bytes in a registered source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Span {
-    source: u32,
+    /// From 1, so that a value has no room of its own for whether there is a span.
+    source: NonZeroU32,
     /// First byte.
     pub start: u32,
     /// The byte after the last.
@@ -74,7 +76,8 @@ pub fn register_source(source: Source) -> Span {
     let source = Arc::new(source);
     let mut sources = registry().write().unwrap_or_else(std::sync::PoisonError::into_inner);
     sources.push(source);
-    Span { source: u32::try_from(sources.len() - 1).unwrap_or(u32::MAX), start: 0, end }
+    let number = u32::try_from(sources.len()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX);
+    Span { source: number, start: 0, end }
 }
 
 impl Span {
@@ -82,7 +85,7 @@ impl Span {
     #[must_use]
     pub fn source(&self) -> Arc<Source> {
         let sources = registry().read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match sources.get(self.source as usize) {
+        match sources.get(self.source.get() as usize - 1) {
             Some(source) => source.clone(),
             None => Arc::new(Source {
                 name: "<unknown>".to_owned(),

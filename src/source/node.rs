@@ -12,7 +12,7 @@ pub struct Node {
     /// Where it says it.
     pub span: Span,
     /// Its tag (`!unsafe`, `!vault`), as it is written.
-    pub tag: Option<String>,
+    pub tag: Option<Box<str>>,
 }
 
 /// What a node says.
@@ -93,7 +93,7 @@ impl Node {
                         _ => None,
                     };
                     if let (Some(tag), NodeKind::Str(text)) = (tag, &mut value.kind) {
-                        self.tag = Some(tag.to_owned());
+                        self.tag = Some(tag.into());
                         self.kind = NodeKind::Str(std::mem::take(text));
                         return;
                     }

@@ -242,6 +242,7 @@ impl<'a> Loader<'a> {
             let (event, span) = self.next()?;
             if matches!(event, Event::SequenceEnd) {
                 let span = self.container_span(start, items.last().map(|n: &Node| n.span), &span);
+                items.shrink_to_fit();
                 return Ok(Node { kind: NodeKind::List(items), span, tag: tag.map(tag_name) });
             }
             items.push(self.node((event, span), depth + 1)?);
@@ -250,13 +251,14 @@ impl<'a> Loader<'a> {
 
     fn mapping(&mut self, tag: Option<&Tag>, start: &saphyr_parser::Span, depth: usize) -> Result<Node, YamlError> {
         let mut entries: Vec<(Node, Node)> = Vec::new();
-        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut places = Places::default();
         let mut merged = Vec::new();
         loop {
             let (event, span) = self.next()?;
             if matches!(event, Event::MappingEnd) {
                 let span = self.container_span(start, entries.last().map(|(_, v)| v.span), &span);
                 merge(&mut entries, &mut places, merged);
+                entries.shrink_to_fit();
                 return Ok(Node { kind: NodeKind::Map(entries), span, tag: tag.map(tag_name) });
             }
             let key = self.node((event, span), depth + 1)?;
@@ -271,17 +273,14 @@ impl<'a> Loader<'a> {
                 merged.push(value);
                 continue;
             }
-            match places.get(&key_text(&key)) {
+            match places.find(&entries, &key) {
                 // As in the reference, the last one counts.
                 Some(at) => {
                     let name = key.to_value().to_text();
                     super::duplicates::found(&name, key.span)?;
-                    entries[*at] = (key, value);
+                    entries[at] = (key, value);
                 }
-                None => {
-                    places.insert(key_text(&key), entries.len());
-                    entries.push((key, value));
-                }
+                None => entries.push((key, value)),
             }
         }
     }
@@ -298,7 +297,7 @@ impl<'a> Loader<'a> {
 }
 
 /// `<<`: entries of the dictionaries named, those written out taking precedence.
-fn merge(entries: &mut Vec<(Node, Node)>, places: &mut HashMap<String, usize>, merged: Vec<Node>) {
+fn merge(entries: &mut Vec<(Node, Node)>, places: &mut Places, merged: Vec<Node>) {
     let sources = merged.into_iter().flat_map(|node| match node.kind {
         NodeKind::List(items) => items,
         _ => vec![node],
@@ -306,11 +305,43 @@ fn merge(entries: &mut Vec<(Node, Node)>, places: &mut HashMap<String, usize>, m
     for source in sources {
         let NodeKind::Map(more) = source.kind else { continue };
         for (key, value) in more {
-            if let std::collections::hash_map::Entry::Vacant(place) = places.entry(key_text(&key)) {
-                place.insert(entries.len());
+            if places.find(entries, &key).is_none() {
                 entries.push((key, value));
             }
         }
+    }
+}
+
+/// Where the keys of a dictionary are, for one too long to be looked through each time.
+#[derive(Default)]
+struct Places {
+    known: HashMap<String, usize>,
+    /// How many entries are among `known`.
+    seen: usize,
+}
+
+impl Places {
+    /// Up to this many entries are looked through.
+    const FEW: usize = 16;
+
+    /// The entry that has this key; entries are only ever appended, or replaced by others of the same key.
+    fn find(&mut self, entries: &[(Node, Node)], key: &Node) -> Option<usize> {
+        if entries.len() <= Self::FEW {
+            return entries.iter().position(|(known, _)| same_key(known, key));
+        }
+        for (at, (known, _)) in entries.iter().enumerate().skip(self.seen) {
+            self.known.insert(key_text(known), at);
+        }
+        self.seen = entries.len();
+        self.known.get(&key_text(key)).copied()
+    }
+}
+
+fn same_key(one: &Node, other: &Node) -> bool {
+    match (&one.kind, &other.kind) {
+        (NodeKind::Str(one), NodeKind::Str(other)) => one == other,
+        (NodeKind::Str(_), _) | (_, NodeKind::Str(_)) => false,
+        _ => key_text(one) == key_text(other),
     }
 }
 
@@ -329,9 +360,9 @@ fn count(node: &Node) -> usize {
     }
 }
 
-fn tag_name(tag: &Tag) -> String {
+fn tag_name(tag: &Tag) -> Box<str> {
     let handle = if tag.handle == "tag:yaml.org,2002:" { "!!" } else { &tag.handle };
-    format!("{handle}{}", tag.suffix)
+    format!("{handle}{}", tag.suffix).into()
 }
 
 #[cfg(test)]

@@ -37,12 +37,14 @@ static INLINE: LazyLock<Environment<'static>> = LazyLock::new(|| strings(Strings
 /// Expressions without braces, which the reference does read escapes in.
 static EXPRESSIONS: LazyLock<Environment<'static>> = LazyLock::new(|| strings(Strings::Escaped));
 
+static SYNTAX: LazyLock<SyntaxConfig> =
+    LazyLock::new(|| SyntaxConfig::builder().trim_blocks(true).build().unwrap_or_default());
+
 fn strings(how: Strings) -> Environment<'static> {
-    let syntax = SyntaxConfig::builder().trim_blocks(true).build().unwrap_or_default();
-    let mut env = environment(syntax.clone());
+    let mut env = environment(SYNTAX.clone());
     // A template's name is its text, so that the engine's own cache finds it again. Only strings of the user's files are
     // templates, so there are no more of these than the user wrote.
-    env.set_loader(move |name| Ok(Some(rewrite(name, &syntax, how))));
+    env.set_loader(move |name| Ok(Some(rewrite(name, &SYNTAX, how))));
     env
 }
 
@@ -234,7 +236,7 @@ fn restore_newline(value: Jinja, source: &str) -> Jinja {
 pub fn check_syntax(text: &Str, expression: bool) -> Result<(), TemplateError> {
     if expression && !crate::value::holds_jinja(text.as_str()) {
         let template = format!("{{{{ {} }}}}", text.as_str());
-        return EXPRESSIONS.get_template(&template).map(drop).map_err(|e| {
+        return parse(&template, Strings::Escaped).map_err(|e| {
             let mut error = TemplateError::new(&e, None);
             let range = e.range().map(|r| r.start.saturating_sub(3)..r.end.saturating_sub(3));
             error.span = super::place_within(text, e.line(), range).or(text.origin());
@@ -244,5 +246,14 @@ pub fn check_syntax(text: &Str, expression: bool) -> Result<(), TemplateError> {
     if !text.is_template() {
         return Ok(());
     }
-    INLINE.get_template(text.as_str()).map(drop).map_err(|e| TemplateError::new(&e, Some(text)))
+    parse(text.as_str(), Strings::Raw).map_err(|e| TemplateError::new(&e, Some(text)))
+}
+
+fn parse(text: &str, how: Strings) -> Result<(), minijinja::Error> {
+    can_be_read(text, text, &SYNTAX, how)
+}
+
+/// Reads a template and keeps nothing of it: most of what a project holds is of no use to the run at hand.
+pub(super) fn can_be_read(name: &str, text: &str, syntax: &SyntaxConfig, how: Strings) -> Result<(), minijinja::Error> {
+    minijinja::machinery::parse(&rewrite(text, syntax, how), name, syntax.clone()).map(drop)
 }

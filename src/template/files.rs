@@ -292,11 +292,8 @@ impl FileOptions {
         }
         let (options, body) = self.with_header(&text).map_err(|e| fail(format!("{}: {e}", path.display())))?;
         let skipped = text.len() - body.len();
-        let env = environment(&options).map_err(|e| place(&e, path, &text, skipped))?;
-        // Not kept: most files of a project are of no use to the run at hand, and what is rendered is named by its search path.
-        let checked = options.syntax().map(|syntax| rewrite(body, &syntax, Strings::Escaped));
-        let checked =
-            checked.and_then(|source| env.template_from_named_str(&path.to_string_lossy(), &source).map(drop));
+        let name = path.to_string_lossy();
+        let checked = options.syntax().and_then(|syntax| engine::can_be_read(&name, body, &syntax, Strings::Escaped));
         checked.map_err(|e| place(&e, path, &text, skipped))
     }
 }
