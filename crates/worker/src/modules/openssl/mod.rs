@@ -1,6 +1,7 @@
 //! `community.crypto`'s modules of keys, requests and certificates, by libraries of the worker's own.
 
 mod certificate;
+mod crl;
 mod csr;
 mod info;
 mod privatekey;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use x509_cert::ext::pkix::name::GeneralName;
 
 pub use certificate::{CertificateFile, CertificatePipe};
 pub use csr::{CsrFile, CsrPipe};
@@ -22,7 +24,7 @@ use crate::args::{Mode, PathArg};
 use crate::host::{Attributes, Host, WriteOptions};
 use crate::module::{Failure, Outcome};
 use crate::pki::key::PrivateKey;
-use crate::pki::keyfile;
+use crate::pki::{keyfile, names};
 
 /// By which library it is done; both words mean the worker's own.
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
@@ -31,6 +33,11 @@ pub enum Backend {
     #[default]
     Auto,
     Cryptography,
+}
+
+/// Names of several kinds, as `DNS:a.example`; `what` they are is for the message.
+fn generals(list: &[String], what: &str) -> Result<Vec<GeneralName>, String> {
+    list.iter().map(|name| names::general(name, what, false)).collect()
 }
 
 /// Where a module's file is; a directory there, or none around it, is a failure.
