@@ -39,7 +39,7 @@ impl Loader<'_> {
             let message = format!("file {} is empty and had no tasks to include", absolute_path(&path).display());
             self.report(Diagnostic::warning("run::empty-import", message));
         }
-        self.tasks_of_file(&path, context, handlers)
+        self.tasks_of_file(&path, context, handlers, "a file of tasks")
     }
 
     pub(super) fn import_role(&mut self, node: &Node, action: &Action, context: &Context) -> Vec<Item> {
