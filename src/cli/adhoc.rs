@@ -193,8 +193,7 @@ fn choose(inventory: &mut Inventory, pattern: &str, limit: &[String]) -> Result<
     let tell = |message: String| warn(&[Diagnostic::warning("cli::hosts", message)]);
     let nobody = inventory.hosts().all(|host| host.implicit);
     if nobody && !LOCAL.contains(&pattern) {
-        let message = "provided hosts list is empty, only localhost is available. Note that the implicit localhost does not match 'all'";
-        tell(message.to_owned());
+        tell(sources::NOBODY.to_owned());
     }
     let wanted = parse(pattern)?;
     for name in wanted.local_names() {

@@ -153,10 +153,7 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
         };
         let mut loader = Loader::new(&BuiltIn, options, directory.to_path_buf());
         match loader.playbook(path) {
-            Ok(playbook) => {
-                warn(&playbook.warnings);
-                playbooks.push(playbook);
-            }
+            Ok(playbook) => playbooks.push(playbook),
             Err(found) => errors.extend(found),
         }
     }
@@ -167,6 +164,10 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
             Inventory::new()
         }
     };
+    if face == Face::Reference && inventory.hosts().all(|host| host.implicit) && tells_of_localhost(&config) {
+        warn(&[Diagnostic::warning("cli::hosts", sources::NOBODY)]);
+    }
+    playbooks.iter().for_each(|playbook| warn(&playbook.warnings));
     warn(&crate::source::take_warnings());
     if errors.iter().any(|d| d.severity == Severity::Error) {
         return Err(errors);
@@ -177,7 +178,7 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
     }
     let world = World::new(inventory, extra.clone(), RunInfo::default());
     if listing {
-        playbooks.iter().try_for_each(|playbook| listing::check(playbook, &world))?;
+        playbooks.iter().try_for_each(|playbook| listing::check(playbook, &world, &mut |d| warn(&[d])))?;
     }
     if args.syntax_check {
         for path in &args.playbooks {
@@ -186,7 +187,7 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
         return Ok(None);
     }
     if args.lists() {
-        return list(args, &playbooks, &world, warn).map(|()| None);
+        return list(args, &playbooks, &world).map(|()| None);
     }
     let fact_cache = FactCache::from_settings(&config.settings).map_err(|e| vec![e])?;
     if let Some(cache) = fact_cache.as_ref().filter(|_| args.hosts.flush_cache) {
@@ -194,6 +195,11 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
     }
     let options = options(args, &config)?;
     Ok(Some(Run { playbooks, inventory: world.inventory().duplicate(), extra, options, config, vault, fact_cache }))
+}
+
+/// Whether the user wants to hear that an inventory has no hosts.
+fn tells_of_localhost(config: &Config) -> bool {
+    config.settings.get("LOCALHOST_WARNING").and_then(|setting| setting.value.to_bool()) != Some(false)
 }
 
 /// A limit that leaves no host is refused, where there are hosts.
@@ -213,12 +219,7 @@ fn check_limit(inventory: &Inventory, limit: &str, warn: &dyn Fn(&[Diagnostic]))
 }
 
 /// `--list-hosts`, `--list-tasks`, `--list-tags`.
-fn list(
-    args: &Args,
-    playbooks: &[Playbook],
-    world: &Arc<World>,
-    warn: &dyn Fn(&[Diagnostic]),
-) -> Result<(), Vec<Diagnostic>> {
+fn list(args: &Args, playbooks: &[Playbook], world: &Arc<World>) -> Result<(), Vec<Diagnostic>> {
     let wanted = Listing {
         hosts: args.hosts.list_hosts,
         tasks: args.list_tasks,
@@ -228,7 +229,7 @@ fn list(
     };
     let mut say = |text: &str| print!("{text}");
     for playbook in playbooks {
-        listing::list(playbook, world, &wanted, &mut say, &mut |d| warn(&[d]))?;
+        listing::list(playbook, world, &wanted, &mut say)?;
     }
     Ok(())
 }

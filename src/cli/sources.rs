@@ -12,6 +12,10 @@ use crate::vault::Secrets;
 /// Where inventory is when nobody says.
 const DEFAULT: &str = "/etc/ansible/hosts";
 
+/// What is said of an inventory without hosts.
+pub(super) const NOBODY: &str =
+    "provided hosts list is empty, only localhost is available. Note that the implicit localhost does not match 'all'";
+
 /// Reads the inventory and shows what is worth a look in it.
 pub(super) fn load(
     given: &[String],

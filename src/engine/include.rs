@@ -18,12 +18,13 @@ use crate::template::TemplateError;
 use crate::value::{Map, Value};
 
 /// What may be wrong with what is included without ending the run: its hosts fail then, and a rescue may take that up.
-const RESCUED: [&str; 7] = [
+const RESCUED: [&str; 8] = [
     "run::missing-file",
     "playbook::missing-file",
     "playbook::missing-import",
     "playbook::missing-role",
-    "playbook::not-a-list",
+    "playbook::included-not-a-list",
+    "playbook::removed",
     "playbook::loop",
     "playbook::two-loops",
 ];

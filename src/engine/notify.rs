@@ -45,15 +45,18 @@ impl Engine {
     /// Notes which handlers the task's `notify` means; a name that no handler has ends the run, as in the reference.
     ///
     /// What the names mean is settled when handlers run, for roles may bring more of them until then; a handler that notifies
-    /// (`now`) means those there are.
-    pub(super) fn notify(&self, run: &TaskRun, host: &HostPlay, now: bool) {
+    /// (`now`) means those there are. False where the run has ended with it.
+    pub(super) fn notify(&self, run: &TaskRun, host: &HostPlay, now: bool) -> bool {
         let templar = run.templar(self, host);
         for value in &run.task.notify {
             let names = match templar.value(value) {
                 Ok(Value::List(items)) => items.iter().map(Value::to_text).collect(),
                 Ok(Value::Omit) => continue,
                 Ok(other) => vec![other.to_text()],
-                Err(error) => return self.broken(vec![error.to_diagnostic().or_at(Some(run.task.span))]),
+                Err(error) => {
+                    self.broken(vec![error.to_diagnostic().or_at(Some(run.task.span))]);
+                    return false;
+                }
             };
             for name in names {
                 let found = self.find_handlers(&run.run, host, &name);
@@ -68,7 +71,8 @@ impl Engine {
                         continue;
                     }
                     let diagnostic = Diagnostic::error("run::missing-handler", message).at(run.task.span);
-                    return self.broken(vec![diagnostic]);
+                    self.broken(vec![diagnostic]);
+                    return false;
                 }
                 let text = format!("Notification for handler {name} has been saved.");
                 run.say(self, &host.name, Event::Remark { verbosity: 2, text });
@@ -79,6 +83,7 @@ impl Engine {
                 }
             }
         }
+        true
     }
 
     /// Settles which handlers the names mean that a host's tasks notified.

@@ -333,8 +333,8 @@ impl Engine {
         } else if finished.verdict == Verdict::Unreachable && !finished.ignored {
             host.stand(Standing::Unreachable);
         }
-        if finished.notifies {
-            self.notify(run, host, walk.handlers);
+        if finished.notifies && !self.notify(run, host, walk.handlers) {
+            return;
         }
         if run.task.is_include() && matches!(finished.verdict, Verdict::Ok | Verdict::Changed) {
             return;

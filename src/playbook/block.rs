@@ -9,6 +9,9 @@ use crate::diagnostic::Diagnostic;
 use crate::source::{Node, NodeKind};
 use crate::value::Str;
 
+/// What a file is called that is included while a play runs; its hosts can be rescued from what it is.
+pub(super) const INCLUDED: &str = "an included file of tasks";
+
 impl Loader<'_> {
     /// A list of tasks and blocks; imports are read in place.
     pub(super) fn items(&mut self, node: &Node, context: &Context, handlers: bool, what: &str) -> Vec<Item> {
@@ -19,9 +22,8 @@ impl Loader<'_> {
                 let shown = node.to_value().to_text();
                 let message =
                     format!("A malformed block was encountered while loading {what}: {shown} should be a list or None");
-                self.report(
-                    Diagnostic::error("playbook::not-a-list", message).at(node.span).help("each task begins with `- `"),
-                );
+                let code = if what == INCLUDED { "playbook::included-not-a-list" } else { "playbook::not-a-list" };
+                self.report(Diagnostic::error(code, message).at(node.span).help("each task begins with `- `"));
                 return Vec::new();
             }
         };
@@ -81,10 +83,10 @@ impl Loader<'_> {
     }
 
     /// The tasks of a file.
-    pub(super) fn tasks_of_file(&mut self, path: &Path, context: &Context, handlers: bool) -> Vec<Item> {
+    pub(super) fn tasks_of_file(&mut self, path: &Path, context: &Context, handlers: bool, what: &str) -> Vec<Item> {
         self.importing.push(path.to_path_buf());
         let items = match self.yaml(path) {
-            Some(node) => self.items(&node, context, handlers, "a file of tasks"),
+            Some(node) => self.items(&node, context, handlers, what),
             None => Vec::new(),
         };
         self.importing.pop();

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use super::context::Context;
 use super::role::{RoleOptions, Used};
 use super::{Action, Item, Loader, find_file};
+use crate::config::absolute_path;
 use crate::diagnostic::Diagnostic;
-use crate::source::Node;
+use crate::source::{Node, NodeKind};
 use crate::value::Value;
 
 impl Loader<'_> {
@@ -34,7 +35,11 @@ impl Loader<'_> {
             self.report(Diagnostic::error("playbook::import-loop", message).at(action.span));
             return Vec::new();
         }
-        self.tasks_of_file(&path, context, handlers)
+        if self.yaml(&path).is_none_or(|node| holds_nothing(&node)) {
+            let message = format!("file {} is empty and had no tasks to include", absolute_path(&path).display());
+            self.report(Diagnostic::warning("run::empty-import", message));
+        }
+        self.tasks_of_file(&path, context, handlers, "a file of tasks")
     }
 
     pub(super) fn import_role(&mut self, node: &Node, action: &Action, context: &Context) -> Vec<Item> {
@@ -70,7 +75,7 @@ impl Loader<'_> {
             }
         };
         let span = written.origin().unwrap_or(action.span);
-        let kind = crate::source::NodeKind::Str(written.as_str().to_owned());
+        let kind = NodeKind::Str(written.as_str().to_owned());
         self.static_text(&Node { kind, span, tag: None }, "what is imported", context)
     }
 
@@ -93,6 +98,11 @@ impl Loader<'_> {
         search.push(self.directory.clone());
         search
     }
+}
+
+/// Whether a file of tasks has none.
+fn holds_nothing(node: &Node) -> bool {
+    matches!(&node.kind, NodeKind::Null) || node.as_list().is_some_and(<[Node]>::is_empty)
 }
 
 fn looked_in(kind: &str, search: &[PathBuf]) -> String {

@@ -168,7 +168,7 @@ impl<'a> Loader<'a> {
 
     /// The tasks of a file that is included while a play runs.
     pub fn task_file(&mut self, path: &Path, context: &Context, handlers: bool) -> Result<Included, Vec<Diagnostic>> {
-        self.included(|loader| loader.tasks_of_file(path, context, handlers))
+        self.included(|loader| loader.tasks_of_file(path, context, handlers, super::block::INCLUDED))
     }
 
     /// A role that is included while a play runs: its tasks as a block, its dependencies before them, and its handlers.

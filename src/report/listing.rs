@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
 use crate::engine::role_layers;
-use crate::inventory::Pattern;
+use crate::inventory::{HostMismatch, Pattern};
 use crate::playbook::{Block, Item, Play, Playbook, TagFilter, Task};
 use crate::source::Span;
 use crate::template::{Templar, TemplateError};
@@ -27,13 +27,12 @@ pub struct Listing {
     pub limit: Option<String>,
 }
 
-/// Lists a playbook, giving what was found to `out` as it comes; hosts that match no pattern are warned of.
+/// Lists a playbook, giving what was found to `out` as it comes.
 pub fn list(
     playbook: &Playbook,
     world: &Arc<World>,
     wanted: &Listing,
     out: &mut dyn FnMut(&str),
-    warn: &mut dyn FnMut(Diagnostic),
 ) -> Result<(), Diagnostic> {
     out(&format!("\nplaybook: {}\n", playbook.path.display()));
     for (at, play) in playbook.plays.iter().enumerate() {
@@ -50,7 +49,7 @@ pub fn list(
         let shown: Vec<&str> = unique.iter().map(|tag| tag.as_str()).collect();
         out(&format!("\n  play #{} ({}): {name}\tTAGS: [{}]\n", at + 1, patterns.join(","), shown.join(",")));
         if wanted.hosts {
-            hosts(world, patterns, wanted, out, warn)?;
+            hosts(world, patterns, wanted, out)?;
         }
         if wanted.tasks || wanted.tags {
             tasks(world, play, &tags, wanted, out)?;
@@ -59,12 +58,24 @@ pub fn list(
     Ok(())
 }
 
-/// Checks what has to be known of every play before any is looked at: its hosts and its name.
-pub fn check(playbook: &Playbook, world: &Arc<World>) -> Result<(), Diagnostic> {
+/// Checks what has to be known of every play before any is looked at: its hosts and its name; patterns that match
+/// nobody are warned of.
+pub fn check(playbook: &Playbook, world: &Arc<World>, warn: &mut dyn FnMut(Diagnostic)) -> Result<(), Diagnostic> {
     for play in &playbook.plays {
         let templar = templar(world, play, TaskVars::default());
-        patterns(play, &templar)?;
+        let patterns = patterns(play, &templar)?;
         name(play, &templar)?;
+        let inventory = world.inventory();
+        if inventory.options().mismatch == HostMismatch::Ignore {
+            continue;
+        }
+        // What is wrong with a pattern is told where the play's hosts are looked up.
+        let Ok(pattern) = Pattern::parse(&asked(&patterns)) else { continue };
+        let Ok((_, unmatched)) = pattern.select(&inventory) else { continue };
+        let local = pattern.local_names();
+        for part in unmatched.iter().filter(|part| !local.contains(&part.as_str())) {
+            warn(Diagnostic::warning("run::hosts", format!("Could not match supplied host pattern, ignoring: {part}")));
+        }
     }
     Ok(())
 }
@@ -110,12 +121,16 @@ fn written_hosts(play: &Play) -> String {
     }
 }
 
+/// The pattern as one text; a play whose hosts are omitted is for the host `None`, as the reference calls it.
+fn asked(patterns: &[String]) -> String {
+    if patterns.is_empty() { "None".to_owned() } else { patterns.join(",") }
+}
+
 fn hosts(
     world: &Arc<World>,
     patterns: &[String],
     wanted: &Listing,
     out: &mut dyn FnMut(&str),
-    warn: &mut dyn FnMut(Diagnostic),
 ) -> Result<(), Diagnostic> {
     let wrong = |message: String| Diagnostic::error("run::hosts", message);
     let local = |name: &&String| ["localhost", "127.0.0.1", "::1"].contains(&name.as_str());
@@ -126,12 +141,8 @@ fn hosts(
     }
     let inventory = world.inventory();
     let parse = |text: &str| Pattern::parse(text).map_err(|e| wrong(e.to_string()));
-    // A play whose hosts are omitted is for the host `None`, as the reference calls it.
-    let asked = if patterns.is_empty() { "None".to_owned() } else { patterns.join(",") };
-    let (mut chosen, unmatched) = parse(&asked)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
-    for part in unmatched {
-        warn(Diagnostic::warning("run::hosts", format!("Could not match supplied host pattern, ignoring: {part}")));
-    }
+    let asked = asked(patterns);
+    let (mut chosen, _) = parse(&asked)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
     if let Some(limit) = &wanted.limit {
         let (allowed, _) = parse(limit)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
         chosen.retain(|host| allowed.contains(host));

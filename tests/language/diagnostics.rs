@@ -57,6 +57,32 @@ fn what_module_defaults_give_is_not_missing() {
 }
 
 #[test]
+fn an_imported_file_without_tasks_is_told_of() {
+    check(
+        "=== site.yml
+- hosts: all
+  gather_facts: false
+  tasks:
+    - import_tasks: none.yml
+    - import_tasks: list.yml
+    - import_tasks: some.yml
+    - include_tasks: none.yml
+=== none.yml
+---
+# nothing
+=== list.yml
+[]
+=== some.yml
+- ping:
+",
+        &[
+            "nowhere warning: file list.yml is empty and had no tasks to include",
+            "nowhere warning: file none.yml is empty and had no tasks to include",
+        ],
+    );
+}
+
+#[test]
 fn everything_static_at_once() {
     check(
         "=== site.yml

@@ -29,6 +29,7 @@ cases! {
     free_handlers
     gather_off_and_strategies
     group_by_add_host
+    handler_that_nobody_has
     handlers_basic
     handlers_fail
     handlers_fail_then_flush
@@ -49,6 +50,8 @@ cases! {
     import_playbook
     import_tasks
     include_failures
+    include_of_a_broken_block
+    include_of_an_old_include
     include_failure_rescued_role
     include_failure_rescued_everywhere
     include_failure_rescued_tasks

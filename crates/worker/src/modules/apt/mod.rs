@@ -183,6 +183,8 @@ impl Module for Apt {
         };
         match outcome {
             Ok(outcome) => Ok(lists.told(outcome)),
+            // A name that nobody knows is told of without the lists' time.
+            Err(failure) if failure.msg.starts_with(spec::UNKNOWN) => Err(failure),
             Err(failure) => Err(failure.with("cache_updated", lists.updated).with("cache_update_time", lists.time)),
         }
     }

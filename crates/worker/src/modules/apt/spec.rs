@@ -10,6 +10,9 @@ use crate::args::is_word;
 use crate::host::Host;
 use crate::module::Failure;
 
+/// How the message about a name that no list has begins.
+pub(super) const UNKNOWN: &str = "No package matching";
+
 /// A package as a task names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Spec {
@@ -160,7 +163,7 @@ impl Choice<'_> {
             // One that was installed from a file is the newest there is.
             return match known {
                 Some(known) if spec.accepts(&known.version) => Ok(None),
-                _ => Err(Failure::new(format!("No package matching '{}' is available", spec.name))),
+                _ => Err(Failure::new(format!("{UNKNOWN} '{}' is available", spec.name))),
             };
         };
         let Some(candidate) = &policy.candidate else {
@@ -191,7 +194,7 @@ impl Choice<'_> {
 fn provided(host: &Host, status: &Status, spec: &Spec) -> Result<Option<String>, Failure> {
     let providers = available::providers(host, &spec.name)?;
     match providers.as_slice() {
-        [] => Err(Failure::new(format!("No package matching '{}' is available", spec.name))),
+        [] => Err(Failure::new(format!("{UNKNOWN} '{}' is available", spec.name))),
         [only] if status.installed(only).is_some() => Ok(None),
         _ => Ok(Some(spec.name.clone())),
     }

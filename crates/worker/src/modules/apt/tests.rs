@@ -122,7 +122,9 @@ fn services_do_not_start_under_a_policy() {
 fn failures_say_what_stood_in_the_way() {
     let stage = stage();
     let fails = |args: serde_json::Value| stage.call::<Apt>(args).unwrap_err();
-    assert_eq!(fails(json!({"name": "nosuch"})).msg, "No package matching 'nosuch' is available");
+    let unknown = fails(json!({"name": "nosuch"}));
+    assert_eq!(unknown.msg, "No package matching 'nosuch' is available");
+    assert_eq!(unknown.fields.get("cache_updated"), None);
     let none = fails(json!({"name": "here=9"}));
     assert_eq!(none.msg, "no available installation candidate for here=9");
     assert_eq!(none.fields["cache_updated"], false);
