@@ -113,6 +113,7 @@ impl Engine {
                 }
             }
             "refresh_inventory" => {
+                self.did(run, "inventory successfully refreshed");
                 let inventory = self.world.inventory();
                 // Scripts may take their time; other hosts go on meanwhile.
                 let fresh = tokio::task::spawn_blocking(move || inventory.reload()).await;

@@ -10,6 +10,7 @@ mod handlers;
 mod hands;
 mod host;
 mod include;
+mod invocation;
 mod jobs;
 mod loops;
 mod meta;

@@ -114,7 +114,7 @@ impl Engine {
             let task = &handlers[at].task;
             match &task.name {
                 Some(text) if text.is_template() => {
-                    let own = TaskRun::new(task, run).templar(self, host).string(text);
+                    let own = TaskRun::new(task, run).templar_without_host(self, host).string(text);
                     own.map(|v| v.to_text()).unwrap_or_else(|error| {
                         if task.listen.is_empty() {
                             self.unusable(text.as_str(), &error.message);

@@ -1,6 +1,7 @@
 //! From what a module said to a verdict: `changed_when`, `failed_when`, and what every result has.
 
 use super::event::Verdict;
+use super::invocation::INVOCATION;
 use crate::playbook::Task;
 use crate::remote::RemoteError;
 use crate::template::{Templar, TemplateError};
@@ -71,24 +72,6 @@ pub(super) fn censored(result: &Map) -> Map {
         }
     }
     out
-}
-
-/// Under what a result has the arguments of its module, for those who look closely.
-const INVOCATION: &str = "invocation";
-
-/// What `invocation` is for these arguments; secrets among them are left out.
-pub(super) fn invocation(args: &rplay_protocol::Object) -> Value {
-    const SECRET: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
-    let own = |name: &str| name.starts_with('_') && name != "_raw_params";
-    let mut shown = Map::new();
-    for (name, value) in args.iter().filter(|(name, _)| !own(name)) {
-        // A private key is one under whichever name it is given.
-        let key = value.as_str().is_some_and(|text| text.contains("PRIVATE KEY-----"));
-        let secret = key || ["password", "passphrase", "passwd"].iter().any(|word| name.ends_with(word));
-        let value = if secret && !value.is_null() { Value::data(SECRET) } else { Value::from_json(value) };
-        shown.insert(name.as_str().into(), value);
-    }
-    Value::map(Map::from_iter([("module_args".into(), Value::map(shown))]))
 }
 
 /// Adds an `invocation` to a result that has none of its own; a module that was not reached was not invoked.
@@ -209,7 +192,10 @@ pub(super) fn judge(task: &Task, templar: &Templar, result: &mut Map) -> Result<
     if flag(result, "skipped") || flag(result, "unreachable") {
         return Ok(());
     }
-    let unknown = |error: &TemplateError| Value::from(format!("Error while evaluating conditional: {}", error.message));
+    let unknown = |error: &TemplateError| {
+        let before = if error.is_undefined { "Error while evaluating conditional: " } else { "" };
+        Value::from(format!("{before}{}", error.message))
+    };
     if !task.changed_when.is_empty() {
         match all(templar, &task.changed_when) {
             Ok(verdict) => drop(result.insert("changed".into(), Value::Bool(verdict))),
@@ -295,22 +281,5 @@ mod line_tests {
         assert_eq!(lines_of("5%\r10%\r\n"), ["5%", "10%"]);
         assert_eq!(lines_of("a\u{2028}b\u{c}c\u{85}"), ["a", "b", "c"]);
         assert!(lines_of("").is_empty());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn an_invocation_keeps_secrets() {
-        let key = "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n";
-        let args = json!({"path": "/x", "passphrase": "foo", "login_password": null, "content": key, "_own": 1});
-        let Some(args) = args.as_object() else { panic!("no arguments") };
-        let shown = format!("{:?}", invocation(args));
-        assert!(shown.contains("/x") && !shown.contains("foo") && !shown.contains("AAAA"), "{shown}");
-        assert_eq!(shown.matches("VALUE_SPECIFIED_IN_NO_LOG_PARAMETER").count(), 2, "{shown}");
     }
 }

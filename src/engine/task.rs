@@ -89,6 +89,12 @@ impl TaskRun {
     pub(super) fn templar(&self, engine: &Engine, host: &HostPlay) -> Templar {
         Templar::new(Arc::new(self.scope(engine, host)))
     }
+
+    /// A templar that sees the play's variables and the task's, but none of a host's.
+    pub(super) fn templar_without_host(&self, engine: &Engine, host: &HostPlay) -> Templar {
+        let vars = TaskVars { vars_files: host.vars_files(), connection: Arc::default(), ..self.vars.clone() };
+        Templar::new(Arc::new(Scope::new(&engine.world, "", Some(self.run.vars.clone()), vars)))
+    }
 }
 
 impl Engine {
@@ -334,6 +340,7 @@ impl Engine {
             host.stand(Standing::Unreachable);
         }
         if finished.notifies && !self.notify(run, host, walk.handlers) {
+            // As in the reference, a result whose handler is not there is not told any more.
             return;
         }
         if run.task.is_include() && matches!(finished.verdict, Verdict::Ok | Verdict::Changed) {

@@ -82,10 +82,16 @@ pub struct Templar {
     root: Arc<lazy::Root>,
 }
 
-/// The name in `{{ name }}`, when there is nothing else: white space around it belongs to the text.
-fn only_name(text: &str) -> Option<&str> {
+/// The path in `{{ name.key[0] }}`, when there is nothing else: white space around it belongs to the text.
+fn only_path(text: &str) -> Option<&str> {
     let inner = text.strip_prefix("{{")?.strip_suffix("}}")?.trim();
-    crate::value::is_variable_name(inner).then_some(inner)
+    is_path(inner).then_some(inner)
+}
+
+/// Whether an expression is a path: a name, and keys behind it.
+fn is_path(text: &str) -> bool {
+    let is_step = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']' | '\'' | '"');
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text.chars().all(is_step)
 }
 
 /// An expression with templates in its constants, as in `name == '{{ other }}'`: the expression with variables in their
@@ -196,10 +202,7 @@ impl Templar {
             return Ok(Value::Str(text.clone()));
         }
         // A variable's own text stays what it is: the user's, with its place.
-        if let Some(Variable::Value(Value::Str(same))) = only_name(text.as_str()).and_then(|n| self.variables().get(n))
-            && same.is_trusted()
-            && !same.is_template()
-        {
+        if let Some(same) = only_path(text.as_str()).and_then(|path| self.own_text(path)) {
             return Ok(Value::Str(same));
         }
         if text.as_vaulted().is_some() {
@@ -208,6 +211,33 @@ impl Templar {
         }
         let value = engine::render_inline(&self.root, text).map_err(|e| self.explain_inside(e, text))?;
         lazy::to_value(&value).map_err(|e| self.explain_result(&e, text))
+    }
+
+    /// The user's own text that a path (`name`, `name.key`, `name[0]['key']`) leads to, when it is no template.
+    fn own_text(&self, path: &str) -> Option<Str> {
+        let (name, mut rest) = path.split_at(path.find(['.', '[']).unwrap_or(path.len()));
+        let Variable::Value(mut value) = self.variables().get(name)? else { return None };
+        while !rest.is_empty() {
+            let (step, after) = match rest.strip_prefix('[') {
+                Some(rest) => rest.split_once(']')?,
+                None => {
+                    let rest = rest.strip_prefix('.')?;
+                    rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len()))
+                }
+            };
+            let quoted = ['"', '\''].iter().find_map(|q| step.strip_prefix(*q)?.strip_suffix(*q));
+            value = match (quoted, step.parse::<usize>()) {
+                (None, Ok(at)) => value.as_list()?.get(at)?.clone(),
+                // Names of a dictionary's methods mean those.
+                _ if quoted.is_none() && ["items", "keys", "values", "get"].contains(&step) => return None,
+                _ => value.get(quoted.unwrap_or(step))?.clone(),
+            };
+            rest = after;
+        }
+        match value {
+            Value::Str(text) if text.is_trusted() && !text.is_template() => Some(text),
+            _ => None,
+        }
     }
 
     /// An expression without braces, as `when` and `until` hold it.
@@ -221,29 +251,78 @@ impl Templar {
         if is_empty_condition(condition) {
             return self.empty_condition(condition);
         }
-        let (result, origin) = match condition {
+        let origin = if let Value::Str(text) = condition { text.origin() } else { None };
+        let (result, from) = match condition {
             Value::Str(text) if text.is_template() => match embedded(text) {
-                Some((expression, constants)) => (self.with(constants).expression(&expression)?, text.origin()),
-                None => (self.string(text)?, text.origin()),
+                Some((expression, constants)) => (self.with(constants).expression(&expression)?, origin),
+                None => self.condition_of_template(text)?,
             },
-            Value::Str(text) if !text.is_trusted() => {
-                return Err(TemplateError::message(UNTRUSTED, text.origin()));
-            }
-            Value::Str(text) => (self.expression(text)?, text.origin()),
+            Value::Str(text) if !text.is_trusted() => return Err(TemplateError::message(UNTRUSTED, origin)),
+            Value::Str(text) => (self.expression(text)?, self.origin_of(text).or(origin)),
             other => (other.clone(), None),
         };
         match result {
             Value::Bool(verdict) => Ok(verdict),
-            other if is_empty_condition(&other) => self.empty_condition(condition),
-            other if self.allows_broken_conditions() => Ok(truthy(&other)),
+            other if self.allows_broken_conditions() => Ok(is_empty_condition(&other) || truthy(&other)),
             other => {
                 let truth = if truthy(&other) { "True" } else { "False" };
+                let place = match &other {
+                    Value::Null => None,
+                    Value::Str(text) => text.origin().or(from),
+                    _ => from,
+                };
                 let message = format!(
-                    "Conditional result ({truth}) was derived from value of type '{}'. Conditionals must have a boolean result.",
-                    python_type(&other)
+                    "Conditional result ({truth}) was derived from value of type '{}' at '{}'. Conditionals must have a boolean result.",
+                    python_type(&other),
+                    place.map_or_else(|| "<unknown>".to_owned(), written_at)
                 );
                 Err(TemplateError::message(message, origin))
             }
+        }
+    }
+
+    /// Where the variable is written that an expression, or a template, is the name of.
+    fn origin_of(&self, text: &Str) -> Option<Span> {
+        let source = text.as_str().trim();
+        let path = only_path(source).or_else(|| is_path(source).then_some(source))?;
+        let (name, _) = path.split_at(path.find(['.', '[']).unwrap_or(path.len()));
+        match self.variables().get(name)? {
+            // A variable that is a template itself is where the value was made.
+            Variable::Value(Value::Str(other)) if name == path && other.is_template() => {
+                let is_itself = only_path(other.as_str()).is_none_or(|inner| inner.starts_with(name));
+                if is_itself { other.origin() } else { self.origin_of(&other).or(other.origin()) }
+            }
+            _ => self.own_text(path)?.origin(),
+        }
+    }
+
+    /// What a condition in braces comes to. A text of the user's own is the condition itself, as in
+    /// `when: "{{ item.condition }}"`; braces within an expression are a mistake.
+    fn condition_of_template(&self, text: &Str) -> Result<(Value, Option<Span>), TemplateError> {
+        let source = text.as_str().trim();
+        let whole = [("{{", "}}"), ("{%", "%}")].iter().any(|(a, z)| source.starts_with(a) && source.ends_with(z));
+        if !whole && !self.allows_broken_conditions() {
+            let message = "Syntax error in expression. Template delimiters are not supported in expressions: expected token ':', got '}'";
+            return Err(TemplateError::message(message, text.origin()));
+        }
+        // White space around the braces is none of the condition's.
+        match self.string(&Str::trusted(source, text.origin()))? {
+            Value::Str(inner) if inner.as_str().trim().is_empty() => {
+                self.empty_condition(&Value::Str(text.clone()))?;
+                Ok((Value::Bool(true), None))
+            }
+            Value::Null => {
+                self.empty_condition(&Value::Str(text.clone()))?;
+                Ok((Value::Bool(true), None))
+            }
+            Value::Str(inner) if inner.is_trusted() && !inner.is_template() => {
+                let from = self.origin_of(&inner).or(inner.origin()).or(text.origin());
+                Ok((self.expression(&inner)?, from))
+            }
+            Value::Str(_) if !self.allows_broken_conditions() => {
+                Err(TemplateError::message(UNTRUSTED, self.origin_of(text).or(text.origin())))
+            }
+            other => Ok((other, self.origin_of(text).or(text.origin()))),
         }
     }
 
@@ -338,6 +417,16 @@ impl Templar {
         }
         error
     }
+}
+
+/// A place as sentences about values name it.
+fn written_at(span: Span) -> String {
+    let (source, place) = (span.source(), span.location());
+    let file = source.path.as_ref().map_or_else(
+        || source.name.clone(),
+        |path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string(),
+    );
+    format!("{file}:{}:{}", place.line, place.column)
 }
 
 /// Whether a condition, or what it comes to, says nothing.

@@ -153,6 +153,17 @@ pub(super) fn line_of(span: Span) -> String {
     format!("{file}:{}", span.location().line)
 }
 
+/// How long the lines of a source are that are shown.
+const LINE: usize = 120;
+
+/// A line of a source, as long as may be shown.
+fn shortened(line: &str) -> String {
+    if line.chars().count() <= LINE {
+        return line.to_owned();
+    }
+    line.chars().take(LINE - 3).chain("...".chars()).collect()
+}
+
 /// The place and the lines around it: what follows a message.
 #[must_use]
 pub fn origin(span: Span) -> String {
@@ -174,9 +185,16 @@ pub fn origin(span: Span) -> String {
     let width = location.line.to_string().len();
     for number in location.line.saturating_sub(2).max(1)..=location.line {
         let line = format!("{number:>width$} {}", lines.get(number - 1).copied().unwrap_or_default());
-        out.push_str(line.trim_end());
+        out.push_str(&shortened(line.trim_end()));
         out.push('\n');
     }
-    out.push_str(&format!("{}^ column {}\n\n", " ".repeat(width + location.column), location.column));
+    let (before, label) = (width + location.column, format!("column {}", location.column));
+    // Where there is no room behind the mark, the words stand before it; a mark beyond the line is not there.
+    if before + label.len() + 2 <= LINE {
+        out.push_str(&format!("{}^ {label}\n", " ".repeat(before)));
+    } else if before < LINE {
+        out.push_str(&format!("{label:>0$} ^\n", before - 1));
+    }
+    out.push('\n');
     out
 }

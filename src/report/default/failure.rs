@@ -35,12 +35,19 @@ const ARGUMENTS: &[&str] = &[
     "parameters are mutually exclusive: ",
 ];
 
+/// What helps where conditions are of other types.
+const BROKEN_CONDITIONS: &str =
+    "Broken conditionals can be temporarily allowed with the `ALLOW_BROKEN_CONDITIONALS` configuration option.\n\n";
+
+/// What helps where a template is not the user's own.
+const TRUSTED_SOURCES: &str = "Templates and expressions must be defined by trusted sources such as playbooks or roles, not untrusted sources such as module results.\n\n";
+
 impl Report {
     /// Says why a task failed.
     pub(super) fn failure(&self, result: &HostResult) {
         let place = origin(result.task.span);
         let to_stderr = self.settings().display_failed_stderr;
-        if let Some(error) = result.error.as_ref().filter(|_| !result.no_log) {
+        if let Some(error) = result.error.as_ref().filter(|_| !result.no_log && !is_misjudged(result)) {
             let said = result.result.get("msg").map(Value::to_text).unwrap_or_default();
             let message = error.message.clone();
             let first = if said.starts_with("Task failed: ") { said } else { format!("Task failed: {message}") };
@@ -59,6 +66,12 @@ impl Report {
             }
             let place = error.span.map(|span| written(&result.task, span));
             text.push_str(&place.map(origin).unwrap_or_else(|| "\n\n".to_owned()));
+            if ["Conditional result (", "Empty conditional "].iter().any(|begin| cause.starts_with(begin)) {
+                text.push_str(BROKEN_CONDITIONS);
+            }
+            if cause == crate::template::UNTRUSTED {
+                text.push_str(TRUSTED_SOURCES);
+            }
             self.display.error(&text, to_stderr);
             return;
         }
@@ -93,6 +106,13 @@ impl Report {
             said => format!("{whose} failed: {}", said.trim_start_matches("Task failed: Action failed: ")),
         }
     }
+}
+
+/// Whether `changed_when` or `failed_when` could not be evaluated: the result itself says why.
+pub(super) fn is_misjudged(result: &HostResult) -> bool {
+    ["changed_when_result", "failed_when_result"]
+        .iter()
+        .any(|key| result.result.get(key).is_some_and(|said| said.as_str().is_some()))
 }
 
 /// The text of the task that holds a place; the place itself where none does.

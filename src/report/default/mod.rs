@@ -96,12 +96,13 @@ impl Report {
                 self.display.remark(2, &format!("META: {what}"));
             }
             Event::Retry { result, left } => {
-                let title = state.titles.get(&identity(&result.task)).map(|(title, _)| title.as_str());
-                let mut text = format!(
-                    "FAILED - RETRYING: [{}]: {} ({left} retries left).",
-                    host_label(result),
-                    title.unwrap_or_default()
-                );
+                let title =
+                    state.titles.get(&identity(&result.task)).map(|(title, _)| title.as_str()).unwrap_or_default();
+                // Without the role's name, which is before the task's elsewhere.
+                let role = result.task.context.role.as_ref().filter(|_| result.task.name.is_some());
+                let role = role.map(|role| format!("{} : ", role.name)).unwrap_or_default();
+                let title = title.strip_prefix(&role).unwrap_or(title);
+                let mut text = format!("FAILED - RETRYING: [{}]: {title} ({left} retries left).", host_label(result));
                 if self.settings().verbosity > 2 || says_all(result) {
                     let fields = result.result.as_map().cloned().unwrap_or_default();
                     let shown = dump::dump(self.settings(), &fields, says_all(result));
@@ -354,7 +355,8 @@ fn is_debug(task: &Task) -> bool {
 
 /// Whether a result is shown whole in any case: what `debug` was told to say, what `assert` came to.
 fn says_all(result: &HostResult) -> bool {
-    let idle = result.verdict == Verdict::Skipped || result.error.is_some() || result.no_log;
+    let broken = result.error.is_some() && !failure::is_misjudged(result);
+    let idle = result.verdict == Verdict::Skipped || broken || result.no_log;
     result.whole && !idle
 }
 
