@@ -101,6 +101,14 @@ impl Item {
     }
 }
 
+/// Why it cannot be told to whom a pass is delegated.
+enum Nowhere {
+    /// The template cannot be evaluated.
+    Unknown(TemplateError),
+    /// It comes to nothing.
+    Nobody(String),
+}
+
 /// What was noted, leaving nothing.
 fn taken<T>(notes: &Mutex<Vec<T>>) -> Vec<T> {
     std::mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner))
@@ -205,13 +213,24 @@ impl<'e> OnHost<'e> {
         }
     }
 
-    /// The host that a pass is delegated to; one that cannot be evaluated is none here and an error where the pass runs.
+    /// The host that a pass is delegated to; a template that cannot be evaluated is called by itself.
     pub(super) fn delegate(&self, pass: &Pass) -> Option<String> {
-        let value = pass.templar.value(self.task().context.delegate_to.as_ref()?).ok()?;
-        if matches!(value, Value::Null | Value::Omit) {
-            return None;
+        self.delegation(pass).unwrap_or_else(|_| self.task().context.delegate_to.as_ref().map(Value::to_text))
+    }
+
+    /// The same, or why it cannot be told; a template that comes to nothing is an error, as in the reference.
+    fn delegation(&self, pass: &Pass) -> Result<Option<String>, Nowhere> {
+        let Some(written) = &self.task().context.delegate_to else { return Ok(None) };
+        let name = match pass.templar.value(written).map_err(Nowhere::Unknown)? {
+            Value::Omit => return Ok(None),
+            Value::Null => String::new(),
+            other => other.to_text(),
+        };
+        if name.is_empty() && written.has_templates() {
+            let message = format!("Empty hostname produced from delegate_to: \"{}\"", written.to_text());
+            return Err(Nowhere::Nobody(message));
         }
-        Some(value.to_text()).filter(|name| !name.is_empty())
+        Ok(Some(name).filter(|name| !name.is_empty()))
     }
 
     pub(super) fn note_delegate(&self, delegate: Option<String>) {
@@ -261,6 +280,12 @@ impl<'e> OnHost<'e> {
 
     /// The result of a condition that says no (or cannot be evaluated); `None` when the task is to run.
     pub(super) fn gate(&self, pass: &Pass) -> Option<Map> {
+        // As in the reference, it has to be known where something would run before it is known whether it does.
+        match self.delegation(pass) {
+            Err(Nowhere::Unknown(error)) => return Some(self.failed(&error)),
+            Err(Nowhere::Nobody(message)) => return Some(result::failed(format!("Task failed: {message}"))),
+            Ok(_) => {}
+        }
         for condition in &self.task().context.when {
             match pass.templar.condition(condition) {
                 Ok(true) => {}

@@ -99,6 +99,7 @@ impl Report {
             "" => format!("{whose} failed."),
             said if said.starts_with("This action (") && said.ends_with(" does not support async.") => said.to_owned(),
             said if said.starts_with("async task did not complete") => format!("Action failed: {said}"),
+            said if said.starts_with(NOWHERE) => said.trim_start_matches("Task failed: ").to_owned(),
             // It was not begun.
             said if whose == "Action" && !judged && ARGUMENTS.iter().any(|start| said.starts_with(start)) => {
                 said.to_owned()
@@ -107,6 +108,9 @@ impl Report {
         }
     }
 }
+
+/// What is said of a task that is delegated to nobody.
+const NOWHERE: &str = "Task failed: Empty hostname produced from delegate_to: ";
 
 /// Whether `changed_when` or `failed_when` could not be evaluated: the result itself says why.
 pub(super) fn is_misjudged(result: &HostResult) -> bool {
