@@ -414,7 +414,7 @@ fn find(env: &dyn Fn(&str) -> Option<String>, warnings: &mut Vec<Diagnostic>) ->
         if given.is_dir() { given.join("ansible.cfg") } else { given }
     });
     let here = Path::new("ansible.cfg");
-    let mut here = here.is_file().then(|| here.to_path_buf());
+    let mut here = here.is_file().then(|| absolute_path(here));
     if here.is_some() && given.is_none() && world_writable(Path::new(".")) {
         let directory = absolute_path(Path::new("."));
         let message = format!(

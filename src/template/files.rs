@@ -107,6 +107,12 @@ impl FileOptions {
         Ok((options, body))
     }
 
+    /// Whether a text has anything that is not for itself.
+    fn is_template(&self, text: &str) -> bool {
+        let starts = [&self.block.0, &self.variable.0, &self.comment.0, &self.line_statement, &self.line_comment];
+        starts.into_iter().any(|start| !start.is_empty() && text.contains(start.as_str()))
+    }
+
     fn syntax(&self) -> Result<SyntaxConfig, minijinja::Error> {
         SyntaxConfig::builder()
             .block_delimiters(self.block.0.clone(), self.block.1.clone())
@@ -219,9 +225,12 @@ pub(super) fn render(
     };
     let rendered = engine::in_full(|| template.render(Jinja::from_dyn_object(root.clone())));
     let (mut out, value) = rendered.map_err(error)?;
-    // The engine drops a file's last newline, which is right for what is included. The whole gets back what it had.
+    // The engine drops a file's last newline, which is right for what is included. The whole gets back what it had where it is
+    // text: what prints one number or one list is that, and what prints nothing at all is nothing.
     let newlines = |text: &str| text.len() - text.trim_end_matches('\n').len();
-    if options.keep_trailing_newline && !out.is_empty() {
+    let value = if options.is_template(body) { value } else { Some(Jinja::from(out.as_str())) };
+    let is_text = value.as_ref().map_or(!out.is_empty(), |value| value.as_str().is_some());
+    if options.keep_trailing_newline && is_text {
         let missing = newlines(body).saturating_sub(newlines(&out));
         out.push_str(&"\n".repeat(missing));
     }
@@ -339,5 +348,30 @@ mod unit {
         assert_eq!(render("syntax.j2").unwrap_err().span.unwrap().location().line, 2);
         assert!(FileOptions::default().check(&templates.join("syntax.j2"), &Secrets::default()).is_err());
         FileOptions::default().check(&templates.join("bad.j2"), &Secrets::default()).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_text_gets_no_newline() {
+        let dir = tempfile::tempdir().unwrap();
+        let map = Map::from_iter([("none".into(), Value::Null), ("l".into(), Value::list(vec![1i64.into()]))]);
+        let templar = Templar::new(Arc::new(Fixed { map, search: Vec::new() }));
+        let path = dir.path().join("t.j2");
+        for (text, want) in [
+            ("{{ l }}\n", "[1]"),
+            ("{# c #}\n{{ l[0] }}\n", "1"),
+            ("{% for i in l %}{{ i }}{% endfor %}\n", "1"),
+            ("{{ 1 }} \n", "1 \n"),
+            ("{{ 1 }}\n\n", "1\n\n"),
+            ("{{ none }}\n", ""),
+            ("{{ none }}\n\n", "\n\n"),
+            ("{{ '' }}\n", "\n"),
+            ("{% if false %}x{% endif %}\n", ""),
+            ("{{ '1' }}\n", "1\n"),
+            ("\n", "\n"),
+            ("x\r\n{% raw %}\r\ny\r\n{% endraw %}\r\n", "x\n\ny\n"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(templar.file(&path, &FileOptions::default()).unwrap(), want, "{text:?}");
+        }
     }
 }

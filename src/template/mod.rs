@@ -357,9 +357,8 @@ impl Templar {
         map.insert("template_host".into(), files::host_name().into());
         map.insert("template_mtime".into(), files::modified(path).into());
         map.insert("template_run_date".into(), jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string().into());
-        if let Some(dest) = dest {
-            map.insert("template_destpath".into(), dest.into());
-        }
+        // A lookup has none.
+        map.insert("template_destpath".into(), dest.map_or(Value::Null, Value::from));
         if self.root.variables().get("ansible_managed").is_none() {
             map.insert("ansible_managed".into(), "Ansible managed".into());
         }
@@ -374,11 +373,10 @@ impl Templar {
     /// A template file's text, or the value of the one expression that it holds.
     fn file_value(&self, path: &std::path::Path, options: &FileOptions) -> Result<Value, TemplateError> {
         let (text, value) = files::render(&self.root, path, options).map_err(|e| self.explain(e))?;
-        let value = value.filter(|value| value.as_str().is_none()).map(|value| lazy::to_value(&value));
-        match value.transpose().map_err(|e| TemplateError::new(&e, None))? {
-            Some(value) => Ok(value),
+        match value {
+            Some(value) if value.as_str().is_none() => lazy::to_value(&value).map_err(|e| TemplateError::new(&e, None)),
             None if text.is_empty() => Ok(Value::Null),
-            None => Ok(Value::from(text)),
+            _ => Ok(Value::from(text)),
         }
     }
 

@@ -1,13 +1,21 @@
-//! White space other than ASCII's between the words of an expression, which is white space there to Python: a non-breaking
-//! space typed by accident is no mistake in the reference.
+//! White space as Jinja takes it, where the engine takes it otherwise.
+//!
+//! What is not ASCII's between the words of an expression is white space to Python: a non-breaking space typed by accident is
+//! no mistake in the reference. A line ends in `\n` however the file ends it. And of all blocks `raw` alone leaves the newline
+//! behind it where it is.
 
 use std::borrow::Cow;
 
 use minijinja::syntax::SyntaxConfig;
 
-/// A template with ASCII's spaces in its expressions and statements; texts, comments and strings stay as they are.
+/// A template with one kind of newline, ASCII's spaces in its expressions and statements, and `raw` blocks that keep what is
+/// behind them; else texts, comments and strings stay as they are.
 pub(super) fn plain<'s>(source: &'s str, syntax: &SyntaxConfig) -> Cow<'s, str> {
-    if !source.chars().any(is_odd) {
+    if source.contains('\r') {
+        let unix = source.replace("\r\n", "\n").replace('\r', "\n");
+        return Cow::Owned(plain(&unix, syntax).into_owned());
+    }
+    if !source.contains("raw") && !source.chars().any(is_odd) {
         return Cow::Borrowed(source);
     }
     let mut out = String::with_capacity(source.len());
@@ -21,12 +29,27 @@ pub(super) fn plain<'s>(source: &'s str, syntax: &SyntaxConfig) -> Cow<'s, str> 
                 let word = after.trim_start_matches(['-', '+']).trim_start();
                 let behind = expression(after, syntax.block_delimiters(), &mut out);
                 let raw = word.strip_prefix("raw").is_some_and(|rest| rest.starts_with(|c: char| !c.is_alphanumeric()));
-                if raw { copied(behind, "endraw", &mut out) } else { behind }
+                if raw {
+                    keep_newline(syntax.block_delimiters().1, &mut out);
+                    copied(behind, "endraw", &mut out)
+                } else {
+                    behind
+                }
             }
         };
     }
     out.push_str(rest);
     Cow::Owned(out)
+}
+
+/// Marks a block, with whose end the text ends, as one that does not eat the newline behind it.
+fn keep_newline(end: &str, out: &mut String) {
+    let Some(inside) = out.strip_suffix(end) else { return };
+    if !inside.ends_with(['-', '+']) {
+        out.truncate(inside.trim_end().len());
+        out.push_str(" +");
+        out.push_str(end);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -100,7 +123,16 @@ mod tests {
         assert_eq!(plain("a\u{a0}{{ b\u{a0}}}\u{a0}{%\u{a0}if c\u{3000}%}"), "a~{{ b }}~{% if c %}");
         assert_eq!(plain("{{ 'a\u{a0}\\'\u{a0}'\u{a0}}}"), "{{ 'a~\\'~' }}");
         assert_eq!(plain("{#\u{a0}{{\u{a0}#}{{\u{a0}x }}"), "{#~{{~#}{{ x }}");
-        assert_eq!(plain("{% raw %}{{\u{a0}}}{% endraw %}{{\u{a0}y }}"), "{% raw %}{{~}}{% endraw %}{{ y }}");
+        assert_eq!(plain("{% raw %}{{\u{a0}}}{% endraw %}{{\u{a0}y }}"), "{% raw +%}{{~}}{% endraw %}{{ y }}");
         assert_eq!(plain("{{\u{a0}x"), "{{ x");
+    }
+
+    #[test]
+    fn newlines_are_of_one_kind_and_raw_keeps_them() {
+        let plain = |text: &str| plain(text, &SyntaxConfig::default()).into_owned();
+        assert_eq!(plain("a\r\n{{ 'b\r' }}\r{% if c %}"), "a\n{{ 'b\n' }}\n{% if c %}");
+        assert_eq!(plain("{%- raw%}\r\n{% raw %}{% endraw %}"), "{%- raw +%}\n{% raw %}{% endraw %}");
+        let kept = ["{% raw -%}\n{% endraw %}", "{# {% raw %} #}\n", "{{ '{% raw %}' }}", "{% rawer %}\n"];
+        kept.iter().for_each(|text| assert_eq!(plain(text), *text));
     }
 }

@@ -31,7 +31,7 @@ MADE_UP = dict.fromkeys((
     "/var/lib/ubuntu-advantage/*", "/var/lib/unbound/root.key", "/var/lib/monit/*", "/var/lib/samba/*.tdb", "/var/lib/misc/*",
     "/etc/aliases.lmdb", "/etc/openvpn/easy-rsa/pki/*", "/etc/openvpn/*.crt", "/etc/openvpn/*.key", "/etc/openvpn/*.pem",
     "/etc/munin/munin-htpasswd", "/root/.spamassassin", "/var/lib/spamassassin/*", "/var/lib/ucf/cache/:etc:roundcube:*",
-    "/etc/roundcube/config.inc.php", "/etc/sasldb2", "/swap", "/var/lib/containers/storage/*.lock",
+    "/etc/roundcube/config.inc.php", "/etc/sasldb2", "/swap", "/var/lib/containers/storage/*.lock", "*/dhparam*.pem",
 ), "made up on the host")
 HERE = Path(__file__).resolve().parent
 LIMIT = 1200  # seconds that one run may take

@@ -8,18 +8,19 @@ use std::path::Path;
 use minijinja::Error;
 
 use super::{Lookup, files};
+use crate::config::absolute_path;
 use crate::template::call::fail;
 use crate::template::files::name_of;
 use crate::template::python;
 use crate::value::{Map, Value};
 
 /// One dictionary for each directory, file and link below the terms; what an earlier term has is left out of later ones.
-/// Names are in order, those of directories first. A directory that is not there has nothing in it.
+/// Directories come first, else names are in the order in which the file system has them, as in the reference. A directory that
+/// is not there has nothing in it.
 pub(super) fn run(lookup: &Lookup<'_>) -> Result<Vec<Value>, Error> {
     let (mut out, mut seen) = (Vec::new(), HashSet::new());
     for term in &lookup.terms {
-        let found =
-            files::find(lookup, &python::text(term), "files").map(|root| std::path::absolute(&root).unwrap_or(root));
+        let found = files::find(lookup, &python::text(term), "files").map(|root| absolute_path(&root));
         if let Some(root) = found.filter(|root| root.is_dir()) {
             below(&root, "", &mut seen, &mut out)?;
         }
@@ -35,7 +36,7 @@ fn below(root: &Path, directory: &str, seen: &mut HashSet<String>, out: &mut Vec
         names.push(entry.map_err(attempted)?.file_name().to_string_lossy().into_owned());
     }
     // A link to a directory counts as one for the order, and is not followed.
-    names.sort_by_key(|name| (!place.join(name).is_dir(), name.clone()));
+    names.sort_by_key(|name| !place.join(name).is_dir());
     for name in &names {
         let path = format!("{directory}{name}");
         let full = root.join(&path);
@@ -91,7 +92,7 @@ mod tests {
     use crate::value::{Map, Str};
 
     #[test]
-    fn trees_are_told_in_order_and_the_first_of_a_name_counts() {
+    fn trees_are_told_with_directories_first_and_the_first_of_a_name_counts() {
         let dir = tempfile::tempdir().unwrap();
         let files = dir.path().join("files");
         for (path, content) in [("web/b", "bb"), ("web/sub/c", ""), ("over/b", "")] {
@@ -99,15 +100,14 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, content).unwrap();
         }
-        symlink("sub", files.join("web/z")).unwrap();
         symlink("/nowhere", files.join("web/a")).unwrap();
         let templar = Templar::new(Arc::new(Fixed { map: Map::new(), search: vec![dir.path().to_path_buf()] }));
         let told = |template: &str| templar.string(&Str::trusted(template, None)).unwrap().to_text();
         let path = dir.path().display().to_string();
         let tree = "{{ query('filetree', 'over', 'web/', 'nope') | map('dict2items') }}";
-        let paths = "{% for f in query('filetree', 'over', 'web/', 'nope') %}{{ f.state }} {{ f.path }} {{ f.src | d('-') }} {{ f.size if f.state == 'file' }};{% endfor %}";
+        let paths = "{% for f in query('filetree', 'over', '../files/web/', 'nope') %}{{ f.state }} {{ f.path }} {{ f.src | d('-') }} {{ f.size if f.state == 'file' }};{% endfor %}";
         let wanted = format!(
-            "file b {path}/files/over/b 0;directory sub - ;link z sub ;link a /nowhere ;file sub/c {path}/files/web/sub/c 0;"
+            "file b {path}/files/over/b 0;directory sub - ;link a /nowhere ;file sub/c {path}/files/web/sub/c 0;"
         );
         assert_eq!(told(paths), wanted);
         for part in ["'root'", "'mode'", "'0644'", "'mtime'", "'owner'", "'gid'"] {
