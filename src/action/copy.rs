@@ -111,7 +111,10 @@ pub(super) async fn steps(ctx: &ActionContext<'_>, args: Map, hands: &dyn Hands)
     if path.is_dir() {
         return directory(ctx, args, &path, hands).await;
     }
-    if let Some(result) = already_there(&args, &path, hands).await? {
+    if let Some(mut result) = already_there(&args, &path, hands).await? {
+        if !ctx.diff {
+            result.entry("diff".into()).or_insert_with(|| Value::list(Vec::new()));
+        }
         return Ok(result);
     }
     let call = file_call(ctx, &args, &path, &src)?;

@@ -6,13 +6,50 @@ use std::sync::Arc;
 use fancy_regex::Regex;
 
 use super::{ActionContext, ActionError, flag, list, text};
-use crate::playbook::find_file;
 use crate::source::load;
 use crate::value::{Key, Map, Value};
 use crate::vars::merged;
 
 pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
     ctx.check_args(ctx.module, args)?;
+    let mut vars = Map::new();
+    let mut read = Vec::new();
+    let secret = match gather(ctx, args, &mut vars, &mut read) {
+        Ok(secret) => Some(secret),
+        // What was read before counts as told.
+        Err(ActionError::Failed(failure)) if failure.contains_key("message") => {
+            let facts = text(args, "name").map(|name| (Key::from(name), Value::map(vars)));
+            let mut out = Map::new();
+            out.insert("ansible_facts".into(), Value::map(facts.into_iter().collect()));
+            out.insert("ansible_included_var_files".into(), told(&read));
+            out.extend(failure);
+            return Err(ActionError::Failed(out));
+        }
+        Err(other) => return Err(other),
+    };
+    let facts = match text(args, "name") {
+        Some(name) => Map::from_iter([(Key::from(name), Value::map(vars))]),
+        None => vars,
+    };
+    let facts = over_known(ctx, args, facts)?;
+    let mut out = Map::new();
+    out.insert("ansible_facts".into(), Value::map(facts));
+    out.insert("ansible_included_var_files".into(), told(&read));
+    out.insert("changed".into(), Value::Bool(false));
+    if secret == Some(true) {
+        // What was encrypted is not shown.
+        out.insert("_ansible_no_log".into(), Value::Bool(true));
+    }
+    Ok(out)
+}
+
+/// The files that were read, as the result names them.
+fn told(files: &[PathBuf]) -> Value {
+    files.iter().map(|path| path.display().to_string()).collect()
+}
+
+/// Reads all files there are into `vars`, and says whether one was encrypted.
+fn gather(ctx: &ActionContext<'_>, args: &Map, vars: &mut Map, read: &mut Vec<PathBuf>) -> Result<bool, ActionError> {
     let file = ["_raw_params", "file"].iter().find_map(|name| text(args, name));
     let (files, dir) = match (text(args, "dir"), file) {
         (Some(dir), None) => (files_of(ctx, args, &dir)?, true),
@@ -22,7 +59,6 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
             return Err(refused("Could not find file on the Ansible Controller: neither 'file' nor 'dir' says which"));
         }
     };
-    let mut vars = Map::new();
     let extensions = extensions(args);
     let vault = ctx.templar.variables().vault();
     let merge_hashes = merges(ctx);
@@ -36,53 +72,68 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
             let message = format!("{} does not have a valid extension: {}", path.display(), extensions.join(", "));
             return Err(refused(&message));
         }
-        let node = load(path, &vault).map_err(|e| ActionError::failed(e.to_string()))?;
+        let node = load(path, &vault).map_err(|e| {
+            let said = e.to_string();
+            if said.starts_with("this is not YAML") {
+                refused(&format!("YAML parsing failed: {said}"))
+            } else {
+                ActionError::failed(said)
+            }
+        })?;
         secret |= node.as_ref().is_some_and(|node| node.span.source().encrypted);
         match node.map(|n| n.to_value()) {
             None => {}
             Some(Value::Map(map)) if merge_hashes => {
-                vars = match merged(&Value::map(vars), &Value::Map(map)) {
+                *vars = match merged(&Value::map(std::mem::take(vars)), &Value::Map(map)) {
                     Value::Map(all) => Arc::unwrap_or_clone(all),
                     _ => Map::new(),
                 };
             }
             Some(Value::Map(map)) => vars.extend(map.iter().map(|(k, v)| (k.clone(), v.clone()))),
-            Some(other) => {
-                let message = format!("{} must be stored as a dictionary/hash, not {}", path.display(), other.kind());
-                return Err(refused(&message));
+            Some(_) => {
+                return Err(refused(&format!("{} must be stored as a dictionary/hash", path.display())));
             }
         }
+        read.push(path.clone());
     }
-    let facts = match text(args, "name") {
-        Some(name) => Map::from_iter([(Key::from(name), Value::map(vars))]),
-        None => vars,
-    };
-    let facts = over_known(ctx, args, facts)?;
-    let mut out = Map::new();
-    out.insert("ansible_facts".into(), Value::map(facts));
-    out.insert("ansible_included_var_files".into(), files.iter().map(|p| p.display().to_string()).collect());
-    out.insert("changed".into(), Value::Bool(false));
-    if secret {
-        // What was encrypted is not shown.
-        out.insert("_ansible_no_log".into(), Value::Bool(true));
-    }
-    Ok(out)
+    Ok(secret)
 }
 
 /// The file of this name.
 fn named(ctx: &ActionContext<'_>, file: &str) -> Result<PathBuf, ActionError> {
-    find_file(file, "vars", ctx.search).ok_or_else(|| {
-        let searched = match ctx.file(file, "vars") {
-            Err(ActionError::Failed(result)) => text(&result, "msg").unwrap_or_default(),
-            _ => String::new(),
-        };
-        refused(&format!("Could not find file on the Ansible Controller: {searched}"))
-    })
+    match ctx.file(file, "vars") {
+        Ok(path) => Ok(std::path::absolute(&path).unwrap_or(path)),
+        Err(ActionError::Failed(result)) => Err(refused(&text(&result, "msg").unwrap_or_default())),
+        Err(other) => Err(other),
+    }
 }
 
-/// A failure under the reference's own key, and the usual one.
+/// A failure under the reference's own key; what it says under the usual one is what it says of every failure without it.
 fn refused(message: &str) -> ActionError {
-    ActionError::Failed(Map::from_iter([("message".into(), message.into()), ("msg".into(), message.into())]))
+    let msg = "Task failed: Action failed: Unknown error.";
+    ActionError::Failed(Map::from_iter([("message".into(), message.into()), ("msg".into(), msg.into())]))
+}
+
+/// The directory of this name: in a role it is below its `vars`, elsewhere beside the file of the task.
+fn directory(ctx: &ActionContext<'_>, dir: &str) -> Result<PathBuf, ActionError> {
+    let missing = |path: &str| refused(&format!("{path} directory does not exist"));
+    let role = ctx.templar.variable("role_path").ok().flatten().map(|path| PathBuf::from(path.to_text()));
+    let given = crate::playbook::expand_home(dir);
+    let in_vars = given.components().next().is_some_and(|first| first.as_os_str() == "vars");
+    let path = match (role, ctx.span.source().path.as_deref().and_then(Path::parent)) {
+        _ if given.is_absolute() => given,
+        (Some(role), _) if in_vars => {
+            let path = role.join(&given);
+            return if path.is_dir() { Ok(path) } else { Err(missing(dir)) };
+        }
+        (Some(role), _) => role.join("vars").join(given),
+        (None, Some(beside)) => {
+            let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
+            std::path::absolute(beside).unwrap_or_else(|_| beside.to_path_buf()).join(dir)
+        }
+        (None, None) => given,
+    };
+    if path.is_dir() { Ok(path) } else { Err(missing(&path.display().to_string())) }
 }
 
 /// Whether the configuration says that dictionaries are put together.
@@ -128,8 +179,7 @@ fn extensions(args: &Map) -> Vec<String> {
 }
 
 fn files_of(ctx: &ActionContext<'_>, args: &Map, dir: &str) -> Result<Vec<PathBuf>, ActionError> {
-    let found = find_file(dir, "vars", ctx.search).filter(|path| path.is_dir());
-    let Some(root) = found else { return Err(refused(&format!("{dir} directory does not exist"))) };
+    let root = directory(ctx, dir)?;
     let depth = text(args, "depth").and_then(|d| d.trim().parse::<usize>().ok()).unwrap_or(0);
     let pattern = |text: &str| {
         Regex::new(text).map_err(|e| ActionError::failed(format!("'{text}' is not a regular expression: {e}")))

@@ -304,9 +304,28 @@ impl ActionContext<'_> {
                     .map(|p| std::path::absolute(&p).unwrap_or(p).display().to_string())
                     .collect()
             };
-            ActionError::failed(format!("Could not find or access '{name}'\nSearched in:\n\t{}", places.join("\n\t")))
+            let text = match places.as_slice() {
+                [only] if only == name => not_there(name),
+                _ => not_there(&format!("{name}'\nSearched in:\n\t{}", places.join("\n\t"))),
+            };
+            // As in the reference, who looks for it says it in its own way.
+            let text = match self.module {
+                "ansible.builtin.copy" => format!("Unexpected AnsibleActionFail error: {text}"),
+                "ansible.builtin.assemble" | "ansible.builtin.unarchive" => format!("Task failed: {text}"),
+                _ => text,
+            };
+            ActionError::failed(text)
         })
     }
+}
+
+/// What is said last of a file that is not there.
+pub const ON_CONTROLLER: &str = " on the Ansible Controller.\nIf you are using a module and expect the file to exist on the remote, see the remote_src option";
+
+/// What is said of a file that is not there, and where it was looked for behind a quote.
+pub(crate) fn not_there(name: &str) -> String {
+    let quote = if name.contains("'\n") { "" } else { "'" };
+    format!("Could not find or access '{name}{quote}{ON_CONTROLLER}")
 }
 
 /// Arguments as they travel.

@@ -241,6 +241,14 @@ impl HostPlay {
         state.misses = 0;
     }
 
+    /// Fails without a task and a result that a rescue could ask for.
+    pub(super) fn fail_unsaid(&self) {
+        let mut state = self.state();
+        state.failure = None;
+        state.standing = Standing::Failed;
+        state.misses = 0;
+    }
+
     pub(super) fn failure(&self) -> Option<(Value, Value)> {
         self.state().failure.clone()
     }

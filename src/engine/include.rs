@@ -62,10 +62,19 @@ impl OnHost<'_> {
     pub(super) fn wanted(&self, pass: &Pass) -> Result<(Wanted, Map), TemplateError> {
         let action = &self.task().action;
         let fail = |message: &str| TemplateError::message(message, Some(action.span));
-        let args = match pass.templar.value(&Value::map(without(&action.args, "apply")))? {
-            Value::Map(args) => args.as_ref().clone(),
-            _ => Map::new(),
-        };
+        let mut args = Map::new();
+        for (key, value) in without(&action.args, "apply") {
+            let value = pass.templar.value(&value).map_err(|mut error| {
+                let module = action.module;
+                let before =
+                    format!("Finalization of task args for '{module}' failed: Error while resolving value for");
+                error.message = format!("{before} '{key}': {}", error.message);
+                error
+            })?;
+            if !matches!(value, Value::Omit) {
+                args.insert(key, value);
+            }
+        }
         let text = |keys: &[&str]| keys.iter().find_map(|key| args.get(*key)).map(Value::to_text);
         let (what, name) = if action.module == "ansible.builtin.include_role" {
             let name = text(&["name", "role"]).ok_or_else(|| fail("'name' is a required field for include_role."))?;
@@ -119,7 +128,7 @@ impl Engine {
                     loaded.push((items, inclusion.hosts));
                 }
                 Err(diagnostics) if diagnostics.iter().all(|d| RESCUED.contains(&d.code)) => {
-                    self.not_included(run, &inclusion.hosts, diagnostics, walk);
+                    self.not_included(run, &inclusion, diagnostics, walk);
                 }
                 // What is no playbook ends the run, as it does before anything runs.
                 Err(diagnostics) => return self.broken(diagnostics),
@@ -133,7 +142,8 @@ impl Engine {
     }
 
     /// What could not be read fails its hosts; that is never ignored.
-    fn not_included(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], diagnostics: Vec<Diagnostic>, walk: &Walk) {
+    fn not_included(&self, run: &TaskRun, inclusion: &Inclusion, diagnostics: Vec<Diagnostic>, walk: &Walk) {
+        let hosts = &inclusion.hosts;
         let message = diagnostics.first().map(Diagnostic::reference_message).unwrap_or_default();
         let action = &run.task.action;
         let named = ["name", "role", "_raw_params", "file"].iter().find_map(|key| action.args.get(*key));
@@ -146,11 +156,17 @@ impl Engine {
         for host in hosts {
             let mut failure = result::failed("");
             failure.shift_remove("msg");
+            if let What::Tasks(Err(name)) = &inclusion.wanted.what {
+                failure.insert("include".into(), Value::from(name.as_str()));
+            }
             failure.insert("reason".into(), Value::from(message.as_str()));
-            // A rescue may follow; it is counted as failed all the same.
+            // A rescue may follow, which is not told what failed; it is counted as failed all the same.
             self.count(&host.name, |stats| stats.failed += 1);
-            self.note_failure(run, host, Value::map(failure.clone()));
-            self.own_result(run, host, Verdict::Failed, failure);
+            host.fail_unsaid();
+            // Of a loop nothing is shown.
+            if run.task.looped.is_none() {
+                self.own_result(run, host, Verdict::Failed, failure);
+            }
         }
         // As in the reference, later plays do without these even where a rescue takes it up.
         self.note_lost(&run.run, hosts, &Walk::default());
@@ -175,7 +191,14 @@ impl Engine {
         let included = match &inclusion.wanted.what {
             What::Tasks(Ok(path)) => loader.task_file(path, &context, walk.handlers)?,
             What::Tasks(Err(name)) => {
-                let message = format!("Could not find or access '{name}'");
+                let beside = task.span.directory().filter(|_| task.outer.role.is_none());
+                let near = beside.as_deref().unwrap_or(&run.run.vars.directory);
+                let path = std::path::absolute(near.join(name)).unwrap_or_else(|_| near.join(name));
+                let (missing, path) = (crate::action::not_there(&path.display().to_string()), path.display());
+                let message = format!(
+                    "Could not find or access '{path}' on the Ansible Controller: Unable to retrieve file contents.\n\
+                     {missing}: [Errno 2] No such file or directory: '{path}'"
+                );
                 return Err(vec![Diagnostic::error("run::missing-file", message).at(task.action.span)]);
             }
             What::Role { name, args } => {

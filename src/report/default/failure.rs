@@ -80,6 +80,13 @@ impl Report {
             return;
         }
         let message = self.reason(result);
+        let rendered = ["ansible.builtin.template", "ansible.builtin.script"].contains(&result.task.action.module);
+        if rendered && message.contains(crate::action::ON_CONTROLLER) {
+            // These two say it as the cause.
+            let text = format!("Task failed: {message}\n\nTask failed.{place}<<< caused by >>>\n\n{message}\n\n");
+            self.display.error(&text, to_stderr);
+            return;
+        }
         self.display.error(&format!("Task failed: {message}{place}"), to_stderr);
     }
 
@@ -100,6 +107,7 @@ impl Report {
             said if said.starts_with("This action (") && said.ends_with(" does not support async.") => said.to_owned(),
             said if said.starts_with("async task did not complete") => format!("Action failed: {said}"),
             said if said.starts_with(NOWHERE) => said.trim_start_matches("Task failed: ").to_owned(),
+            said if said.contains(crate::action::ON_CONTROLLER) => said.trim_start_matches("Task failed: ").to_owned(),
             // It was not begun.
             said if whose == "Action" && !judged && ARGUMENTS.iter().any(|start| said.starts_with(start)) => {
                 said.to_owned()

@@ -114,7 +114,8 @@ pub(super) fn fileglob(lookup: &Lookup<'_>) -> Found {
         let places = lookup.templar.variables().search_path();
         let mut candidates = places.iter().flat_map(|place| [place.join("files"), place.clone()]);
         for place in candidates.by_ref() {
-            let full = place.join(directory);
+            let place = if place.as_os_str().is_empty() { PathBuf::from(".") } else { place };
+            let full = if directory.is_empty() || directory == "." { place } else { place.join(directory) };
             let full = std::path::absolute(&full).unwrap_or(full);
             let found = if full.is_dir() { glob(&format!("{}/{name}", full.display()))? } else { Vec::new() };
             if !found.is_empty() {
@@ -191,7 +192,10 @@ pub(super) fn first_found(lookup: &Lookup<'_>) -> Found {
     }
     let found = search.candidates.iter().find_map(|candidate| find(lookup, candidate, lookup.subdirectory));
     match found {
-        Some(path) => Ok(vec![Value::from(paths::norm_path(&path.display().to_string()))]),
+        Some(path) => {
+            let path = std::path::absolute(&path).unwrap_or(path);
+            Ok(vec![Value::from(paths::norm_path(&path.display().to_string()))])
+        }
         None if search.skip => Ok(Vec::new()),
         None => Err(fail("No file was found when using first_found.")),
     }

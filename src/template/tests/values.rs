@@ -113,6 +113,11 @@ fn truth(call: &Call<'_, '_, '_>) -> Result<bool, Error> {
 }
 
 fn contains_all(set: &[Value], wanted: &[Value]) -> Result<Jinja, Error> {
+    // Sets are compared, which hold no lists and no dictionaries.
+    if let Some(item) = wanted.iter().chain(set).find(|item| matches!(item, Value::List(_) | Value::Map(_))) {
+        let kind = if matches!(item, Value::List(_)) { "_AnsibleLazyTemplateList" } else { "_AnsibleLazyTemplateDict" };
+        return Err(fail(format!("unhashable type: '{kind}'")));
+    }
     Ok(Jinja::from(wanted.iter().all(|item| set.contains(item))))
 }
 

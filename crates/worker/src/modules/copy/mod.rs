@@ -154,7 +154,10 @@ impl Copy {
             }
         } else if !outcome.changed && !host.check_mode() {
             // In a dry run an earlier task may not have made it.
-            parent_must_exist(host, &dest)?;
+            parent_must_exist(host, &dest).map_err(|failure| match source.path {
+                None if !host.diff_mode() => failure.with("checksum", checksum.as_str()).with("diff", json!([])),
+                _ => failure,
+            })?;
         }
         let mut attributes = self.attributes_for(source.mode);
         let written = host.write_file(&dest, &source.content, &self.options(host, &attributes)?)?;
@@ -177,6 +180,10 @@ impl Copy {
             // Nothing differs, of this path.
             let side = || json!({"path": text(&dest)});
             outcome.diffs.push(Diff::values(side(), side()));
+        }
+        if source.path.is_none() && !host.diff_mode() {
+            // As in the reference it is told, and empty.
+            outcome.set("diff", json!([]));
         }
         outcome.set("dest", text(&dest));
         outcome.set("checksum", checksum);
