@@ -56,7 +56,7 @@ class PostgresContainer(Role):
         "Create the databases", "Let nobody in who was not granted it", "Create the extensions")} | {
         "docker : Hold the packages, or let them go", "docker : Restart Docker"}
     made_up = {
-        "/var/lib/docker*": "the engine's own state", "/etc/docker/key.json": "made by each engine", "/srv/image/*": "the image, with its times",
+        "/var/lib/docker*": "the engine's own state", "/var/lib/containerd*": "the same", "/etc/docker/key.json": "made by each engine", "/srv/image/*": "the image, with its times",
         "/etc/postgresql/*/main/server.*": "each host makes its own key and certificate", "/var/lib/postgresql/*": "the data",
     }
     changes = [
