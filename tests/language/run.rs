@@ -270,9 +270,10 @@ fn flush(task: &mut Vec<(String, String)>, lines: &mut Vec<String>) {
 
 fn shown(result: &HostResult, item: Option<&str>) -> String {
     let mut words = vec![format!("  {}", result.host)];
-    // The reference does not say of a task that was skipped where it would have run.
-    let ran = result.verdict != Verdict::Skipped;
-    words.extend(result.delegate.iter().filter(|_| ran).map(|delegate| format!("-> {delegate}")));
+    // The reference does not say of a task that was skipped where it would have run, and callbacks see no host in a template
+    // that could not be evaluated.
+    let ran = |delegate: &&Arc<str>| result.verdict != Verdict::Skipped && !delegate.contains("{{");
+    words.extend(result.delegate.iter().filter(ran).map(|delegate| format!("-> {delegate}")));
     words.extend(item.map(|item| format!("({item})")));
     let verdict = match result.verdict {
         Verdict::Ok => "ok",
