@@ -10,7 +10,7 @@ use super::context::{Context, list_of};
 use super::role::{Role, RoleOptions};
 use super::{Item, Playbook};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::source::{Node, NodeKind, load};
+use crate::source::{Node, NodeKind, load, load_ahead};
 use crate::template::{FileOptions, check_syntax};
 use crate::value::{Map, Str, Value};
 use crate::vault::Secrets;
@@ -206,6 +206,13 @@ impl<'a> Loader<'a> {
         };
         self.files.insert(path.to_path_buf(), node.clone());
         node
+    }
+
+    /// Reads files that are about to be asked for, as many side by side as the machine can.
+    pub(super) fn read_ahead(&mut self, mut paths: Vec<PathBuf>) {
+        paths.retain(|path| !self.files.contains_key(path));
+        let read = load_ahead(&paths, &self.options.vault);
+        self.files.extend(read.into_iter().map(|(path, node)| (path, Some(node))));
     }
 
     /// Checks the syntax of every template below a node.

@@ -169,7 +169,20 @@ impl Loader<'_> {
             }
             return Vec::new();
         };
+        self.read_roles_ahead(list, context);
         list.iter().flat_map(|entry| self.role_entry(entry, context, Used::Listed)).collect()
+    }
+
+    /// Reads the files of roles that are listed by their plain names.
+    fn read_roles_ahead(&mut self, list: &[Node], context: &Context) {
+        let names = list.iter().filter_map(|entry| entry.as_str().or_else(|| entry.get("role")?.as_str()));
+        let places = self.role_places(context);
+        let found = names.filter_map(|name| self.role_directory(name, &places, context));
+        let main = |role: PathBuf| {
+            ["meta", "defaults", "vars", "handlers", "tasks"].map(|kind| role.join(kind).join("main.yml"))
+        };
+        let paths = found.flat_map(main).collect();
+        self.read_ahead(paths);
     }
 
     /// One entry of `roles:` or of a role's dependencies.
@@ -296,24 +309,9 @@ impl Loader<'_> {
     /// A role's directory, and what it is called: what it is used by, or the directory's name where that is a path which
     /// only means something from where the run was started.
     fn find_role(&mut self, name: &str, span: Option<Span>, outer: &Context) -> Option<(PathBuf, String)> {
-        if let Some(path) = self.collection_role(name, &outer.collections) {
-            return Some((real(path), name.to_owned()));
-        }
-        let mut places = vec![self.directory.join("roles")];
-        places.extend(self.options().roles_path.iter().cloned());
-        // A role beside the one that uses it.
-        places.extend(outer.role.iter().filter_map(|role| role.path.parent().map(Path::to_path_buf)));
-        places.push(self.directory.clone());
-        let mut tried = Vec::new();
-        for place in &places {
-            // As the words say, whether or not each directory on the way is there: `roles` often is not.
-            let joined = std::path::absolute(place.join(name)).unwrap_or_else(|_| place.join(name));
-            let path = paths::clean(&joined);
-            if path.is_dir() {
-                return Some((real(path), name.to_owned()));
-            }
-            let place = std::path::absolute(paths::clean(place)).unwrap_or_else(|_| place.clone());
-            tried.push(place.display().to_string());
+        let places = self.role_places(outer);
+        if let Some(path) = self.role_directory(name, &places, outer) {
+            return Some((path, name.to_owned()));
         }
         let started = paths::expand_home(name);
         if !name.is_empty() && started.is_dir() {
@@ -322,6 +320,8 @@ impl Loader<'_> {
                 Path::new(name).file_name().map_or_else(|| name.to_owned(), |n| n.to_string_lossy().into_owned());
             return Some((real(path), shown));
         }
+        let shown = |place: &PathBuf| std::path::absolute(paths::clean(place)).unwrap_or_else(|_| place.clone());
+        let mut tried: Vec<String> = places.iter().map(|place| shown(place).display().to_string()).collect();
         tried.dedup();
         let message = format!("the role '{name}' was not found");
         let diagnostic = Diagnostic::error("playbook::missing-role", message)
@@ -333,6 +333,26 @@ impl Loader<'_> {
             None => diagnostic,
         });
         None
+    }
+
+    /// The directories that roles are looked for in.
+    fn role_places(&self, outer: &Context) -> Vec<PathBuf> {
+        let mut places = vec![self.directory.join("roles")];
+        places.extend(self.options().roles_path.iter().cloned());
+        // A role beside the one that uses it.
+        places.extend(outer.role.iter().filter_map(|role| role.path.parent().map(Path::to_path_buf)));
+        places.push(self.directory.clone());
+        places
+    }
+
+    /// The directory of a role by its name, as [`real`] has it: a collection's, or the first of the places that has it.
+    fn role_directory(&self, name: &str, places: &[PathBuf], outer: &Context) -> Option<PathBuf> {
+        if let Some(path) = self.collection_role(name, &outer.collections) {
+            return Some(real(path));
+        }
+        // As the words say, whether or not each directory on the way is there: `roles` often is not.
+        let joined = |place: &PathBuf| std::path::absolute(place.join(name)).unwrap_or_else(|_| place.join(name));
+        places.iter().map(|place| paths::clean(&joined(place))).find(|path| path.is_dir()).map(real)
     }
 
     /// A role of a collection: named in full, or one of the collections that are searched has it.

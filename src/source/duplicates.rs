@@ -43,6 +43,7 @@ pub(super) fn found(name: &str, span: Span) -> Result<(), Diagnostic> {
         rule if rule == Duplicates::Error as u8 => {
             Err(Diagnostic::error("yaml::duplicate", format!("YAML parsing failed: {message}")).at(span))
         }
+        _ if super::ahead::under_way() => Err(Diagnostic::warning("yaml::duplicate", message).at(span)),
         _ => {
             let warning = Diagnostic::warning("yaml::duplicate", message).at(span);
             let mut warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);

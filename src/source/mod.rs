@@ -3,6 +3,7 @@
 //! Every file that is read for what it says is registered here once, so that any value, error or result can name the exact
 //! place it comes from with a [`Span`] of twelve bytes.
 
+mod ahead;
 mod duplicates;
 #[cfg(test)]
 mod hostile;
@@ -15,6 +16,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, RwLock};
 
+pub use ahead::load_ahead;
 pub use duplicates::{Duplicates, set_duplicates, take_warnings};
 pub use node::{Node, NodeKind};
 pub use resolve::resolve_plain;
