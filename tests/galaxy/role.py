@@ -23,7 +23,7 @@ from lab.shell import LabError
 MADE_UP = dict.fromkeys((
     "/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key", "/etc/ssl/certs/java/cacerts",
     "/etc/aliases.db", "/etc/docker/key.json", "/var/lib/docker/*", "/var/lib/redis/dump.rdb", "/var/lib/samba/private/*",
-    "/var/lib/clamav/*", "/var/lib/mysql/*", "/var/lib/postgresql/*/main/*", "/var/lib/fail2ban/*.sqlite3", "/swapfile",
+    "/var/lib/clamav/*", "/var/lib/mysql/*", "/var/lib/postgresql/*/main/*", "/var/lib/fail2ban/*.sqlite3", "/swapfile*",
     "/var/spool/postfix/*", "/var/lib/postfix/*", "*.log", "/srv/github/*", "/usr/local/share/ca-certificates/lab.crt",
     "/etc/ssl/certs/*", "/etc/bind/rndc.key", "/var/lib/dhcp/*", "/var/lib/collectd/*", "/var/lib/munin/*",
     "/var/lib/rrdcached/*", "/var/lib/sysstat/*", "/var/lib/chrony/*", "/var/lib/ntp*/*", "/var/lib/rabbitmq/*", "/var/lib/aide/*", "/var/lib/snmp/*",
