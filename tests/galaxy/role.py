@@ -25,7 +25,7 @@ MADE_UP = dict.fromkeys((
     "/etc/aliases.db", "/etc/docker/key.json", "/var/lib/docker/*", "/var/lib/redis/dump.rdb", "/var/lib/samba/private/*",
     "/var/lib/clamav/*", "/var/lib/mysql/*", "/var/lib/postgresql/*/main/*", "/var/lib/fail2ban/*.sqlite3", "/swapfile*",
     "/var/spool/postfix/*", "/var/lib/postfix/*", "*.log", "/srv/github/*", "/usr/local/share/ca-certificates/lab.crt",
-    "/etc/ssl/certs/*", "/etc/bind/rndc.key", "/var/lib/dhcp/*", "/var/lib/collectd/*", "/var/lib/munin/*",
+    "/etc/ssl/certs/*", "/etc/bind/rndc.key", "/var/lib/dhcp/*", "/var/lib/collectd/*", "/var/lib/munin/*", "/var/lib/munin-node/plugin-state/*",
     "/var/lib/rrdcached/*", "/var/lib/sysstat/*", "/var/lib/chrony/*", "/var/lib/ntp*/*", "/var/lib/rabbitmq/*", "/var/lib/aide/*", "/var/lib/snmp/*",
     "/etc/ssl/private/ssl-cert*", "/etc/dovecot/private/*", "/var/lib/dovecot/*", "/var/lib/php/sessions/*", "/var/lib/tor/*",
     "/var/lib/ubuntu-advantage/*", "/var/lib/unbound/root.key", "/var/lib/monit/*", "/var/lib/samba/*.tdb", "/var/lib/misc/*",
