@@ -23,15 +23,15 @@ from lab.shell import LabError
 MADE_UP = dict.fromkeys((
     "/etc/ssl/certs/ssl-cert-snakeoil.pem", "/etc/ssl/private/ssl-cert-snakeoil.key", "/etc/ssl/certs/java/cacerts",
     "/etc/aliases.db", "/etc/docker/key.json", "/var/lib/docker/*", "/var/lib/redis/dump.rdb", "/var/lib/samba/private/*",
-    "/var/lib/clamav/*", "/var/lib/mysql/*", "/var/lib/postgresql/*/main/*", "/var/lib/fail2ban/*.sqlite3", "/swapfile",
+    "/var/lib/clamav/*", "/var/lib/mysql/*", "/var/lib/postgresql/*/main/*", "/var/lib/fail2ban/*.sqlite3", "/swapfile*",
     "/var/spool/postfix/*", "/var/lib/postfix/*", "*.log", "/srv/github/*", "/usr/local/share/ca-certificates/lab.crt",
-    "/etc/ssl/certs/*", "/etc/bind/rndc.key", "/var/lib/dhcp/*", "/var/lib/collectd/*", "/var/lib/munin/*",
+    "/etc/ssl/certs/*", "/etc/bind/rndc.key", "/var/lib/dhcp/*", "/var/lib/collectd/*", "/var/lib/munin/*", "/var/lib/munin-node/plugin-state/*",
     "/var/lib/rrdcached/*", "/var/lib/sysstat/*", "/var/lib/chrony/*", "/var/lib/ntp*/*", "/var/lib/rabbitmq/*", "/var/lib/aide/*", "/var/lib/snmp/*",
     "/etc/ssl/private/ssl-cert*", "/etc/dovecot/private/*", "/var/lib/dovecot/*", "/var/lib/php/sessions/*", "/var/lib/tor/*",
     "/var/lib/ubuntu-advantage/*", "/var/lib/unbound/root.key", "/var/lib/monit/*", "/var/lib/samba/*.tdb", "/var/lib/misc/*",
     "/etc/aliases.lmdb", "/etc/openvpn/easy-rsa/pki/*", "/etc/openvpn/*.crt", "/etc/openvpn/*.key", "/etc/openvpn/*.pem",
     "/etc/munin/munin-htpasswd", "/root/.spamassassin", "/var/lib/spamassassin/*", "/var/lib/ucf/cache/:etc:roundcube:*",
-    "/etc/roundcube/config.inc.php", "/etc/sasldb2", "/swap", "/var/lib/containers/storage/*.lock", "*/dhparam*.pem",
+    "/etc/roundcube/config.inc.php", "/etc/sasldb2", "/swap", "/var/lib/containers/storage/*.lock", "*/dhparam*.pem", "*/ssl-cert-snakeoil.pem",
 ), "made up on the host")
 HERE = Path(__file__).resolve().parent
 LIMIT = 1200  # seconds that one run may take
@@ -41,7 +41,7 @@ HOST = "host-01"
 SAYS = re.compile(r"^(ok|changed|skipping|failed|fatal|included|PLAY|TASK|RUNNING HANDLER|\.\.\.ignoring)\b")
 
 # An item that is the result of another task, or a file that one found: what the modules say is compared by tests/matrix.
-RESULT = re.compile(r"\(item=[\[{].*'(?:changed|ansible_loop_var|inode)': .*[\]}]\)")
+RESULT = re.compile(r"\(item=[\[{].*'(?:changed|ansible_loop_var|inode|ctime)': .*[\]}]\)")
 
 
 @dataclass
