@@ -423,6 +423,7 @@ impl<'e> OnHost<'e> {
     /// A module's answer with everything a result has, judged by `changed_when` and `failed_when`.
     pub(super) fn judged(&self, pass: &Pass, mut answer: Map) -> Map {
         result::complete(&mut answer);
+        result::order(self.task().action.module, &mut answer);
         let task = self.task();
         if task.changed_when.is_empty() && task.failed_when.is_empty() {
             return answer;
