@@ -265,12 +265,7 @@ impl<'e> OnHost<'e> {
             match pass.templar.condition(condition) {
                 Ok(true) => {}
                 Ok(false) => return Some(result::skipped(condition)),
-                Err(mut error) => {
-                    if error.is_undefined {
-                        error.message = format!("Error while evaluating conditional: {}", error.message);
-                    }
-                    return Some(self.failed(&error));
-                }
+                Err(error) => return Some(self.failed(&error.of_condition())),
             }
         }
         None
