@@ -16,12 +16,12 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
     let mut read = Vec::new();
     let secret = match gather(ctx, args, &mut vars, &mut read) {
         Ok(secret) => Some(secret),
-        // What was read before counts as told.
+        // Which files were read before is told, but not what was in them.
         Err(ActionError::Failed(failure)) if failure.contains_key("message") => {
-            let facts = text(args, "name").map(|name| (Key::from(name), Value::map(vars)));
+            let facts = text(args, "name").map(|name| (Key::from(name), Value::map(Map::new())));
             let mut out = Map::new();
-            out.insert("ansible_facts".into(), Value::map(facts.into_iter().collect()));
             out.insert("ansible_included_var_files".into(), told(&read));
+            out.insert("ansible_facts".into(), Value::map(facts.into_iter().collect()));
             out.extend(failure);
             return Err(ActionError::Failed(out));
         }
@@ -33,8 +33,8 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
     };
     let facts = over_known(ctx, args, facts)?;
     let mut out = Map::new();
-    out.insert("ansible_facts".into(), Value::map(facts));
     out.insert("ansible_included_var_files".into(), told(&read));
+    out.insert("ansible_facts".into(), Value::map(facts));
     out.insert("changed".into(), Value::Bool(false));
     if secret == Some(true) {
         // What was encrypted is not shown.

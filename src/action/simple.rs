@@ -1,6 +1,7 @@
 //! Actions that are answered here: `assert`, `fail`, `set_fact`.
 
 use super::{ActionContext, ActionError, WHOLE, flag};
+use crate::template::TemplateError;
 use crate::value::{Map, Value};
 
 /// Arguments as the check before evaluation wants them.
@@ -34,7 +35,7 @@ pub(super) fn assert(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionE
         out.insert(WHOLE.into(), Value::Bool(true));
     }
     for condition in &that {
-        if ctx.templar.condition(condition)? {
+        if ctx.templar.condition(condition).map_err(TemplateError::of_condition)? {
             continue;
         }
         out.insert("assertion".into(), Value::from_json(&condition.to_json()));

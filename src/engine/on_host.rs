@@ -290,12 +290,7 @@ impl<'e> OnHost<'e> {
             match pass.templar.condition(condition) {
                 Ok(true) => {}
                 Ok(false) => return Some(result::skipped(condition)),
-                Err(mut error) => {
-                    if error.is_undefined {
-                        error.message = format!("Error while evaluating conditional: {}", error.message);
-                    }
-                    return Some(self.failed(&error));
-                }
+                Err(error) => return Some(self.failed(&error.of_condition())),
             }
         }
         None
@@ -448,6 +443,7 @@ impl<'e> OnHost<'e> {
     /// A module's answer with everything a result has, judged by `changed_when` and `failed_when`.
     pub(super) fn judged(&self, pass: &Pass, mut answer: Map) -> Map {
         result::complete(&mut answer);
+        result::order(self.task().action.module, &mut answer);
         let task = self.task();
         if task.changed_when.is_empty() && task.failed_when.is_empty() {
             return answer;

@@ -229,6 +229,42 @@ pub(super) fn judge(task: &Task, templar: &Templar, result: &mut Map) -> Result<
     Ok(())
 }
 
+/// Brings the keys of a result into the reference's order, which shows where a result is printed as text.
+pub(super) fn order(module: &str, result: &mut Map) {
+    const COMMAND: [&str; 13] = [
+        "changed",
+        "stdout",
+        "stderr",
+        "rc",
+        "cmd",
+        "start",
+        "end",
+        "delta",
+        "failed",
+        "msg",
+        "invocation",
+        "stdout_lines",
+        "stderr_lines",
+    ];
+    if flag(result, "skipped") {
+        return;
+    }
+    let first: &[&str] = match module.strip_prefix("ansible.builtin.").unwrap_or(module) {
+        "command" | "shell" => &COMMAND,
+        "stat" | "add_host" => &["changed"],
+        "debug" | "set_fact" | "ping" | "include_vars" | "fail" => {
+            // Their results do not say whether something changed; that comes last.
+            let last = ["changed", "exception"].map(|key| result.shift_remove_entry(&Key::from(key)));
+            result.entry("failed".into()).or_insert(Value::Bool(false));
+            return result.extend(last.into_iter().flatten());
+        }
+        _ => return,
+    };
+    let mut out: Map = first.iter().filter_map(|key| result.shift_remove_entry(&Key::from(*key))).collect();
+    out.append(result);
+    *result = out;
+}
+
 /// Makes a result one of a failure.
 pub(super) fn fail(result: &mut Map) {
     result.insert("failed".into(), Value::Bool(true));

@@ -9,7 +9,7 @@ use super::on_host::{OnHost, Pass};
 use super::result;
 use crate::action::{self, ActionError, Plan};
 use crate::playbook::Task;
-use crate::template::Templar;
+use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Value};
 
 /// How often a task is tried, and how long between the tries.
@@ -57,7 +57,7 @@ impl OnHost<'_> {
             let done = if task.until.is_empty() {
                 Ok(!result::flag(&result, "failed"))
             } else {
-                result::all(&templar, &task.until)
+                result::all(&templar, &task.until).map_err(TemplateError::of_condition)
             };
             match done {
                 Ok(true) => return result,

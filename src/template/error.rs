@@ -28,6 +28,15 @@ pub struct TemplateError {
 }
 
 impl TemplateError {
+    /// The error of a condition: something undefined is said to be so in one.
+    #[must_use]
+    pub fn of_condition(mut self) -> Self {
+        if self.is_undefined {
+            self.message = format!("Error while evaluating conditional: {}", self.message);
+        }
+        self
+    }
+
     /// An error that says `message`.
     #[must_use]
     pub fn message(message: impl Into<String>, span: Option<Span>) -> Self {

@@ -124,7 +124,10 @@ impl Scope {
                 push(&play.vars);
             }
             push(&store.injected);
-            world.inventory().layers(host).iter().for_each(&mut push);
+            // Without a host there is none whose groups would count.
+            if !host.is_empty() {
+                world.inventory().layers(host).iter().for_each(&mut push);
+            }
             task.roles.iter().for_each(|role| push(&role.defaults));
             task.dependencies.iter().rev().for_each(|role| push(&role.defaults));
             if let Some(play) = &play {

@@ -184,7 +184,7 @@ first
         &[
             "site.yml:10:26 Error while resolving value for 'msg': 'nope' is undefined",
             "site.yml:17:21 'nope' is undefined",
-            "site.yml:20:14 'nope' is undefined",
+            "site.yml:20:14 Error while evaluating conditional: 'nope' is undefined",
             "site.yml:25:24 'nope' is undefined",
             "site.yml:2:37 Error while resolving value for 'msg': 'sever_name' is undefined",
             "site.yml:5:13 Error while evaluating conditional: 'nope' is undefined",

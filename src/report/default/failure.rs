@@ -103,6 +103,7 @@ impl Report {
         match said.as_str() {
             // What is kept secret is not said here either.
             _ if result.no_log => format!("{whose} failed."),
+            "" if result.result.get("attempts").is_some() => "Action failed.".to_owned(),
             "" => format!("{whose} failed."),
             said if said.starts_with("This action (") && said.ends_with(" does not support async.") => said.to_owned(),
             said if said.starts_with("async task did not complete") => format!("Action failed: {said}"),
