@@ -113,10 +113,9 @@ fn truth(call: &Call<'_, '_, '_>) -> Result<bool, Error> {
 }
 
 fn contains_all(set: &[Value], wanted: &[Value]) -> Result<Jinja, Error> {
-    // Sets are compared, which hold no lists and no dictionaries.
-    if let Some(item) = wanted.iter().chain(set).find(|item| matches!(item, Value::List(_) | Value::Map(_))) {
-        let kind = if matches!(item, Value::List(_)) { "_AnsibleLazyTemplateList" } else { "_AnsibleLazyTemplateDict" };
-        return Err(fail(format!("unhashable type: '{kind}'")));
+    // Sets are compared, which hold no dictionaries; a list may be a tuple of the reference's, which they do hold.
+    if wanted.iter().chain(set).any(|item| matches!(item, Value::Map(_))) {
+        return Err(fail("unhashable type: '_AnsibleLazyTemplateDict'".to_owned()));
     }
     Ok(Jinja::from(wanted.iter().all(|item| set.contains(item))))
 }
