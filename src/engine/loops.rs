@@ -88,12 +88,16 @@ impl OnHost<'_> {
     pub(super) async fn looped(&self, passes: Vec<Pass>) -> Map {
         let results = match self.together(&passes) {
             Some(ready) => self.in_one_request(&passes, ready).await,
-            None => self.one_by_one(&passes).await,
+            None => match self.one_by_one(&passes).await {
+                Ok(results) => results,
+                Err(failure) => return failure,
+            },
         };
         result::combine(results)
     }
 
-    async fn one_by_one(&self, passes: &[Pass]) -> Vec<Map> {
+    /// The items' results; or the task's, where it cannot be told whether there are to be more of them.
+    async fn one_by_one(&self, passes: &[Pass]) -> Result<Vec<Map>, Map> {
         let task = self.task();
         let control = task.loop_control();
         let pause =
@@ -139,8 +143,9 @@ impl OnHost<'_> {
                 match result::all(&templar, &control.break_when) {
                     Ok(stop) => stop,
                     Err(error) => {
+                        let error = error.of_condition();
                         self.note(&error);
-                        true
+                        return Err(result::failed(error.message));
                     }
                 }
             };
@@ -149,7 +154,7 @@ impl OnHost<'_> {
                 break;
             }
         }
-        results
+        Ok(results)
     }
 
     /// The name under which the task registers, where the task itself asks for it: an item then sees the result of the one before.

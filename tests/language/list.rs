@@ -10,6 +10,7 @@ cases! {
     block_failure_in_include
     block_inheritance
     blocks_always_fails
+    break_when_that_is_wrong
     blocks_rescue
     blocks_rescue_fails
     blocks_unreachable
