@@ -10,8 +10,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja};
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
 use super::{
-    TemplateError, call, chain, filters, functions, lookups, methods, missing, mutable, python, rewrite as rewriting,
-    tests, time,
+    TemplateError, call, chain, compare, filters, functions, lookups, methods, missing, mutable, python,
+    rewrite as rewriting, tests, time,
 };
 use crate::value::{Str, Undecryptable};
 
@@ -89,6 +89,7 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
     chain::add_to(&mut env);
     rewriting::add_to(&mut env);
     mutable::add_to(&mut env);
+    compare::add_to(&mut env);
     time::add_to(&mut env);
     call::add_functions(&mut env, time::FUNCTIONS);
     call::add_functions(&mut env, functions::FUNCTIONS);
@@ -163,6 +164,9 @@ pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateEr
     let template = format!("{{{{ {} }}}}", text.as_str());
     native(&EXPRESSIONS, root, &template).map_err(|e| {
         let mut error = TemplateError::new(&e, None);
+        if let Some(refusal) = error.message.strip_prefix(compare::RENDERING) {
+            error.message = format!("Error rendering expression: {refusal}");
+        }
         if error.span.is_none() {
             // Three bytes stand before the expression.
             let range = e.range().map(|r| r.start.saturating_sub(3)..r.end.saturating_sub(3));

@@ -8,6 +8,7 @@ mod call;
 #[cfg(test)]
 mod cases;
 mod chain;
+mod compare;
 mod encodings;
 mod engine;
 mod error;

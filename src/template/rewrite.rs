@@ -7,7 +7,7 @@ use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, State, Value as Jinja};
 
 use super::chain::{self, is_keyword, matching_open};
-use super::{call, engine, mutable, printf, spaces, time};
+use super::{call, compare, engine, mutable, printf, spaces, time};
 
 const MOD: &str = "__mod";
 
@@ -77,7 +77,8 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     let dates = source.contains('-') && ["datetime", "now("].iter().any(|word| source.contains(word));
     let macros = source.contains("macro ");
     let plus = source.contains('+');
-    if !(macros || chains || raw || modulo || mutates || dates || plus) {
+    let compares = source.contains(['<', '>']);
+    if !(macros || chains || raw || modulo || mutates || dates || plus || compares) {
         return source.to_owned();
     }
     let masked = if raw { mask(source) } else { source.to_owned() };
@@ -99,6 +100,9 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     }
     if plus {
         signs(&tokens, &mut edits);
+    }
+    if compares {
+        compare::operators(&tokens, &mut edits);
     }
     if macros {
         macro_calls(&tokens, &mut edits);
@@ -208,7 +212,7 @@ fn signs(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
 }
 
 /// Whether an operand can end with this token.
-fn ends_operand(token: &Token<'_>) -> bool {
+pub(super) fn ends_operand(token: &Token<'_>) -> bool {
     match token {
         Token::Ident(name) => !is_keyword(name),
         Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_) => true,
@@ -218,7 +222,7 @@ fn ends_operand(token: &Token<'_>) -> bool {
 }
 
 /// Where the product (or, with `sum`, the sum) that ends before `at` begins.
-fn left_operand(tokens: &Tokens<'_>, at: usize, sum: bool) -> Option<usize> {
+pub(super) fn left_operand(tokens: &Tokens<'_>, at: usize, sum: bool) -> Option<usize> {
     let mut start = None;
     let mut i = at;
     while let Some(before) = i.checked_sub(1) {

@@ -7,7 +7,7 @@ use minijinja::{Error, Value as Jinja};
 use crate::template::call::{Call, Spec, ansible, fail, is_missing};
 use crate::template::filters::urls;
 use crate::template::regex::{Flags, Pattern};
-use crate::template::{python, python_type};
+use crate::template::{compare, python, python_type};
 use crate::value::Value;
 
 pub(super) const TESTS: &[Spec] = &[
@@ -47,10 +47,10 @@ pub(super) const TESTS: &[Spec] = &[
     ansible(&["upper"], &["value"], |c| Ok(Jinja::from(engine::is_upper(c.need(0)?)))),
     ansible(&["sameas"], &["value", "other"], |c| Ok(Jinja::from(engine::is_sameas(c.need(0)?, c.need(1)?)))),
     ansible(&["eq", "equalto", "=="], &["a", "b"], |c| Ok(Jinja::from(engine::is_eq(c.need(0)?, c.need(1)?)))),
-    ansible(&["lt", "lessthan", "<"], &["a", "b"], |c| Ok(Jinja::from(engine::is_lt(c.need(0)?, c.need(1)?)))),
-    ansible(&["le", "<="], &["a", "b"], |c| Ok(Jinja::from(engine::is_le(c.need(0)?, c.need(1)?)))),
-    ansible(&["gt", "greaterthan", ">"], &["a", "b"], |c| Ok(Jinja::from(engine::is_gt(c.need(0)?, c.need(1)?)))),
-    ansible(&["ge", ">="], &["a", "b"], |c| Ok(Jinja::from(engine::is_ge(c.need(0)?, c.need(1)?)))),
+    ansible(&["lt", "lessthan", "<"], &["a", "b"], |c| ordered(c, "<")),
+    ansible(&["le", "<="], &["a", "b"], |c| ordered(c, "<=")),
+    ansible(&["gt", "greaterthan", ">"], &["a", "b"], |c| ordered(c, ">")),
+    ansible(&["ge", ">="], &["a", "b"], |c| ordered(c, ">=")),
     ansible(&["in"], &["value", "seq"], |c| {
         let (value, seq) = (c.need(0)?.clone(), c.need(1)?.clone());
         engine::is_in(c.state, &value, &seq).map(Jinja::from)
@@ -110,6 +110,11 @@ fn truth(call: &Call<'_, '_, '_>) -> Result<bool, Error> {
         return Ok(word);
     }
     Ok(crate::template::truthy(&value))
+}
+
+/// Two values by an operator, which Python refuses between values of two kinds.
+fn ordered(call: &Call<'_, '_, '_>, operator: &str) -> Result<Jinja, Error> {
+    compare::ordered(operator, call.need(0)?, call.need(1)?).map(Jinja::from).map_err(fail)
 }
 
 fn contains_all(set: &[Value], wanted: &[Value]) -> Result<Jinja, Error> {
