@@ -131,12 +131,7 @@ impl OnHost<'_> {
             Some(value) => truth(&pass.templar, keyword, value, default),
             None => Ok(default),
         };
-        let delegate = match &context.delegate_to {
-            Some(value) => Some(pass.templar.value(value).map_err(|e| about("delegate_to", e))?)
-                .filter(|v| !matches!(v, Value::Null | Value::Omit)),
-            None => None,
-        };
-        let delegate = delegate.map(|v| v.to_text()).filter(|name| !name.is_empty());
+        let delegate = self.delegation(pass)?;
         let (target, become_user) = match &delegate {
             Some(name) => {
                 let templar = self.delegate_templar(name);

@@ -102,11 +102,20 @@ impl Item {
 }
 
 /// Why it cannot be told to whom a pass is delegated.
-enum Nowhere {
+pub(super) enum Nowhere {
     /// The template cannot be evaluated.
     Unknown(TemplateError),
     /// It comes to nothing.
     Nobody(String),
+}
+
+impl From<Nowhere> for TemplateError {
+    fn from(nowhere: Nowhere) -> Self {
+        match nowhere {
+            Nowhere::Unknown(error) => error,
+            Nowhere::Nobody(message) => Self::message(message, None),
+        }
+    }
 }
 
 /// What was noted, leaving nothing.
@@ -219,7 +228,7 @@ impl<'e> OnHost<'e> {
     }
 
     /// The same, or why it cannot be told; a template that comes to nothing is an error, as in the reference.
-    fn delegation(&self, pass: &Pass) -> Result<Option<String>, Nowhere> {
+    pub(super) fn delegation(&self, pass: &Pass) -> Result<Option<String>, Nowhere> {
         let Some(written) = &self.task().context.delegate_to else { return Ok(None) };
         let name = match pass.templar.value(written).map_err(Nowhere::Unknown)? {
             Value::Omit => return Ok(None),

@@ -6,7 +6,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, State, Value as Jinja};
 
 use super::call;
-use super::rewrite::{Edit, Tokens, ends_operand, left_operand};
+use super::rewrite::{Edit, Reach, Tokens, ends_operand, left_operand, right_operand};
 
 /// The operators, each with the filter that stands for it.
 const OPERATORS: [(&str, &str); 4] = [("<", "__lt"), (">", "__gt"), ("<=", "__le"), (">=", "__ge")];
@@ -27,7 +27,9 @@ pub(super) fn operators(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
         if i == 0 || !ends_operand(&tokens[i - 1].0) {
             continue;
         }
-        let (Some(start), Some(end)) = (left_operand(tokens, i, true), right_operand(tokens, i)) else { continue };
+        let (Some(start), Some(end)) = (left_operand(tokens, i, true), right_operand(tokens, i, Reach::Sum)) else {
+            continue;
+        };
         let before = start.checked_sub(1).and_then(|at| tokens.get(at)).map(|(token, _)| token);
         let behind = tokens.get(end + 1).map(|(token, _)| token);
         if [before, behind].into_iter().flatten().any(chains) {
@@ -53,33 +55,6 @@ fn symbol(token: &Token<'_>) -> Option<&'static str> {
 /// Whether a comparison beside this token is a part of something that is read in another way.
 fn chains(token: &Token<'_>) -> bool {
     symbol(token).is_some() || matches!(token, Token::Eq | Token::Ne | Token::Ident("is" | "in"))
-}
-
-/// The last token of the sum that begins after `at`.
-fn right_operand(tokens: &Tokens<'_>, at: usize) -> Option<usize> {
-    let (mut end, mut depth, mut expects) = (None, 0usize, true);
-    for (i, (token, _)) in tokens.iter().enumerate().skip(at + 1) {
-        match token {
-            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => depth += 1,
-            Token::ParenClose | Token::BracketClose | Token::BraceClose => {
-                let Some(outer) = depth.checked_sub(1) else { break };
-                depth = outer;
-                if depth == 0 {
-                    (end, expects) = (Some(i), false);
-                }
-            }
-            _ if depth > 0 => {}
-            Token::Minus | Token::Plus if expects => {}
-            Token::Dot | Token::Pipe | Token::Pow | Token::Mul | Token::Div | Token::FloorDiv | Token::Mod => {
-                expects = true;
-            }
-            Token::Minus | Token::Plus | Token::Tilde => expects = true,
-            other if expects && ends_operand(other) => (end, expects) = (Some(i), false),
-            _ => break,
-        }
-    }
-    // What is broken is left for the engine to complain of.
-    end.filter(|_| !expects && depth == 0)
 }
 
 fn compared(state: &mut State<'_, '_>, operator: &str, left: &Jinja, right: &Jinja) -> Result<bool, Error> {

@@ -219,6 +219,7 @@ impl Templar {
         let (name, mut rest) = path.split_at(path.find(['.', '[']).unwrap_or(path.len()));
         let Variable::Value(mut value) = self.variables().get(name)? else { return None };
         while !rest.is_empty() {
+            let bracket = rest.starts_with('[');
             let (step, after) = match rest.strip_prefix('[') {
                 Some(rest) => rest.split_once(']')?,
                 None => {
@@ -229,6 +230,8 @@ impl Templar {
             let quoted = ['"', '\''].iter().find_map(|q| step.strip_prefix(*q)?.strip_suffix(*q));
             value = match (quoted, step.parse::<usize>()) {
                 (None, Ok(at)) => value.as_list()?.get(at)?.clone(),
+                // A name in brackets is a variable that holds the key.
+                (None, Err(_)) if bracket => return None,
                 // Names of a dictionary's methods mean those.
                 _ if quoted.is_none() && ["items", "keys", "values", "get"].contains(&step) => return None,
                 _ => value.get(quoted.unwrap_or(step))?.clone(),
@@ -259,7 +262,7 @@ impl Templar {
                 None => self.condition_of_template(text)?,
             },
             Value::Str(text) if !text.is_trusted() => return Err(TemplateError::message(UNTRUSTED, origin)),
-            Value::Str(text) => (self.expression(text)?, self.origin_of(text).or(origin)),
+            Value::Str(text) => (self.expression(text)?, None),
             other => (other.clone(), None),
         };
         match result {
@@ -267,10 +270,14 @@ impl Templar {
             other if self.allows_broken_conditions() => Ok(is_empty_condition(&other) || truthy(&other)),
             other => {
                 let truth = if truthy(&other) { "True" } else { "False" };
+                let from = || match condition {
+                    Value::Str(text) => from.or_else(|| self.origin_of(text)).or(origin),
+                    _ => from,
+                };
                 let place = match &other {
                     Value::Null => None,
-                    Value::Str(text) => text.origin().or(from),
-                    _ => from,
+                    Value::Str(text) => text.origin().or_else(from),
+                    _ => from(),
                 };
                 let message = format!(
                     "Conditional result ({truth}) was derived from value of type '{}' at '{}'. Conditionals must have a boolean result.",

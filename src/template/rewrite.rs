@@ -192,7 +192,8 @@ fn operators(tokens: &Tokens<'_>, minus: bool, edits: &mut Vec<Edit>) {
         if !wanted || i == 0 || !ends_operand(&tokens[i - 1].0) {
             continue;
         }
-        let (Some(start), Some(end)) = (left_operand(tokens, i, minus), right_operand(tokens, i, minus)) else {
+        let reach = if minus { Reach::Product } else { Reach::Factor };
+        let (Some(start), Some(end)) = (left_operand(tokens, i, minus), right_operand(tokens, i, reach)) else {
             continue;
         };
         edits.push(Edit::before(&tokens[start].1, "("));
@@ -243,8 +244,19 @@ pub(super) fn left_operand(tokens: &Tokens<'_>, at: usize, sum: bool) -> Option<
     start
 }
 
+/// How far an operand reaches to the right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub(super) enum Reach {
+    /// A value with its keys, filters and powers.
+    Factor,
+    /// A product of such, or a text put together.
+    Product,
+    /// A sum of such.
+    Sum,
+}
+
 /// The last token of the operand that begins after `at`.
-fn right_operand(tokens: &Tokens<'_>, at: usize, sum: bool) -> Option<usize> {
+pub(super) fn right_operand(tokens: &Tokens<'_>, at: usize, reach: Reach) -> Option<usize> {
     let mut i = at + 1;
     while matches!(tokens.get(i)?.0, Token::Minus | Token::Plus) {
         i += 1;
@@ -265,7 +277,10 @@ fn right_operand(tokens: &Tokens<'_>, at: usize, sum: bool) -> Option<usize> {
             }
             _ if depth > 0 => {}
             Token::Dot | Token::Pipe | Token::Pow => expects = true,
-            Token::Mul | Token::Div | Token::FloorDiv | Token::Mod | Token::Tilde if sum => expects = true,
+            Token::Mul | Token::Div | Token::FloorDiv | Token::Mod | Token::Tilde if reach >= Reach::Product => {
+                expects = true;
+            }
+            Token::Minus | Token::Plus if reach >= Reach::Sum => expects = true,
             other if expects && ends_operand(other) => {
                 expects = false;
                 end = Some(i);

@@ -16,7 +16,7 @@ fn render(templar: &Templar, text: &str) -> Result<serde_json::Value, TemplateEr
 #[test]
 fn evaluates_natively_and_lazily() {
     let t = templar(
-        "n: 5\nbad: '{{ nope }}'\ntwo: '{{ n * 2 }}'\nd: {k: '{{ two }}', l: ['{{ n }}', x]}\ne: {x: '{{ nope }}', y: 2, z: text}\nword: w\n",
+        "n: 5\nbad: '{{ nope }}'\ntwo: '{{ n * 2 }}'\nd: {k: '{{ two }}', l: ['{{ n }}', x]}\ne: {x: '{{ nope }}', y: 2, z: text}\nword: w\nkeyed: {word: wrong, w: right}\n",
     );
     let cases = [
         ("{{ two }}", serde_json::json!(10)),
@@ -29,6 +29,9 @@ fn evaluates_natively_and_lazily() {
         ("{{ e.z }}\n", serde_json::json!("text\n")),
         (" {{ e.z }} ", serde_json::json!(" text ")),
         ("{{ word }}\n", serde_json::json!("w\n")),
+        // A name in brackets is a variable.
+        ("{{ keyed[word] }}", serde_json::json!("right")),
+        ("{{ keyed['word'] }}", serde_json::json!("wrong")),
         (" {{ word }}", serde_json::json!(" w")),
         ("{{ word }}\n\n", serde_json::json!("w\n\n")),
         ("{% if n == 5 %}\nx\n{% endif %}\n", serde_json::json!("x\n")),
