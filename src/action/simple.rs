@@ -22,7 +22,10 @@ pub(super) fn assert(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionE
         Some(Value::Str(text)) if text.is_template() && text.as_str().trim_start().starts_with('{') => {
             match ctx.templar.string(text)? {
                 Value::List(items) => items.to_vec(),
-                other => vec![other],
+                other => {
+                    ctx.templar.deprecate_braces(text);
+                    vec![other]
+                }
             }
         }
         Some(Value::List(items)) => items.to_vec(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::diagnostic::Diagnostic;
 use crate::playbook::{Play, Task};
+use crate::template::Notice;
 use crate::value::{Map, Value};
 
 /// What became of a task (or one item of its loop) on a host.
@@ -48,6 +49,8 @@ pub struct HostResult {
     pub whole: bool,
     /// The place of the first thing that could not be evaluated.
     pub error: Option<Diagnostic>,
+    /// What its templates gave to say; the return values hold it too.
+    pub notices: Vec<Notice>,
 }
 
 /// How far a task is that goes on by itself.

@@ -12,13 +12,31 @@ use crate::remote::{Call, Job};
 use crate::template::{Templar, TemplateError, lookups};
 use crate::value::{Key, Map, Value};
 
+/// How what is said of a `loop` begins that is no list.
+pub(crate) const NOT_A_LIST: &str = "The `loop` value must resolve to a 'list'";
+
+/// Why there are no items.
+enum NoItems {
+    /// They cannot be evaluated.
+    Unknown(TemplateError),
+    /// They come to something that is no list of items.
+    NotOne(TemplateError),
+}
+
 impl OnHost<'_> {
     /// The items of the loop; or the result of a loop that could not be made.
     pub(super) fn passes(&self) -> Result<Vec<Pass>, Map> {
         let task = self.task();
-        let items = match self.items() {
+        let items = match self.without_notices(|| self.items()) {
             Ok(items) => items,
-            Err(error) => {
+            Err(NoItems::NotOne(error)) => {
+                // The reference says so before it asks for anything else, and says less than of other failures.
+                self.note(&error);
+                let mut out = result::failed(error.message);
+                out.shift_remove("changed");
+                return Err(out);
+            }
+            Err(NoItems::Unknown(error)) => {
                 // A loop over something undefined is fine where the task would have been skipped.
                 if let Some(condition) = self.first_false(&self.templar) {
                     return Err(result::skipped(&condition));
@@ -63,25 +81,23 @@ impl OnHost<'_> {
         Ok(passes)
     }
 
-    fn items(&self) -> Result<Vec<Value>, TemplateError> {
+    fn items(&self) -> Result<Vec<Value>, NoItems> {
         let Some(looped) = &self.task().looped else { return Ok(Vec::new()) };
         let Some(lookup) = &looped.lookup else {
-            let value = self.templar.value(&looped.items)?;
+            let value = self.templar.value(&looped.items).map_err(NoItems::Unknown)?;
             return match value {
                 Value::List(items) => Ok(items.to_vec()),
                 other => {
-                    let message = format!(
-                        "Invalid data passed to 'loop', it requires a list, got this instead: {}. Hint: If you passed a \
-                         list/dict of just one element, try adding wantlist=True to your lookup invocation or use \
-                         q/query instead of lookup.",
-                        other.to_text()
-                    );
-                    Err(TemplateError::message(message, Some(looped.span)))
+                    let message = match other {
+                        Value::Omit => "A template was resolved to an Omit scalar.".to_owned(),
+                        other => format!("{NOT_A_LIST}, not '{}'.", crate::template::python_type(&other)),
+                    };
+                    Err(NoItems::NotOne(TemplateError::message(message, Some(looped.span))))
                 }
             };
         };
         lookups::loop_items_for(self.task().action.module, lookup, &looped.items, &self.templar)
-            .map_err(|e| TemplateError { span: e.span.or(Some(looped.span)), ..e })
+            .map_err(|e| NoItems::Unknown(TemplateError { span: e.span.or(Some(looped.span)), ..e }))
     }
 
     /// All items: together in one request where nothing forces one at a time.
@@ -201,7 +217,7 @@ impl OnHost<'_> {
         let Some(label) = self.task().loop_control().label.as_ref().filter(|_| !pass.no_log) else {
             return item.label.clone();
         };
-        match self.with_register(pass, result).value(label) {
+        match self.without_notices(|| self.with_register(pass, result).value(label)) {
             Ok(label) => label,
             Err(error) => {
                 self.note(&error);

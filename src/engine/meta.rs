@@ -175,6 +175,7 @@ impl Engine {
             no_log: false,
             whole: false,
             error: None,
+            notices: Vec::new(),
         }));
     }
 

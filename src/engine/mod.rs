@@ -42,6 +42,7 @@ use crate::playbook::{Loader, Options as LoadOptions, Playbook, TagFilter};
 use crate::vars::World;
 
 pub use host::HostPlay;
+pub(crate) use loops::NOT_A_LIST;
 pub use play::role_layers;
 pub use target::{Login, target_of};
 

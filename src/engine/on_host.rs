@@ -14,7 +14,7 @@ use crate::action::{self, ActionContext, ActionError, Plan};
 use crate::diagnostic::Diagnostic;
 use crate::playbook::Task;
 use crate::remote::Call;
-use crate::template::{Templar, TemplateError};
+use crate::template::{Notice, Notices, Templar, TemplateError, add_notices};
 use crate::value::{Key, Map, Value};
 use crate::vars::Scope;
 
@@ -32,6 +32,8 @@ pub(super) struct Finished {
     pub delegates: Vec<Option<String>>,
     pub delegate_facts: bool,
     pub diagnostic: Option<Diagnostic>,
+    /// What its templates gave to say; the result holds it too.
+    pub notices: Vec<Notice>,
     /// What is to be included.
     pub inclusions: Vec<Wanted>,
 }
@@ -58,6 +60,8 @@ pub(super) struct OnHost<'e> {
     pub(super) host: &'e Arc<HostPlay>,
     pub(super) scope: Scope,
     pub(super) templar: Templar,
+    /// What the task's templates give to say.
+    notices: Arc<Notices>,
     delegates: Mutex<Vec<Option<String>>>,
     pub(super) inclusions: Mutex<Vec<Wanted>>,
     /// Of each item that failed, whether that counts for nothing.
@@ -125,7 +129,8 @@ fn taken<T>(notes: &Mutex<Vec<T>>) -> Vec<T> {
 
 impl<'e> OnHost<'e> {
     pub(super) fn new(engine: &'e Arc<Engine>, run: &'e TaskRun, host: &'e Arc<HostPlay>) -> Self {
-        let scope = run.scope(engine, host);
+        let notices = Arc::new(Notices::default());
+        let scope = run.scope(engine, host).with_notices(notices.clone());
         let templar = Templar::new(Arc::new(scope.clone()));
         // A delegate that no item decides is there for all of the task.
         let delegate = run.task.context.delegate_to.as_ref().and_then(|value| templar.value(value).ok());
@@ -143,6 +148,7 @@ impl<'e> OnHost<'e> {
             host,
             scope,
             templar,
+            notices,
             delegates: Mutex::default(),
             inclusions: Mutex::default(),
             forgiven: Mutex::default(),
@@ -151,13 +157,21 @@ impl<'e> OnHost<'e> {
         }
     }
 
+    /// What an evaluation comes to whose notices nobody is told, as in the reference.
+    pub(super) fn without_notices<T>(&self, evaluate: impl FnOnce() -> T) -> T {
+        let before = self.notices.len();
+        let out = evaluate();
+        self.notices.truncate(before);
+        out
+    }
+
     pub(super) fn task(&self) -> &'e Arc<Task> {
         &self.run.task
     }
 
     /// Runs the task and says what became of it.
     pub(super) async fn run(&self) -> Finished {
-        let outcome = match &self.task().looped {
+        let (mut result, no_log) = match &self.task().looped {
             None => {
                 let pass = self.single();
                 let result = self.pass(&pass).await;
@@ -169,10 +183,11 @@ impl<'e> OnHost<'e> {
                     let no_log = passes.iter().any(|p| p.no_log);
                     (self.looped(passes).await, no_log)
                 }
-                Err(result) => (result, self.flag(&self.templar, &self.task().context.no_log)),
+                Err(result) => return self.finish(result, self.flag(&self.templar, &self.task().context.no_log)),
             },
         };
-        self.finish(outcome.0, outcome.1)
+        result.entry("changed".into()).or_insert(Value::Bool(false));
+        self.finish(result, no_log)
     }
 
     fn single(&self) -> Pass {
@@ -185,7 +200,6 @@ impl<'e> OnHost<'e> {
         let no_log = result::keeps_secret(&result) || no_log;
         result.shift_remove(result::NO_LOG);
         let whole = result.shift_remove(action::WHOLE).is_some();
-        result.entry("changed".into()).or_insert(Value::Bool(false));
         let verdict = result::verdict(&result);
         let ignored = match verdict {
             // Of a loop, every item that failed must be one that may.
@@ -200,6 +214,8 @@ impl<'e> OnHost<'e> {
         if matches!(verdict, Verdict::Ok | Verdict::Changed) && task.looped.is_none() {
             result.entry("failed".into()).or_insert(Value::Bool(false));
         }
+        let notices = self.notices.take();
+        add_notices(&mut result, &notices);
         let register = task.register.as_ref().and_then(|name| match self.templar.string(name) {
             Ok(name) => Some(name.to_text()),
             Err(error) => {
@@ -218,6 +234,7 @@ impl<'e> OnHost<'e> {
             inclusions: taken(&self.inclusions),
             delegate_facts: self.flag(&self.templar, &task.context.delegate_facts),
             diagnostic: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            notices,
             result,
         }
     }
@@ -324,6 +341,7 @@ impl<'e> OnHost<'e> {
             no_log,
             whole,
             error: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            notices: Vec::new(),
         }
     }
 

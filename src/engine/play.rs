@@ -29,7 +29,11 @@ impl Engine {
         let text = |value: &Value| templar.value(value).map(|v| v.to_text());
         let name = match &play.name {
             // A name that cannot be evaluated is shown as it is written.
-            Some(name) => text(&Value::Str(name.clone())).unwrap_or_else(|_| name.as_str().to_owned()),
+            Some(name) => match text(&Value::Str(name.clone())) {
+                Ok(text) if text.is_empty() => play.title_without_name(),
+                Ok(text) => text,
+                Err(_) => name.as_str().to_owned(),
+            },
             None if matches!(templar.value(&play.hosts), Ok(Value::Omit)) => String::new(),
             None => play.title(),
         };

@@ -213,6 +213,10 @@ impl Engine {
             _ => return task.title(),
         };
         let own = match run.templar(self, host).string(written) {
+            // What comes to nothing is no name.
+            Ok(own) if matches!(own, Value::Omit) || !crate::template::truthy(&own) => {
+                return task.title_without_name();
+            }
             Ok(own) => own.to_text(),
             // The reference shows what is wrong in the place of the name, too.
             Err(error) => {
@@ -367,6 +371,7 @@ impl Engine {
                 no_log: finished.no_log,
                 whole: finished.whole,
                 error: finished.diagnostic,
+                notices: finished.notices,
             }),
         );
     }

@@ -274,15 +274,20 @@ impl Task {
     /// The name people see: its own, else the action's, with its role before it.
     #[must_use]
     pub fn title(&self) -> String {
-        let own = match &self.name {
-            Some(name) => name.as_str().to_owned(),
-            None if self.action.module == INCLUDE_ROLE => {
-                let role = self.action.args.get("name").or_else(|| self.action.args.get("role"));
-                format!("{} : {}", self.action.written, role.map(Value::to_text).unwrap_or_default())
-            }
-            None => self.action.written.clone(),
-        };
-        self.title_with(own)
+        match &self.name {
+            Some(name) => self.title_with(name.as_str().to_owned()),
+            None => self.title_without_name(),
+        }
+    }
+
+    /// What stands for the name of a task that has none: its module, and the role that it includes.
+    #[must_use]
+    pub fn title_without_name(&self) -> String {
+        if self.action.module != INCLUDE_ROLE {
+            return self.title_with(self.action.written.clone());
+        }
+        let role = self.action.args.get("name").or_else(|| self.action.args.get("role"));
+        format!("{} : {}", self.action.written, role.map(Value::to_text).unwrap_or_default())
     }
 
     /// A name of the task, evaluated, with its role before it. What includes a role says so without its own role.

@@ -272,10 +272,16 @@ impl Play {
     pub fn title(&self) -> String {
         match &self.name {
             Some(name) if !name.as_str().is_empty() => name.as_str().to_owned(),
-            _ => match &self.hosts {
-                Value::List(items) => items.iter().map(Value::to_text).collect::<Vec<_>>().join(","),
-                other => other.to_text(),
-            },
+            _ => self.title_without_name(),
+        }
+    }
+
+    /// What stands for the name of a play that has none: its hosts.
+    #[must_use]
+    pub fn title_without_name(&self) -> String {
+        match &self.hosts {
+            Value::List(items) => items.iter().map(Value::to_text).collect::<Vec<_>>().join(","),
+            other => other.to_text(),
         }
     }
 }

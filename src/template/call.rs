@@ -121,6 +121,24 @@ impl Object for Function {
     }
 }
 
+/// Something that will not be there for ever, where there is somebody to say it to.
+pub(super) fn deprecate(state: &State<'_, '_>, text: impl FnOnce() -> String) {
+    let Some(root) = super::root_of(state) else { return };
+    if let Some(notices) = root.variables().notices() {
+        notices.deprecate(text(), None);
+    }
+}
+
+/// Text that counts as escaped; a result that is some is warned of.
+pub(super) fn markup(state: &State<'_, '_>, text: String) -> Jinja {
+    if let Some(root) = super::root_of(state)
+        && let Some(notices) = root.variables().notices()
+    {
+        notices.made_markup();
+    }
+    Jinja::from_safe_string(text)
+}
+
 /// An error that says `message`.
 pub(super) fn fail(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())

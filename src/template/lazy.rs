@@ -59,6 +59,11 @@ impl Root {
         if let Some(value) = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
             return Some(engine::touch(value.clone()));
         }
+        if name == "play_hosts"
+            && let Some(notices) = self.variables.notices()
+        {
+            notices.deprecate("The `play_hosts` magic variable is deprecated.", None);
+        }
         let value = match self.variables.get(name) {
             Some(Variable::Dynamic(value)) => return Some(value),
             Some(Variable::Value(value)) => value,

@@ -21,6 +21,7 @@ pub mod lookups;
 mod methods;
 mod missing;
 mod mutable;
+mod notices;
 mod password;
 mod printf;
 mod pyrandom;
@@ -48,6 +49,7 @@ pub use engine::check_syntax;
 pub use error::TemplateError;
 pub use files::FileOptions;
 pub use lazy::{root_of, scope_object};
+pub use notices::{Notice, Notices, add_to as add_notices};
 pub use password::hash_password;
 
 /// A variable as a scope holds it.
@@ -74,6 +76,10 @@ pub trait Variables: std::fmt::Debug + Send + Sync {
     /// The passwords of the run.
     fn vault(&self) -> Arc<Secrets> {
         Arc::default()
+    }
+    /// Where templates leave what they have to say beside their results.
+    fn notices(&self) -> Option<&Notices> {
+        None
     }
 }
 
@@ -211,6 +217,7 @@ impl Templar {
             return Ok(Value::Str(plain));
         }
         let value = engine::render_inline(&self.root, text).map_err(|e| self.explain_inside(e, text))?;
+        self.settle_markup(&value, text);
         lazy::to_value(&value).map_err(|e| self.explain_result(&e, text))
     }
 
@@ -247,7 +254,14 @@ impl Templar {
     /// An expression without braces, as `when` and `until` hold it.
     pub fn expression(&self, text: &Str) -> Result<Value, TemplateError> {
         let value = engine::evaluate(&self.root, text).map_err(|e| self.explain(e))?;
+        self.settle_markup(&value, text);
         lazy::to_value(&value).map_err(|e| self.explain_result(&e, text))
+    }
+
+    fn settle_markup(&self, value: &minijinja::Value, text: &Str) {
+        if let Some(notices) = self.variables().notices() {
+            notices.settle_markup(value, text.origin());
+        }
     }
 
     /// A condition: a truth value, or an expression that comes to one. Anything else is an error, as in ansible-core 2.19.
@@ -313,6 +327,20 @@ impl Templar {
             let message = "Syntax error in expression. Template delimiters are not supported in expressions: expected token ':', got '}'";
             return Err(TemplateError::message(message, text.origin()));
         }
+        let result = self.condition_in_braces(text, source);
+        self.deprecate_braces(text);
+        result
+    }
+
+    /// Notes that a condition stands in braces.
+    pub fn deprecate_braces(&self, condition: &Str) {
+        if let Some(notices) = self.variables().notices() {
+            let sentence = "Conditionals should not be surrounded by templating delimiters such as {{ }} or {% %}.";
+            notices.deprecate(sentence, condition.origin());
+        }
+    }
+
+    fn condition_in_braces(&self, text: &Str, source: &str) -> Result<(Value, Option<Span>), TemplateError> {
         // White space around the braces is none of the condition's.
         match self.string(&Str::trusted(source, text.origin()))? {
             Value::Str(inner) if inner.as_str().trim().is_empty() => {
@@ -528,6 +556,9 @@ impl Variables for Over {
     }
     fn settings(&self) -> Arc<Settings> {
         self.under.settings()
+    }
+    fn notices(&self) -> Option<&Notices> {
+        self.under.notices()
     }
 }
 

@@ -9,7 +9,7 @@ use minijinja::value::{Enumerator, Object};
 use super::scope::{Scope, TaskVars};
 use super::world::World;
 use crate::config::Settings;
-use crate::template::{self, Variable, Variables};
+use crate::template::{self, Notices, Variable, Variables};
 use crate::value::{Map, Value};
 use crate::vault::Secrets;
 
@@ -55,6 +55,9 @@ impl Variables for Shown {
     }
     fn vault(&self) -> Arc<Secrets> {
         self.0.vault()
+    }
+    fn notices(&self) -> Option<&Notices> {
+        self.0.notices()
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::magic;
 use super::world::{HostStore, World, merged};
 use crate::config::Settings;
-use crate::template::{Variable, Variables};
+use crate::template::{Notices, Variable, Variables};
 use crate::value::{Key, Map, Value};
 use crate::vault::Secrets;
 
@@ -76,6 +76,8 @@ pub struct TaskVars {
     pub delegate: Option<String>,
     /// How the host is connected to, for tasks that ask: the weakest of all.
     pub connection: Arc<Map>,
+    /// What its templates give to say.
+    pub notices: Option<Arc<Notices>>,
 }
 
 /// What one host sees at one point.
@@ -165,6 +167,13 @@ impl Scope {
         out
     }
 
+    /// This scope, whose templates leave with `notices` what they have to say.
+    #[must_use]
+    pub fn with_notices(mut self, notices: Arc<Notices>) -> Self {
+        self.task.notices = Some(notices);
+        self
+    }
+
     /// The host this is the scope of.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -222,5 +231,9 @@ impl Variables for Scope {
 
     fn settings(&self) -> Arc<Settings> {
         self.world.info.settings.clone()
+    }
+
+    fn notices(&self) -> Option<&Notices> {
+        self.task.notices.as_deref()
     }
 }

@@ -39,6 +39,9 @@ const ARGUMENTS: &[&str] = &[
 const BROKEN_CONDITIONS: &str =
     "Broken conditionals can be temporarily allowed with the `ALLOW_BROKEN_CONDITIONALS` configuration option.\n\n";
 
+/// What helps where a loop has no list.
+const A_LIST: &str = "Provide a list of items/templates, or a template resolving to a list.\n\n";
+
 /// What helps where a template is not the user's own.
 const TRUSTED_SOURCES: &str = "Templates and expressions must be defined by trusted sources such as playbooks or roles, not untrusted sources such as module results.\n\n";
 
@@ -50,6 +53,10 @@ impl Report {
         if let Some(error) = result.error.as_ref().filter(|_| !result.no_log && !is_misjudged(result)) {
             let said = result.result.get("msg").map(Value::to_text).unwrap_or_default();
             let message = error.message.clone();
+            if message.starts_with(crate::engine::NOT_A_LIST) {
+                let place = error.span.map(origin).unwrap_or_else(|| "\n\n".to_owned());
+                return self.display.error(&format!("{message}{place}{A_LIST}"), to_stderr);
+            }
             let first = if said.starts_with("Task failed: ") { said } else { format!("Task failed: {message}") };
             let cause = first.trim_start_matches("Task failed: ");
             let mut text = format!("{first}\n\n");

@@ -203,23 +203,7 @@ impl Report {
         dump::dump(self.settings(), fields, says_all(result))
     }
 
-    /// What the reference will not take for ever: conditions that are templates.
-    fn outdated(&self, task: &Task) {
-        let conditions = [&task.context.when, &task.changed_when, &task.failed_when, &task.until];
-        for condition in conditions.into_iter().flatten() {
-            let Value::Str(text) = condition else { continue };
-            if text.is_template() {
-                let place = text.origin().map(origin).unwrap_or_default();
-                self.display.deprecated(&format!(
-                    "Conditionals should not be surrounded by templating delimiters such as {{{{ }}}} or {{% %}}. \
-                     This feature will be removed from ansible-core version 2.23.{place}"
-                ));
-            }
-        }
-    }
-
     fn item(&self, state: &mut State, result: &HostResult, label: &Value) {
-        self.outdated(&result.task);
         let settings = self.settings();
         let shown = fields(result);
         let host = host_label(result);
@@ -254,7 +238,6 @@ impl Report {
 
     fn result(&self, state: &mut State, result: &HostResult) {
         let settings = self.settings();
-        self.outdated(&result.task);
         let looped = result.task.looped.is_some() && (result.no_log || result.result.get("results").is_some());
         let shown = fields(result);
         let host = host_label(result);
@@ -334,12 +317,15 @@ impl Report {
     /// What a result warns of.
     fn remarks(&self, result: &HostResult) {
         let list = |key: &str| result.result.get(key).and_then(Value::as_list).unwrap_or_default().to_vec();
-        list("warnings").iter().for_each(|text| self.display.warning(&text.to_text()));
-        for entry in list("deprecations") {
-            if let Some(message) = entry.get("msg") {
-                self.display.deprecated(&message.to_text());
-            }
+        for notice in &result.notices {
+            let text = format!("{}{}", notice.sentence(), notice.origin.map(origin).unwrap_or_default());
+            if notice.deprecated { self.display.deprecated(&text) } else { self.display.warning(&text) }
         }
+        let new = |text: &str| !result.notices.iter().any(|notice| notice.text == text);
+        let warnings = list("warnings").into_iter().map(|entry| entry.to_text());
+        warnings.filter(|text| new(text)).for_each(|text| self.display.warning(&text));
+        let deprecations = list("deprecations").into_iter().filter_map(|entry| Some(entry.get("msg")?.to_text()));
+        deprecations.filter(|text| new(text)).for_each(|text| self.display.deprecated(&text));
     }
 }
 

@@ -2,8 +2,9 @@
 
 use minijinja::{Error, ErrorKind, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail, is_missing, type_name, undefined};
+use crate::template::call::{Call, Spec, ansible, deprecate, fail, is_missing, type_name, undefined};
 use crate::template::error::Mandatory;
+use crate::template::python;
 use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
@@ -16,18 +17,28 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["ansible._protomatter.finalize"], &["value"], |c| Ok(c.value(0)?.to_jinja())),
 ];
 
-/// Words for yes make `true`, everything else `false`; `none` and truth values stay what they are.
+/// Words for yes make `true`, everything else `false`, though what is no word for either will not be taken for ever.
 fn to_bool(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let value = call.value(0)?;
-    Ok(Jinja::from(match &value {
-        Value::Bool(b) => *b,
-        Value::Int(i) => *i == 1,
-        Value::Float(f) => *f == 1.0,
-        Value::Str(s) => {
-            matches!(s.as_str().to_lowercase().as_str(), "yes" | "on" | "1" | "true" | "y" | "t")
-        }
-        _ => false,
-    }))
+    let (verdict, known) = match &value {
+        Value::Bool(b) => (*b, true),
+        Value::Int(i) => (*i == 1, matches!(i, 0 | 1)),
+        Value::Float(f) => (*f == 1.0, false),
+        Value::Str(s) => match s.as_str().to_lowercase().as_str() {
+            "yes" | "on" | "1" | "true" => (true, true),
+            "no" | "off" | "0" | "false" => (false, true),
+            _ => (false, false),
+        },
+        _ => (false, false),
+    };
+    if !known {
+        deprecate(call.state, || {
+            let (shown, kind) = (python::repr(&value), crate::template::python_type(&value));
+            let verdict = if verdict { "True" } else { "False" };
+            format!("The `bool` filter coerced invalid value {shown} ({kind}) to {verdict}.")
+        });
+    }
+    Ok(Jinja::from(verdict))
 }
 
 fn default(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {

@@ -2,7 +2,7 @@
 
 use minijinja::{Error, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail, to_int};
+use crate::template::call::{Call, Spec, ansible, fail, markup, to_int};
 use crate::template::{python, python_type};
 use crate::value::{Key, Value};
 
@@ -244,7 +244,7 @@ fn tojson(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let mut out = String::new();
     style.write(&mut out, &call.value(0)?, 0)?;
     let safe = out.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026").replace('\'', "\\u0027");
-    Ok(Jinja::from(safe))
+    Ok(markup(call.state, safe))
 }
 
 fn from_json(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {

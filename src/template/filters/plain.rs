@@ -5,7 +5,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, Value as Jinja};
 
 use super::sequences::{attribute, no_attribute};
-use crate::template::call::{Call, Spec, ansible, fail, type_name, undefined};
+use crate::template::call::{Call, Spec, ansible, fail, markup, type_name, undefined};
 use crate::template::python;
 
 /// Columns that `pprint` fills.
@@ -18,7 +18,7 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["trim"], &["value", "chars"], trim),
     ansible(&["escape", "e"], &["s"], |c| escape(c, false)),
     ansible(&["forceescape"], &["value"], |c| escape(c, true)),
-    ansible(&["safe"], &["value"], |c| Ok(Jinja::from_safe_string(python::text(&c.value(0)?)))),
+    ansible(&["safe"], &["value"], |c| Ok(markup(c.state, python::text(&c.value(0)?)))),
     ansible(&["join"], &["value", "d", "attribute"], join),
     ansible(&["xmlattr"], &["d", "autospace"], xml_attributes),
     ansible(&["pprint"], &["value"], |c| Ok(Jinja::from(pretty(&c.value(0)?)))),
@@ -44,7 +44,7 @@ fn escape(call: &mut Call<'_, '_, '_>, force: bool) -> Result<Jinja, Error> {
     if value.is_safe() && !force {
         return Ok(value.clone());
     }
-    Ok(Jinja::from_safe_string(escaped(&python::text(&call.value(0)?))))
+    Ok(markup(call.state, escaped(&python::text(&call.value(0)?))))
 }
 
 fn escaped(text: &str) -> String {
@@ -77,7 +77,7 @@ fn xml_attributes(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         out.push(format!("{}=\"{}\"", escaped(&key), escaped(&python::text(value))));
     }
     let space = if call.flag(1, true) && !out.is_empty() { " " } else { "" };
-    Ok(Jinja::from_safe_string(format!("{space}{}", out.join(" "))))
+    Ok(markup(call.state, format!("{space}{}", out.join(" "))))
 }
 
 fn join(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {

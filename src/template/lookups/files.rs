@@ -201,6 +201,20 @@ pub(super) fn first_found(lookup: &Lookup<'_>) -> Found {
     }
 }
 
+/// Options of the lookup `template` that mean nothing any more, and what the reference says of them.
+const OLD_OPTIONS: [(&str, &str); 2] = [
+    (
+        "convert_data",
+        "Reason: This option is no longer used in the Ansible Core code base.\nAlternatives: Jinja2 native mode is now the \
+         default and only option, which is mutually exclusive with this option.",
+    ),
+    (
+        "jinja2_native",
+        "Reason: This option is no longer used in the Ansible Core code base.\nAlternatives: Jinja2 native mode is now the \
+         default and only option.",
+    ),
+];
+
 pub(super) fn template(lookup: &Lookup<'_>) -> Found {
     let mut options = FileOptions::default();
     for (name, target) in [
@@ -222,6 +236,13 @@ pub(super) fn template(lookup: &Lookup<'_>) -> Found {
         Some(_) => return Err(fail("template_vars must be a dictionary")),
         None => Map::new(),
     };
+    if let Some(notices) = lookup.templar.variables().notices() {
+        for (option, note) in OLD_OPTIONS {
+            if lookup.option(option).is_some() {
+                notices.deprecate_of("template", format!("{option} option. {note}"));
+            }
+        }
+    }
     let mut out = Vec::new();
     for term in &lookup.terms {
         let name = python::text(term);
