@@ -22,10 +22,7 @@ pub(super) fn assert(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionE
         Some(Value::Str(text)) if text.is_template() && text.as_str().trim_start().starts_with('{') => {
             match ctx.templar.string(text)? {
                 Value::List(items) => items.to_vec(),
-                other => {
-                    ctx.templar.deprecate_braces(text);
-                    vec![other]
-                }
+                _ => vec![Value::Str(text.clone())],
             }
         }
         Some(Value::List(items)) => items.to_vec(),
@@ -41,7 +38,7 @@ pub(super) fn assert(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionE
         if ctx.templar.condition(condition).map_err(TemplateError::of_condition)? {
             continue;
         }
-        out.insert("assertion".into(), Value::from_json(&condition.to_json()));
+        out.insert("assertion".into(), condition.clone());
         out.insert("evaluated_to".into(), Value::Bool(false));
         out.insert("msg".into(), said.unwrap_or_else(|| Value::from("Assertion failed")));
         return Err(ActionError::Failed(out));

@@ -89,7 +89,7 @@ impl OnHost<'_> {
                 Value::List(items) => Ok(items.to_vec()),
                 other => {
                     let message = match other {
-                        Value::Omit => "A template was resolved to an Omit scalar.".to_owned(),
+                        Value::Omit => crate::template::OMITTED.to_owned(),
                         other => format!("{NOT_A_LIST}, not '{}'.", crate::template::python_type(&other)),
                     };
                     Err(NoItems::NotOne(TemplateError::message(message, Some(looped.span))))

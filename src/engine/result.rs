@@ -26,7 +26,8 @@ pub(super) fn skipped(condition: &Value) -> Map {
         ("changed".into(), Value::Bool(false)),
         ("skipped".into(), Value::Bool(true)),
         ("skip_reason".into(), Value::from("Conditional result was False")),
-        ("false_condition".into(), plain(condition)),
+        // As in the reference it is the condition itself: one in braces is evaluated where it is asked for.
+        ("false_condition".into(), condition.clone()),
     ])
 }
 
@@ -44,11 +45,6 @@ pub(super) fn of_error(error: &RemoteError) -> Map {
         out.insert("unreachable".into(), Value::Bool(true));
     }
     out
-}
-
-/// A value whose strings are data.
-fn plain(value: &Value) -> Value {
-    Value::from_json(&value.to_json())
 }
 
 /// What an action says of a result that must not be shown.

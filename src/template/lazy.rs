@@ -9,7 +9,7 @@ use minijinja::{State, Value as Jinja};
 
 use super::{TemplateError, Variable, Variables, engine};
 use crate::source::Span;
-use crate::value::{Key, Map, Undecryptable, Value};
+use crate::value::{Key, Map, OwnTexts, Undecryptable, Value, Watching};
 
 /// How deep templates may use each other.
 const MAX_DEPTH: usize = 64;
@@ -24,6 +24,8 @@ pub struct Root {
     evaluated: Mutex<HashMap<String, Jinja>>,
     /// Why a variable that exists counts as undefined: it uses something that is.
     reasons: Mutex<HashMap<String, (String, Option<Span>)>>,
+    /// The user's own texts that were used.
+    own: Arc<OwnTexts>,
 }
 
 thread_local! {
@@ -33,7 +35,12 @@ thread_local! {
 
 impl Root {
     pub(super) fn new(variables: Arc<dyn Variables>) -> Self {
-        Self { variables, evaluated: Mutex::default(), reasons: Mutex::default() }
+        Self { variables, evaluated: Mutex::default(), reasons: Mutex::default(), own: Arc::default() }
+    }
+
+    /// Keeps the user's own texts apart from data while the guard lives.
+    pub(super) fn watch(&self) -> Watching {
+        self.own.watch()
     }
 
     /// The variables behind it.

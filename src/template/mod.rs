@@ -130,6 +130,12 @@ fn embedded(text: &Str) -> Option<(Str, Map)> {
     (!constants.is_empty() && !left).then(|| (Str::trusted(out, text.origin()), constants))
 }
 
+/// What is said of templates in the constants of an expression.
+const EMBEDDED: &str = "Jinja constant strings should not contain embedded templates. This feature will be disabled by default in ansible-core 2.23.";
+
+/// What is said of a template that comes to nothing where something has to be.
+pub const OMITTED: &str = "A template was resolved to an Omit scalar.";
+
 /// What an expression that comes from a host, or from a template, is answered.
 pub const UNTRUSTED: &str = "Encountered untrusted template or expression.";
 
@@ -216,6 +222,7 @@ impl Templar {
             let plain = text.revealed().map_err(|e| TemplateError::message(e.undecryptable(), text.origin()))?;
             return Ok(Value::Str(plain));
         }
+        let _own = self.root.watch();
         let value = engine::render_inline(&self.root, text).map_err(|e| self.explain_inside(e, text))?;
         self.settle_markup(&value, text);
         lazy::to_value(&value).map_err(|e| self.explain_result(&e, text))
@@ -253,6 +260,7 @@ impl Templar {
 
     /// An expression without braces, as `when` and `until` hold it.
     pub fn expression(&self, text: &Str) -> Result<Value, TemplateError> {
+        let _own = self.root.watch();
         let value = engine::evaluate(&self.root, text).map_err(|e| self.explain(e))?;
         self.settle_markup(&value, text);
         lazy::to_value(&value).map_err(|e| self.explain_result(&e, text))
@@ -272,7 +280,12 @@ impl Templar {
         let origin = if let Value::Str(text) = condition { text.origin() } else { None };
         let (result, from) = match condition {
             Value::Str(text) if text.is_template() => match embedded(text) {
-                Some((expression, constants)) => (self.with(constants).expression(&expression)?, origin),
+                Some((expression, constants)) => {
+                    if let Some(notices) = self.variables().notices() {
+                        notices.warn(EMBEDDED, origin);
+                    }
+                    (self.with(constants).expression(&expression)?, origin)
+                }
                 None => self.condition_of_template(text)?,
             },
             Value::Str(text) if !text.is_trusted() => return Err(TemplateError::message(UNTRUSTED, origin)),
@@ -281,6 +294,7 @@ impl Templar {
         };
         match result {
             Value::Bool(verdict) => Ok(verdict),
+            Value::Omit => Err(TemplateError::message(OMITTED, origin)),
             other if self.allows_broken_conditions() => Ok(is_empty_condition(&other) || truthy(&other)),
             other => {
                 let truth = if truthy(&other) { "True" } else { "False" };
@@ -327,22 +341,16 @@ impl Templar {
             let message = "Syntax error in expression. Template delimiters are not supported in expressions: expected token ':', got '}'";
             return Err(TemplateError::message(message, text.origin()));
         }
-        let result = self.condition_in_braces(text, source);
-        self.deprecate_braces(text);
-        result
-    }
-
-    /// Notes that a condition stands in braces.
-    pub fn deprecate_braces(&self, condition: &Str) {
-        if let Some(notices) = self.variables().notices() {
-            let sentence = "Conditionals should not be surrounded by templating delimiters such as {{ }} or {% %}.";
-            notices.deprecate(sentence, condition.origin());
-        }
-    }
-
-    fn condition_in_braces(&self, text: &Str, source: &str) -> Result<(Value, Option<Span>), TemplateError> {
         // White space around the braces is none of the condition's.
-        match self.string(&Str::trusted(source, text.origin()))? {
+        let result = self.string(&Str::trusted(source, text.origin()))?;
+        // A text that is the condition itself may stand in braces.
+        if !matches!(result, Value::Str(_))
+            && let Some(notices) = self.variables().notices()
+        {
+            let sentence = "Conditionals should not be surrounded by templating delimiters such as {{ }} or {% %}.";
+            notices.deprecate(sentence, text.origin());
+        }
+        match result {
             Value::Str(inner) if inner.as_str().trim().is_empty() => {
                 self.empty_condition(&Value::Str(text.clone()))?;
                 Ok((Value::Bool(true), None))

@@ -77,6 +77,11 @@ impl Notices {
         }
     }
 
+    /// Notes something odd.
+    pub fn warn(&self, text: impl Into<String>, origin: Option<Span>) {
+        self.say(Notice { text: text.into(), origin, deprecated: false, lookup: None });
+    }
+
     /// Notes something that will not be there for ever.
     pub fn deprecate(&self, text: impl Into<String>, origin: Option<Span>) {
         self.say(Notice { text: text.into(), origin, deprecated: true, lookup: None });
@@ -95,8 +100,7 @@ impl Notices {
     /// Warns of a result of a template that is, or holds, text that counts as escaped: variables do not know it.
     pub(super) fn settle_markup(&self, value: &Jinja, origin: Option<Span>) {
         if self.markup.load(Ordering::Relaxed) && holds_markup(value, 0) {
-            let text = "Type 'Markup' is unsupported in variable storage, converting to 'str'.".to_owned();
-            self.say(Notice { text, origin, deprecated: false, lookup: None });
+            self.warn("Type 'Markup' is unsupported in variable storage, converting to 'str'.", origin);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::Value as Jinja;
 use minijinja::value::{Object, ValueKind};
 
-use super::{Key, Map, Value};
+use super::{Key, Map, Value, own};
 
 /// What [`Value::from_jinja`] says of something undefined, whose name it cannot know.
 pub const UNDEFINED_INSIDE: &str = "the result holds something that is not defined";
@@ -58,14 +58,17 @@ impl Value {
             Self::Bool(b) => Jinja::from(*b),
             Self::Int(i) => Jinja::from(*i),
             Self::Float(f) => Jinja::from(*f),
-            Self::Str(s) => Jinja::from(s.shared()),
+            Self::Str(s) => {
+                own::goes_in(s);
+                Jinja::from(s.shared())
+            }
             Self::List(items) => Jinja::from(items.iter().map(Self::to_jinja).collect::<Vec<_>>()),
             Self::Map(map) => Jinja::from_pairs(map.iter().map(|(k, v)| (k.to_value().to_jinja(), v.to_jinja()))),
             Self::Omit => Jinja::from_object(Omit),
         }
     }
 
-    /// A value from the template engine: data, however it was made. Fails on what is undefined, or is not a value (a
+    /// A value from the template engine: data, but for texts of the user's that went through untouched. Fails on what is undefined, or is not a value (a
     /// function), anywhere inside.
     pub fn from_jinja(value: &Jinja) -> Result<Self, minijinja::Error> {
         Ok(match value.kind() {
@@ -77,7 +80,9 @@ impl Value {
             ValueKind::None => Self::Null,
             ValueKind::Bool => Self::Bool(value.is_true()),
             ValueKind::Number => number(value),
-            ValueKind::String => Self::data(value.to_str().unwrap_or_else(|| Arc::from(value.to_string()))),
+            ValueKind::String => {
+                Self::Str(own::came_out(value.to_str().unwrap_or_else(|| Arc::from(value.to_string()))))
+            }
             ValueKind::Bytes => Self::data(String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned()),
             ValueKind::Seq | ValueKind::Iterable => {
                 let mut items = Vec::new();

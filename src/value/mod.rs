@@ -7,6 +7,7 @@
 mod jinja;
 mod json;
 mod key;
+mod own;
 mod text;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use indexmap::IndexMap;
 pub use jinja::{UNDEFINED_INSIDE, Undecryptable};
 pub use json::from_object;
 pub use key::Key;
+pub use own::{OwnTexts, Watching};
 pub use text::{Str, holds_jinja};
 
 /// A dictionary in the order it was written.

@@ -17,6 +17,7 @@ cases! {
     changed_failed_when
     check_mode
     check_mode_keyword
+    conditions_indirect
     delegate_run_once_loop
     delegation
     delegation_connection

@@ -300,6 +300,7 @@ fn shown(result: &HostResult, item: Option<&str>) -> String {
         "ansible_index_var",
         "ansible_loop",
         "warnings",
+        "deprecations",
     ];
     hidden.extend(["ansible_loop_var", "ansible_index_var"].iter().filter_map(|key| json.get(*key)?.as_str()));
     let kept: std::collections::BTreeMap<&String, &serde_json::Value> = json

@@ -263,6 +263,7 @@ impl Report {
                 self.display.show(&line, word, false);
             }
             Verdict::Skipped => {
+                self.remarks(result);
                 let mut line = format!("skipping: [{}]", result.host);
                 if settings.verbosity > 0 {
                     let mut shown = shown;

@@ -15,10 +15,12 @@ pub(super) const FILTERS: &[Spec] = &[
     }),
     ansible(&["string"], &["object"], |c| {
         let value = c.need(0)?;
-        Ok(Jinja::from(match value.kind() {
-            ValueKind::Seq | ValueKind::Iterable => python::repr_of(value)?,
-            _ => python::text(&c.value(0)?),
-        }))
+        Ok(match value.kind() {
+            // It stays the user's own, or escaped, when it is.
+            ValueKind::String => value.clone(),
+            ValueKind::Seq | ValueKind::Iterable => Jinja::from(python::repr_of(value)?),
+            _ => Jinja::from(python::text(&c.value(0)?)),
+        })
     }),
     ansible(&["replace"], &["s", "old", "new", "count"], |c| {
         let (text, old, new) = (python::text(&c.value(0)?), c.text(1)?, c.text(2)?);

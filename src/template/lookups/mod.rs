@@ -236,7 +236,7 @@ fn scope(call: &Call<'_, '_, '_>) -> Option<Arc<Root>> {
 
 /// `lookup` gives one thing: the only one, several texts joined, or a list after all.
 fn result(found: Vec<Value>, wantlist: bool) -> Jinja {
-    if !wantlist && !found.is_empty() && found.iter().all(|v| matches!(v, Value::Str(_))) {
+    if !wantlist && found.len() > 1 && found.iter().all(|v| matches!(v, Value::Str(_))) {
         return Jinja::from(found.iter().map(python::text).collect::<Vec<_>>().join(","));
     }
     match found.as_slice() {
