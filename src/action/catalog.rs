@@ -67,13 +67,13 @@ arguments! {
         files_matching: Option<Json>, ignore_files: Option<Vec<Json>>, extensions: Option<Vec<Json>>,
         ignore_unknown_extensions: Option<bool>, hash_behaviour: Option<Json>,
     }
-    SetStats { data: Json, per_host: Option<bool>, aggregate: Option<bool> }
+    SetStats { data: Option<Json>, per_host: Option<bool>, aggregate: Option<bool> }
     AddHost { #[serde(alias = "hostname", alias = "host")] name: Option<Json>, #[serde(alias = "group", alias = "groupname")] groups: Option<Json> }
     GroupBy { key: Option<Json>, _raw_params: Option<Json>, parents: Option<Json> }
     ValidateSpec { argument_spec: Json, provided_arguments: Option<Json>, validate_args_context: Option<Json> }
     Fetch { src: Json, dest: Json, fail_on_missing: Option<bool>, flat: Option<bool>, validate_checksum: Option<bool> }
     Raw { _raw_params: Json, executable: Option<Json> }
-    Pause { seconds: Option<f64>, minutes: Option<f64>, prompt: Option<Json>, echo: Option<bool> }
+    Pause { seconds: Option<Json>, minutes: Option<Json>, prompt: Option<Json>, echo: Option<bool> }
     Reboot {
         pre_reboot_delay: Option<f64>, post_reboot_delay: Option<f64>, reboot_timeout: Option<f64>,
         connect_timeout: Option<f64>, test_command: Option<Json>, msg: Option<Json>, search_paths: Option<Vec<Json>>,

@@ -15,21 +15,6 @@ fn seconds(args: &Map, name: &str, default: f64) -> Result<Duration, ActionError
         .ok_or_else(|| ActionError::failed(format!("{name}: '{text}' is not a number of seconds")))
 }
 
-/// Refuses arguments that the action has not, in the words that playbooks look for.
-fn known_options(ctx: &ActionContext<'_>, args: &Map) -> Result<(), ActionError> {
-    use crate::playbook::Catalog;
-    let short = ctx.module.rsplit('.').next().unwrap_or(ctx.module);
-    let stranger = |name: &String| {
-        let one = rplay_protocol::Object::from_iter([(name.clone(), serde_json::Value::Null)]);
-        super::BuiltIn.check(ctx.module, &one).is_err()
-    };
-    let strangers: Vec<String> = args.keys().map(ToString::to_string).filter(stranger).collect();
-    if strangers.is_empty() {
-        return ctx.check_args(ctx.module, args);
-    }
-    Err(ActionError::failed(format!("Invalid options for {short}: {}", strangers.join(","))))
-}
-
 /// Logs in and has the worker answer; gives up after `limit`.
 async fn answers(hands: &dyn Hands, limit: Duration) -> Result<(), String> {
     let ping = hands.calls("ansible.builtin.ping", vec![Call::default()]);
@@ -67,7 +52,8 @@ pub(super) async fn wait_for_connection(
     args: &Map,
     hands: &dyn Hands,
 ) -> Result<Map, ActionError> {
-    known_options(ctx, args)?;
+    ctx.known_options(args)?;
+    ctx.check_args(ctx.module, args)?;
     let began = Instant::now();
     let patience = seconds(args, "connect_timeout", 5.0)?.max(PATIENCE);
     let timeout = seconds(args, "timeout", 600.0)?;
@@ -103,7 +89,8 @@ pub(super) async fn reboot(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hand
             ("changed".into(), Value::Bool(false)),
         ])));
     }
-    known_options(ctx, args)?;
+    ctx.known_options(args)?;
+    ctx.check_args(ctx.module, args)?;
     let elapsed = || Value::Int(began.elapsed().as_secs().try_into().unwrap_or(i64::MAX));
     if ctx.check {
         return Ok(Map::from_iter([

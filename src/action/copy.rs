@@ -20,9 +20,9 @@ pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Actio
     let given =
         |name: &str| args.get(name).is_some_and(|value| !value.is_null() && (name == "content" || !empty(value)));
     match (given("src"), given("content")) {
-        (false, false) => return Err(ActionError::failed("src (or content) is required")),
-        _ if !given("dest") => return Err(ActionError::failed("dest is required")),
-        (true, true) => return Err(ActionError::failed("src and content are mutually exclusive")),
+        (false, false) => return Err(ActionError::told("src (or content) is required")),
+        _ if !given("dest") => return Err(ActionError::told("dest is required")),
+        (true, true) => return Err(ActionError::told("src and content are mutually exclusive")),
         _ => {}
     }
     ctx.check_args(COPY, &args)?;
@@ -30,10 +30,10 @@ pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Actio
         return Ok(Plan::Remote { module: COPY, call: Call { args: to_json(&args), content: None } });
     }
     match (args.get("content").cloned(), text(&args, "src")) {
-        (None, None) => Err(ActionError::failed("src (or content) is required")),
+        (None, None) => Err(ActionError::told("src (or content) is required")),
         (Some(content), _) => {
             if text(&args, "dest").is_some_and(|dest| dest.ends_with('/')) {
-                return Err(ActionError::failed("can not use content with a dir as dest"));
+                return Err(ActionError::told("can not use content with a dir as dest"));
             }
             let bytes = match &content {
                 // As in the reference: a structure is written as JSON.
@@ -277,15 +277,17 @@ impl Tree {
 
 /// How a `template` is carried out: rendered here, then a `copy`.
 pub(super) fn template(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, ActionError> {
+    let Some(src) = text(&args, "src").filter(|_| text(&args, "dest").is_some()) else {
+        return Err(ActionError::failed("src and dest are required"));
+    };
     ctx.check_args(ctx.module, &args)?;
-    let src = text(&args, "src").ok_or_else(|| ActionError::failed("src and dest are required"))?;
     let path = ctx.file(&src, "templates")?;
     let options = FileOptions::of_args(&args);
     let newline = match text(&args, "newline_sequence").as_deref() {
         None | Some("\n" | "\\n") => "\n",
         Some("\r" | "\\r") => "\r",
         Some("\r\n" | "\\r\\n") => "\r\n",
-        Some(_) => return Err(ActionError::failed("newline_sequence needs to be one of: \n, \r or \r\n")),
+        Some(_) => return Err(ActionError::failed("newline_sequence needs to be one of: \n, \r or")),
     };
     let encoding = text(&args, "output_encoding").unwrap_or_default();
     let mut rendered = ctx.templar.with_template(&path, text(&args, "dest").as_deref()).file(&path, &options)?;

@@ -19,6 +19,7 @@ pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionEr
     if verbosity > ctx.world.info.verbosity {
         out.insert("skipped_reason".into(), Value::from("Verbosity threshold not met."));
         out.insert("skipped".into(), Value::Bool(true));
+        out.insert("failed".into(), Value::Bool(false));
         return Ok(out);
     }
     match (var, msg) {

@@ -10,10 +10,10 @@ use crate::remote::{Call, Received};
 use crate::value::{Map, Value};
 
 pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands) -> Result<Map, ActionError> {
-    ctx.check_args(ctx.module, args)?;
     let (Some(src), Some(dest)) = (text(args, "src"), text(args, "dest")) else {
         return Err(ActionError::failed("src and dest are required"));
     };
+    ctx.check_args(ctx.module, args)?;
     let missing_fails = flag(args, "fail_on_missing", true);
     let target = destination(ctx, &src, &dest, flag(args, "flat", false))?;
     let local = local_sum(&target, "sha1");
@@ -28,15 +28,27 @@ pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands
     };
     let result = crate::value::from_object(&answer.result);
     if flag(&result, "failed", false) {
-        if missing_fails {
-            return Err(ActionError::Failed(result));
-        }
         let mut out = result;
-        out.shift_remove("failed");
         out.insert("changed".into(), Value::Bool(false));
-        if text(&out, "msg").is_some_and(|msg| msg.starts_with("File not found")) {
-            out.insert("msg".into(), Value::from("the remote file does not exist, not transferring, ignored"));
+        let said = text(&out, "msg").unwrap_or_default();
+        let by_reference = match said.split_once(": ").map(|(reason, _)| reason) {
+            Some("File not found") => Some("the remote file does not exist, not transferring, ignored"),
+            Some("Source is a directory and must be a file") => {
+                Some("remote file is a directory, fetch cannot work on directories")
+            }
+            _ => None,
+        };
+        if let Some(msg) = by_reference {
+            out.insert("msg".into(), Value::from(msg));
         }
+        if said.starts_with("File not found") {
+            out.insert("exception".into(), Value::from(super::NO_TRACEBACK));
+        }
+        if missing_fails {
+            return Err(ActionError::Failed(out));
+        }
+        out.shift_remove("failed");
+        out.shift_remove("exception");
         out.insert("file".into(), src.into());
         return Ok(out);
     }

@@ -49,8 +49,9 @@ pub(super) fn group_by(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, Actio
     if args.contains_key("_raw_params") {
         return Err(ActionError::failed("Invalid options for group_by: _raw_params"));
     }
+    ctx.known_options(args)?;
     let Some(key) = text(args, "key") else {
-        return Err(ActionError::failed("the 'key' param is required when using group_by"));
+        return Err(ActionError::told("the 'key' param is required when using group_by"));
     };
     let mut parents = list(args, "parents");
     if parents.is_empty() {

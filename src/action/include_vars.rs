@@ -11,6 +11,11 @@ use crate::value::{Key, Map, Value};
 use crate::vars::merged;
 
 pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
+    if let Err(ActionError::Raised(failure)) = ctx.known_options(args) {
+        let said = text(&failure, "msg").unwrap_or_default();
+        let name = said.rsplit(": ").next().and_then(|names| names.split(',').next()).unwrap_or_default();
+        return Err(ActionError::failed(format!("Task failed: {name} is not a valid option in include_vars")));
+    }
     ctx.check_args(ctx.module, args)?;
     let mut vars = Map::new();
     let mut read = Vec::new();
@@ -43,6 +48,9 @@ pub(super) fn include_vars(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, A
     Ok(out)
 }
 
+/// What is said of arguments for a file and for a directory together.
+const MIXED: &str = "Task failed: You are mixing file only and dir only arguments, these are incompatible";
+
 /// The files that were read, as the result names them.
 fn told(files: &[PathBuf]) -> Value {
     files.iter().map(|path| path.display().to_string()).collect()
@@ -54,7 +62,7 @@ fn gather(ctx: &ActionContext<'_>, args: &Map, vars: &mut Map, read: &mut Vec<Pa
     let (files, dir) = match (text(args, "dir"), file) {
         (Some(dir), None) => (files_of(ctx, args, &dir)?, true),
         (None, Some(file)) => (vec![named(ctx, &file)?], false),
-        (Some(_), Some(_)) => return Err(ActionError::failed("dir and file are mutually exclusive")),
+        (Some(_), Some(_)) => return Err(ActionError::failed(MIXED)),
         (None, None) => {
             return Err(refused("Could not find file on the Ansible Controller: neither 'file' nor 'dir' says which"));
         }
@@ -103,15 +111,14 @@ fn gather(ctx: &ActionContext<'_>, args: &Map, vars: &mut Map, read: &mut Vec<Pa
 fn named(ctx: &ActionContext<'_>, file: &str) -> Result<PathBuf, ActionError> {
     match ctx.file(file, "vars") {
         Ok(path) => Ok(std::path::absolute(&path).unwrap_or(path)),
-        Err(ActionError::Failed(result)) => Err(refused(&text(&result, "msg").unwrap_or_default())),
+        Err(ActionError::Raised(result)) => Err(refused(&text(&result, "msg").unwrap_or_default())),
         Err(other) => Err(other),
     }
 }
 
-/// A failure under the reference's own key; what it says under the usual one is what it says of every failure without it.
+/// A failure under the reference's own key.
 fn refused(message: &str) -> ActionError {
-    let msg = "Task failed: Action failed: Unknown error.";
-    ActionError::Failed(Map::from_iter([("message".into(), message.into()), ("msg".into(), msg.into())]))
+    ActionError::Failed(Map::from_iter([("message".into(), message.into())]))
 }
 
 /// The directory of this name: in a role it is below its `vars`, elsewhere beside the file of the task.

@@ -78,21 +78,48 @@ pub enum Plan {
     Steps(Map),
 }
 
+/// What the reference puts under `exception` when tracebacks are not shown; roles ask whether it is there.
+pub const NO_TRACEBACK: &str = "(traceback unavailable)";
+
+/// Actions that look at their arguments themselves.
+const GIVES_UP: [&str; 12] = [
+    "add_host",
+    "assert",
+    "debug",
+    "fail",
+    "group_by",
+    "include_vars",
+    "pause",
+    "reboot",
+    "script",
+    "set_fact",
+    "set_stats",
+    "wait_for_connection",
+];
+
 /// Why an action could not be carried out.
 #[derive(Debug)]
 pub enum ActionError {
     /// Something could not be evaluated.
     Template(TemplateError),
-    /// It failed: the result.
+    /// It was given up: what is said of it. Neither conditions nor another try are asked, as in the reference.
+    Raised(Map),
+    /// It ended in a result that is a failure, for conditions to judge.
     Failed(Map),
     /// The host did not do its part.
     Remote(RemoteError),
 }
 
 impl ActionError {
-    /// A failure that says `msg`.
+    /// It was given up, for a reason.
     #[must_use]
     pub fn failed(msg: impl Into<String>) -> Self {
+        Self::Raised(Map::from_iter([("msg".into(), Value::from(msg.into()))]))
+    }
+
+    /// It ended in a failure that says `msg`.
+    #[must_use]
+    pub fn told(msg: impl Into<String>) -> Self {
         Self::Failed(Map::from_iter([("msg".into(), Value::from(msg.into()))]))
     }
 }
@@ -197,9 +224,15 @@ pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
         }
     }
     match ctx.module {
-        "ansible.builtin.fail" => Err(simple::fail(&args)),
+        "ansible.builtin.fail" => {
+            ctx.known_options(&args)?;
+            Err(simple::fail(&args))
+        }
         "ansible.builtin.set_fact" => simple::set_fact(args).map(Plan::Ready),
-        "ansible.builtin.set_stats" => simple::set_stats(&args).map(Plan::Ready),
+        "ansible.builtin.set_stats" => {
+            ctx.known_options(&args)?;
+            simple::set_stats(&args).map(Plan::Ready)
+        }
         "ansible.builtin.include_vars" => include_vars::include_vars(ctx, &args).map(Plan::Ready),
         "ansible.builtin.add_host" => groups::add_host(ctx, &args).map(Plan::Ready),
         "ansible.builtin.group_by" => groups::group_by(ctx, &args).map(Plan::Ready),
@@ -271,8 +304,32 @@ impl ActionContext<'_> {
         use crate::playbook::Catalog;
         BuiltIn.check(module, &to_json(args)).map_err(|problem| {
             let near = problem.suggestion.map(|s| format!(" Did you mean `{s}`?")).unwrap_or_default();
-            ActionError::failed(format!("{}{near}", problem.message))
+            let failure = Map::from_iter([
+                ("msg".into(), Value::from(format!("{}{near}", problem.message))),
+                ("exception".into(), Value::from(NO_TRACEBACK)),
+            ]);
+            // An action gives up; a module on the host ends in a failure.
+            match GIVES_UP.contains(&self.module.strip_prefix("ansible.builtin.").unwrap_or(self.module)) {
+                true => ActionError::Raised(failure),
+                false => ActionError::Failed(failure),
+            }
         })
+    }
+
+    /// Refuses arguments that the action has not, in the words that playbooks look for.
+    pub(crate) fn known_options(&self, args: &Map) -> Result<(), ActionError> {
+        use crate::playbook::Catalog;
+        let short = self.module.rsplit('.').next().unwrap_or(self.module);
+        let stranger = |name: &String| {
+            let one = rplay_protocol::Object::from_iter([(name.clone(), serde_json::Value::Null)]);
+            let unknown = BuiltIn.check(self.module, &one).err();
+            unknown.is_some_and(|problem| problem.message.starts_with("Unsupported parameters"))
+        };
+        let strangers: Vec<String> = args.keys().map(ToString::to_string).filter(stranger).collect();
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        Err(ActionError::failed(format!("Invalid options for {short}: {}", strangers.join(","))))
     }
 
     /// The content of a file of the controller's, decrypted when it is encrypted and `decrypt` is set.
@@ -311,7 +368,9 @@ impl ActionContext<'_> {
             // As in the reference, who looks for it says it in its own way.
             let text = match self.module {
                 "ansible.builtin.copy" => format!("Unexpected AnsibleActionFail error: {text}"),
-                "ansible.builtin.assemble" | "ansible.builtin.unarchive" => format!("Task failed: {text}"),
+                "ansible.builtin.assemble" | "ansible.builtin.unarchive" | "ansible.builtin.uri" => {
+                    format!("Task failed: {text}")
+                }
                 _ => text,
             };
             ActionError::failed(text)

@@ -11,15 +11,10 @@ use crate::value::{Map, Value};
 /// and not a failure.
 pub(super) async fn pause(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
     ctx.check_args(ctx.module, args)?;
-    let number = |name: &str| -> Result<Option<f64>, ActionError> {
-        let Some(text) = text(args, name) else { return Ok(None) };
-        let wrong = || ActionError::failed(format!("'{text}' is not a number of {name}"));
-        text.trim().parse::<f64>().map(Some).map_err(|_| wrong())
-    };
     if args.contains_key("minutes") && args.contains_key("seconds") {
         return Err(ActionError::failed("parameters are mutually exclusive: minutes|seconds"));
     }
-    let (wait, unit, each) = match (number("seconds")?, number("minutes")?) {
+    let (wait, unit, each) = match (number(args, "seconds")?, number(args, "minutes")?) {
         (Some(seconds), _) => (Some(seconds), "seconds", 1.0),
         (None, Some(minutes)) => (Some(minutes * 60.0), "minutes", 60.0),
         (None, None) => (None, "minutes", 60.0),
@@ -36,8 +31,10 @@ pub(super) async fn pause(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, Ac
                 console::say(&format!("[{}]\n{prompt}:\n", title(ctx)));
             }
             // As there, no pause is shorter than a second.
+            let seconds = seconds.max(1.0);
+            console::say(&format!("Pausing for {seconds} seconds\n"));
             let most = Duration::from_secs(u64::MAX / 4);
-            tokio::time::sleep(Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(most)).await;
+            tokio::time::sleep(Duration::try_from_secs_f64(seconds).unwrap_or(most)).await;
         }
         None if std::io::stdin().is_terminal() => {
             let prompt = prompt.unwrap_or_else(|| "Press enter to continue, Ctrl+C to interrupt".to_owned());
@@ -62,6 +59,33 @@ pub(super) async fn pause(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, Ac
     out.insert("rc".into(), Value::Int(0));
     out.insert("changed".into(), Value::Bool(false));
     Ok(out)
+}
+
+/// How long to wait, in whole units as Python's `int()` reads them.
+fn number(args: &Map, name: &str) -> Result<Option<f64>, ActionError> {
+    let Some(value) = args.get(name) else { return Ok(None) };
+    let wrong = |why: String| {
+        let kind = crate::template::python_type(value);
+        ActionError::failed(format!("argument '{name}' is of type {kind} and we were unable to convert to int: {why}"))
+    };
+    match value {
+        Value::Null => Ok(None),
+        Value::Int(number) => Ok(Some(*number as f64)),
+        Value::Bool(flag) => Ok(Some(f64::from(u8::from(*flag)))),
+        Value::Float(number) => Ok(Some(number.trunc())),
+        Value::Str(text) => match text.as_str().trim().parse::<i64>() {
+            Ok(number) => Ok(Some(number as f64)),
+            Err(_) => {
+                let shown = Value::list(vec![value.clone()]).to_text();
+                let shown = shown.trim_start_matches('[').trim_end_matches(']');
+                Err(wrong(format!("invalid literal for int() with base 10: {shown}")))
+            }
+        },
+        other => Err(wrong(format!(
+            "int() argument must be a string, a bytes-like object or a real number, not '{}'",
+            crate::template::python_type(other)
+        ))),
+    }
 }
 
 /// What the task is called where it asks.

@@ -20,7 +20,7 @@ pub(super) fn assert(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionE
     let that = match args.get("that") {
         // A template within a constant of an expression is part of the condition.
         Some(Value::Str(text)) if text.is_template() && text.as_str().trim_start().starts_with('{') => {
-            match ctx.templar.string(text)? {
+            match ctx.templar.string(text).map_err(TemplateError::of_condition)? {
                 Value::List(items) => items.to_vec(),
                 _ => vec![Value::Str(text.clone())],
             }
@@ -99,7 +99,7 @@ pub(super) fn set_fact(mut args: Map) -> Result<Map, ActionError> {
 pub(super) fn set_stats(args: &Map) -> Result<Map, ActionError> {
     let data = match args.get("data") {
         Some(Value::Map(data)) => data.clone(),
-        _ => return Err(ActionError::failed("The 'data' option needs to be a dictionary/hash")),
+        _ => return Err(ActionError::told("The 'data' option needs to be a dictionary/hash")),
     };
     if let Some(wrong) = data.keys().find(|key| !key.as_str().is_some_and(crate::value::is_variable_name)) {
         return Err(ActionError::failed(format!("Task failed: Invalid variable name '{wrong}'.")));

@@ -6,6 +6,9 @@ use crate::value::Map;
 
 /// How an `unarchive` is carried out: one call, with the archive unless the host has it.
 pub(super) fn unarchive(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
+    if text(&args, "src").is_none() || text(&args, "dest").is_none() {
+        return Err(ActionError::failed("src (or content) and dest are required"));
+    }
     ctx.check_args(ctx.module, &args)?;
     let content = if flag(&args, "remote_src", !flag(&args, "copy", true)) {
         None

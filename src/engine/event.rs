@@ -49,6 +49,8 @@ pub struct HostResult {
     pub whole: bool,
     /// The place of the first thing that could not be evaluated.
     pub error: Option<Diagnostic>,
+    /// Whether its action was given up, rather than ending in a failure.
+    pub raised: bool,
     /// What its templates gave to say; the return values hold it too.
     pub notices: Vec<Notice>,
 }

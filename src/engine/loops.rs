@@ -209,6 +209,7 @@ impl OnHost<'_> {
         let event = Event::Item { result: self.shown(pass, &result, verdict, ignored), label: Arc::new(label) };
         self.run.say(self.engine, &self.host.name, event);
         result.shift_remove(crate::action::WHOLE);
+        result.shift_remove(result::RAISED);
         result
     }
 
@@ -270,7 +271,7 @@ impl OnHost<'_> {
                     out.push(Ok((own, call)));
                 }
                 Ok(_) => return None,
-                Err(error) => out.push(Err(self.action_failed(error))),
+                Err(error) => out.push(Err(self.judged(pass, self.action_failed(error)))),
             }
         }
         Some(out)

@@ -22,8 +22,10 @@ impl Engine {
         let unconditional = matches!(action, "noop" | "reset_connection" | "refresh_inventory");
         if unconditional && !run.task.context.when.is_empty() {
             let message = format!("{action} task does not support when conditional");
-            self.emit(Event::Warning(Diagnostic::warning("run::meta-when", message).at(run.task.span)));
+            self.emit(Event::Warning(Diagnostic::warning("run::meta-when", message)));
         }
+        // Of these each host is told of in its turn, of others what was done before what was not.
+        let flushes = action == "flush_handlers";
         let (mut meant, mut skipped) = (Vec::new(), Vec::new());
         for host in if single { hosts } else { &hosts[..1.min(hosts.len())] } {
             if unconditional {
@@ -31,7 +33,12 @@ impl Engine {
                 continue;
             }
             match result::all(&run.templar(self, host), &run.task.context.when) {
-                Ok(true) => meant.push(host.clone()),
+                Ok(true) => {
+                    if flushes {
+                        self.did(run, format!("triggered running handlers for {}", host.name));
+                    }
+                    meant.push(host.clone());
+                }
                 Ok(false) => {
                     let goes_on = match action {
                         "end_host" => format!("continuing execution for {}", host.name),
@@ -48,8 +55,11 @@ impl Engine {
                         _ => action.to_owned(),
                     };
                     self.did(run, what.clone());
-                    let fields = [("msg".into(), short.into()), ("skip_reason".into(), what.into())];
-                    skipped.push((host.clone(), Map::from_iter(fields)));
+                    let fields = Map::from_iter([("msg".into(), short.into()), ("skip_reason".into(), what.into())]);
+                    match flushes {
+                        true => self.own_result(run, host, Verdict::Skipped, fields),
+                        false => skipped.push((host.clone(), fields)),
+                    }
                 }
                 Err(error) => {
                     self.emit(Event::Error(error.to_diagnostic().or_at(Some(run.task.span))));
@@ -66,7 +76,6 @@ impl Engine {
             "end_role" => Some("role"),
             _ => None,
         };
-        // What was done is said before what was not.
         if let Some(what) = ended {
             meant.iter().for_each(|host| self.did(run, format!("ending {what} for {}", host.name)));
         }
@@ -79,7 +88,6 @@ impl Engine {
         match action {
             "noop" => meant.iter().for_each(|_| self.did(run, "noop")),
             "flush_handlers" => {
-                meant.iter().for_each(|host| self.did(run, format!("triggered running handlers for {}", host.name)));
                 self.flush_handlers(&run.run, &meant, walk).await;
             }
             "clear_facts" => {
@@ -175,6 +183,7 @@ impl Engine {
             no_log: false,
             whole: false,
             error: None,
+            raised: false,
             notices: Vec::new(),
         }));
     }

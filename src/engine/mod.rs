@@ -226,7 +226,10 @@ impl Engine {
         if matches!(event, Event::TaskStarted { .. } | Event::Finished { .. }) {
             crate::source::take_warnings().into_iter().for_each(|warning| (self.sink)(Event::Warning(warning)));
         }
-        (self.sink)(event);
+        // Hosts that were still at it are not heard any more, as in the reference.
+        if self.broken.get().is_none() || !matches!(event, Event::Item { .. } | Event::Result(_)) {
+            (self.sink)(event);
+        }
     }
 
     fn stats(&self) -> MutexGuard<'_, BTreeMap<String, Stats>> {

@@ -32,6 +32,8 @@ pub(super) struct Finished {
     pub delegates: Vec<Option<String>>,
     pub delegate_facts: bool,
     pub diagnostic: Option<Diagnostic>,
+    /// Whether its action was given up.
+    pub raised: bool,
     /// What its templates gave to say; the result holds it too.
     pub notices: Vec<Notice>,
     /// What is to be included.
@@ -200,6 +202,7 @@ impl<'e> OnHost<'e> {
         let no_log = result::keeps_secret(&result) || no_log;
         result.shift_remove(result::NO_LOG);
         let whole = result.shift_remove(action::WHOLE).is_some();
+        let raised = result.shift_remove(result::RAISED).is_some();
         let verdict = result::verdict(&result);
         let ignored = match verdict {
             // Of a loop, every item that failed must be one that may.
@@ -211,7 +214,7 @@ impl<'e> OnHost<'e> {
             _ => false,
         };
         // A loop as a whole says `failed` only when it did.
-        if matches!(verdict, Verdict::Ok | Verdict::Changed) && task.looped.is_none() {
+        if matches!(verdict, Verdict::Ok | Verdict::Changed) && task.looped.is_none() && !task.is_include() {
             result.entry("failed".into()).or_insert(Value::Bool(false));
         }
         let notices = self.notices.take();
@@ -234,6 +237,7 @@ impl<'e> OnHost<'e> {
             inclusions: taken(&self.inclusions),
             delegate_facts: self.flag(&self.templar, &task.context.delegate_facts),
             diagnostic: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            raised,
             notices,
             result,
         }
@@ -329,6 +333,7 @@ impl<'e> OnHost<'e> {
         let no_log = pass.no_log || result::keeps_secret(result);
         let mut result = if no_log { result::censored(result) } else { result.clone() };
         let whole = result.shift_remove(action::WHOLE).is_some();
+        let raised = result.shift_remove(result::RAISED).is_some();
         HostResult {
             task: self.task().clone(),
             host: self.host.name.clone(),
@@ -341,6 +346,7 @@ impl<'e> OnHost<'e> {
             no_log,
             whole,
             error: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            raised,
             notices: Vec::new(),
         }
     }
@@ -428,6 +434,7 @@ impl<'e> OnHost<'e> {
         match error {
             ActionError::Template(error) => {
                 let mut out = self.failed(&error);
+                out.insert(result::RAISED.into(), Value::Bool(true));
                 if error.message.starts_with("Error while resolving value for") {
                     let module = self.task().action.module;
                     let text =
@@ -436,9 +443,16 @@ impl<'e> OnHost<'e> {
                 }
                 out
             }
-            ActionError::Failed(result) => {
+            ActionError::Raised(result) => {
                 let mut out = result::failed("");
                 out.extend(result);
+                out.insert(result::RAISED.into(), Value::Bool(true));
+                out
+            }
+            ActionError::Failed(result) => {
+                let mut out = Map::from_iter([("failed".into(), Value::Bool(true))]);
+                out.extend(result);
+                out.insert(result::TOLD.into(), Value::Bool(true));
                 out
             }
             ActionError::Remote(error) => result::of_error(&error),
@@ -449,6 +463,7 @@ impl<'e> OnHost<'e> {
     pub(super) fn registered(&self, result: &Map) -> Map {
         let mut result = result.clone();
         result::without_invocation(&mut result);
+        result.shift_remove(result::RAISED);
         result
     }
 
@@ -469,15 +484,24 @@ impl<'e> OnHost<'e> {
 
     /// A module's answer with everything a result has, judged by `changed_when` and `failed_when`.
     pub(super) fn judged(&self, pass: &Pass, mut answer: Map) -> Map {
-        result::complete(&mut answer);
-        result::order(self.task().action.module, &mut answer);
         let task = self.task();
-        if task.changed_when.is_empty() && task.failed_when.is_empty() {
-            return answer;
+        let raised = answer.contains_key(result::RAISED);
+        // What an action says itself to have failed is no exception.
+        let excepted = answer.shift_remove(result::TOLD).is_none() || answer.contains_key("exception");
+        result::complete(&mut answer);
+        if !excepted {
+            answer.shift_remove("exception");
         }
-        let templar = self.with_register(pass, &answer);
-        if let Err(error) = result::judge(task, &templar, &mut answer) {
-            self.note(&error);
+        result::order(task.action.module, &mut answer);
+        let asked = !task.changed_when.is_empty() || !task.failed_when.is_empty();
+        if asked && !raised {
+            let templar = self.with_register(pass, &answer);
+            if let Err(error) = result::judge(task, &templar, &mut answer) {
+                self.note(&error);
+            }
+        }
+        if !excepted && result::flag(&answer, "failed") {
+            result::fail(&mut answer);
         }
         answer
     }

@@ -2,6 +2,7 @@
 
 use super::event::Verdict;
 use super::invocation::INVOCATION;
+use crate::action::NO_TRACEBACK;
 use crate::playbook::Task;
 use crate::remote::RemoteError;
 use crate::template::{Templar, TemplateError};
@@ -16,9 +17,6 @@ pub(super) fn failed(message: impl Into<String>) -> Map {
         ("exception".into(), Value::from(NO_TRACEBACK)),
     ])
 }
-
-/// What the reference puts under `exception` when tracebacks are not shown; roles ask whether it is there.
-const NO_TRACEBACK: &str = "(traceback unavailable)";
 
 /// A result that says a condition said no.
 pub(super) fn skipped(condition: &Value) -> Map {
@@ -49,6 +47,12 @@ pub(super) fn of_error(error: &RemoteError) -> Map {
 
 /// What an action says of a result that must not be shown.
 pub(super) const NO_LOG: &str = "_ansible_no_log";
+
+/// What the result of an action that was given up has: it is not judged, and not tried again.
+pub(super) const RAISED: &str = "_ansible_raised";
+
+/// What a failure has that an action found by itself.
+pub(super) const TOLD: &str = "_ansible_told";
 
 /// Whether a result, or one of a loop's, says so.
 pub(super) fn keeps_secret(result: &Map) -> bool {

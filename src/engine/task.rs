@@ -108,11 +108,13 @@ impl Engine {
         if !walk.handlers && !self.chosen(&run, first) {
             return;
         }
-        let title = self.title(&run, first);
+        // As in the reference, what steers the engine is called as it is written.
+        let is_meta = task.action.module == "ansible.builtin.meta";
+        let title = if is_meta { task.title() } else { self.title(&run, first) };
         if !self.started(&title) {
             return;
         }
-        if task.action.module == "ansible.builtin.meta" {
+        if is_meta {
             // Hosts that go on by themselves steer without a word.
             if !run.run.free {
                 let count = hosts.len();
@@ -371,6 +373,7 @@ impl Engine {
                 no_log: finished.no_log,
                 whole: finished.whole,
                 error: finished.diagnostic,
+                raised: finished.raised,
                 notices: finished.notices,
             }),
         );

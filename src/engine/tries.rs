@@ -51,6 +51,9 @@ impl OnHost<'_> {
         let mut attempt = 1;
         loop {
             let mut raw = self.once(pass, &setting).await;
+            if result::flag(&raw, result::RAISED) {
+                return self.judged(pass, raw);
+            }
             raw.insert("attempts".into(), Value::Int(attempt));
             let mut result = self.judged(pass, raw);
             let templar = self.with_register(pass, &result);
@@ -86,7 +89,7 @@ impl OnHost<'_> {
                     self.inclusions.lock().unwrap_or_else(PoisonError::into_inner).push(wanted);
                     result
                 }
-                Err(error) => self.failed(&error),
+                Err(error) => self.action_failed(error.into()),
             };
         }
         if setting.asynchronous.is_some() && !action::supports_async(self.task().action.module) {
@@ -142,5 +145,6 @@ fn timed_out(limit: Duration) -> Map {
     let period = Value::Int(i64::try_from(seconds).unwrap_or(i64::MAX));
     let about = Map::from_iter([("frame".into(), frame.into()), ("period".into(), period)]);
     out.insert("timedout".into(), Value::map(about));
+    out.insert(result::RAISED.into(), Value::Bool(true));
     out
 }

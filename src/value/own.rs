@@ -24,7 +24,6 @@ fn address(text: &Arc<str>) -> usize {
 
 impl OwnTexts {
     /// Keeps texts here for as long as the guard lives, unless an evaluation around this one keeps them already.
-    #[must_use]
     pub fn watch(self: &Arc<Self>) -> Watching {
         UNDER_WAY.with_borrow_mut(|under_way| {
             let outermost = under_way.is_none();

@@ -29,6 +29,7 @@ cases! {
     fail_module_and_assert
     failed_attributes
     free_handlers
+    given_up
     gather_off_and_strategies
     group_by_add_host
     handler_that_nobody_has

@@ -108,9 +108,17 @@ pub(super) fn clean_debug(result: &Map) -> Map {
     if out.contains_key("msg") {
         out.retain(|key, _| matches!(key.as_str(), Some("msg" | "warnings" | "deprecations" | "censored")));
     } else {
-        for key in
-            ["changed", "failed", "skipped", "skip_reason", "invocation", "ansible_loop_var", "ansible_loop", "results"]
-        {
+        for key in [
+            "changed",
+            "failed",
+            "skipped",
+            "skip_reason",
+            "invocation",
+            "ansible_loop_var",
+            "ansible_index_var",
+            "ansible_loop",
+            "results",
+        ] {
             out.shift_remove(key);
         }
     }

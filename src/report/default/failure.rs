@@ -27,14 +27,6 @@ const ACTIONS: &[&str] = &[
     "wait_for_connection",
 ];
 
-/// How sentences about an action's arguments begin.
-const ARGUMENTS: &[&str] = &[
-    "argument '",
-    "missing required arguments: ",
-    "Unsupported parameters for (",
-    "parameters are mutually exclusive: ",
-];
-
 /// What helps where conditions are of other types.
 const BROKEN_CONDITIONS: &str =
     "Broken conditionals can be temporarily allowed with the `ALLOW_BROKEN_CONDITIONALS` configuration option.\n\n";
@@ -102,9 +94,10 @@ impl Report {
         if result.verdict == Verdict::Unreachable {
             return said.trim_start_matches("Task failed: ").to_owned();
         }
-        // What conditions say of a result is not the module's.
-        let judged =
-            result.result.get("failed_when_result").is_some() || said.starts_with("Task failed: Action failed: ");
+        // What conditions say of a result is not the module's, unless the module had failed by itself.
+        let by_itself = result.result.get("rc").is_some_and(|rc| !matches!(rc, Value::Int(0)));
+        let judged = result.result.get("failed_when_result").is_some() && !by_itself
+            || said.starts_with("Task failed: Action failed: ");
         let short = result.task.action.module.rsplit('.').next().unwrap_or_default();
         let whose = if judged || ACTIONS.contains(&short) { "Action" } else { "Module" };
         match said.as_str() {
@@ -112,13 +105,10 @@ impl Report {
             _ if result.no_log => format!("{whose} failed."),
             "" if result.result.get("attempts").is_some() => "Action failed.".to_owned(),
             "" => format!("{whose} failed."),
-            said if said.starts_with("This action (") && said.ends_with(" does not support async.") => said.to_owned(),
             said if said.starts_with("async task did not complete") => format!("Action failed: {said}"),
             said if said.starts_with(NOWHERE) => said.trim_start_matches("Task failed: ").to_owned(),
-            said if said.contains(crate::action::ON_CONTROLLER) => said.trim_start_matches("Task failed: ").to_owned(),
-            // It was not begun.
-            said if whose == "Action" && !judged && ARGUMENTS.iter().any(|start| said.starts_with(start)) => {
-                said.to_owned()
+            said if result.raised || said.contains(crate::action::ON_CONTROLLER) => {
+                said.trim_start_matches("Task failed: ").to_owned()
             }
             said => format!("{whose} failed: {}", said.trim_start_matches("Task failed: Action failed: ")),
         }

@@ -278,7 +278,7 @@ impl Report {
                 }
                 self.remarks(result);
                 // Of a loop, its items have said it; `debug` says it again.
-                if !looped || is_debug(&result.task) {
+                if !looped || is_debug(&result.task) && !result.no_log {
                     if settings.verbosity < 2 && settings.show_task_path_on_failure {
                         self.task_path(&result.task);
                     }

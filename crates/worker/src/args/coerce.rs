@@ -274,10 +274,15 @@ impl<'de> de::Deserializer<'de> for Coerce<'_> {
     ) -> Result<V::Value, ArgError> {
         let entries = self.entries()?;
         let unknown: Vec<String> = entries.keys().filter(|k| !fields.contains(&k.as_str())).cloned().collect();
-        if !unknown.is_empty() {
-            return Err(ArgError::Unknown { names: unknown, known: fields.to_vec(), within: self.name, module: "" });
+        let within = self.name.clone();
+        let mut entries = entries;
+        entries.retain(|name, _| !unknown.contains(name));
+        // As in the reference, what is wrong with those it has comes before those it has not.
+        let out = visitor.visit_map(Entries { parent: self, entries: entries.into_iter(), value: None })?;
+        match unknown.is_empty() {
+            true => Ok(out),
+            false => Err(ArgError::Unknown { names: unknown, known: fields.to_vec(), within, module: "" }),
         }
-        visitor.visit_map(Entries { parent: self, entries: entries.into_iter(), value: None })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
