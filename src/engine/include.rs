@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::event::{Event, Verdict};
 use super::host::{HostPlay, PlayRun};
+use super::keywords::{self, Kind};
 use super::notify::flatten;
 use super::on_host::{OnHost, Pass};
 use super::play::role_layer;
@@ -75,13 +76,21 @@ impl OnHost<'_> {
                 args.insert(key, value);
             }
         }
-        let text = |keys: &[&str]| keys.iter().find_map(|key| args.get(*key)).map(Value::to_text);
+        for name in ["allow_duplicates", "public", "rolespec_validate"] {
+            if let Some(error) =
+                args.get(name).and_then(|value| keywords::check(&pass.templar, name, value, Kind::Bool))
+            {
+                return Err(error);
+            }
+        }
+        let given = |key: &str| args.get(key).filter(|value| crate::template::truthy(value));
+        let text = |keys: &[&str]| keys.iter().find_map(|key| given(key)).map(Value::to_text);
         let (what, name) = if action.module == "ansible.builtin.include_role" {
             let name = text(&["name", "role"]).ok_or_else(|| fail("'name' is a required field for include_role."))?;
             (What::Role { name: name.clone(), args }, name)
         } else {
-            let name = text(&["_raw_params", "file"])
-                .ok_or_else(|| fail("No file specified for ansible.builtin.include_tasks"))?;
+            let name =
+                text(&["_raw_params", "file"]).ok_or_else(|| fail("No include file was specified to the include"))?;
             let mut nearest: Vec<PathBuf> = self.task().span.directory().into_iter().collect();
             nearest.extend(self.run.vars.search.iter().cloned());
             (What::Tasks(find_file(&name, "tasks", &nearest).ok_or_else(|| name.clone())), name)

@@ -10,7 +10,7 @@ use super::result;
 use crate::action::{self, Plan};
 use crate::remote::{Call, Job};
 use crate::template::{Templar, TemplateError, lookups};
-use crate::value::{Key, Map, Value};
+use crate::value::{Key, Map, Value, is_variable_name};
 
 /// How what is said of a `loop` begins that is no list.
 pub(crate) const NOT_A_LIST: &str = "The `loop` value must resolve to a 'list'";
@@ -30,11 +30,8 @@ impl OnHost<'_> {
         let items = match self.without_notices(|| self.items()) {
             Ok(items) => items,
             Err(NoItems::NotOne(error)) => {
-                // The reference says so before it asks for anything else, and says less than of other failures.
-                self.note(&error);
-                let mut out = result::failed(error.message);
-                out.shift_remove("changed");
-                return Err(out);
+                // The reference says so before it asks for anything else.
+                return Err(self.loop_failed(error));
             }
             Err(NoItems::Unknown(error)) => {
                 // A loop over something undefined is fine where the task would have been skipped.
@@ -52,6 +49,9 @@ impl OnHost<'_> {
             out.insert("skipped_reason".into(), Value::from("No items in the list"));
             return Err(out);
         }
+        if let Some(error) = self.wrong_loop_control() {
+            return Err(self.loop_failed(error));
+        }
         let text = |setting: &Option<Value>| -> Result<Option<String>, Map> {
             let value = setting.as_ref().map(|v| self.templar.value(v)).transpose().map_err(|e| self.failed(&e))?;
             Ok(value.map(|v| v.to_text()))
@@ -59,6 +59,12 @@ impl OnHost<'_> {
         let control = task.loop_control();
         let loop_var = text(&control.loop_var)?.unwrap_or_else(|| "item".to_owned());
         let index_var = text(&control.index_var)?;
+        if let Some(name) =
+            [Some(&loop_var), index_var.as_ref()].into_iter().flatten().find(|name| !is_variable_name(name))
+        {
+            let message = format!("Invalid variable name '{name}'.");
+            return Err(self.loop_failed(TemplateError::message(message, Some(task.span))));
+        }
         let extended = self.flag(&self.templar, &control.extended);
         let all_items = control.extended_allitems.as_ref().and_then(Value::to_bool).unwrap_or(true);
         let len = items.len();
@@ -72,13 +78,21 @@ impl OnHost<'_> {
                 extended: extended.then(|| extended_loop(&items, at, all_items)),
             };
             let templar = Templar::new(Arc::new(self.scope.with_top(item.layer())));
-            let no_log = self.flag(&templar, &task.context.no_log);
+            let no_log = self.is_secret(&templar);
             if no_log {
                 item.label = Value::from("(censored due to no_log)");
             }
             passes.push(Pass { templar, item: Some(item), no_log });
         }
         Ok(passes)
+    }
+
+    /// A loop that cannot be: the reference says less of it than of other failures.
+    fn loop_failed(&self, error: TemplateError) -> Map {
+        self.note(&error);
+        let mut out = result::failed(error.message);
+        out.shift_remove("changed");
+        out
     }
 
     fn items(&self) -> Result<Vec<Value>, NoItems> {
@@ -201,8 +215,7 @@ impl OnHost<'_> {
             // What is included says so itself.
             return result;
         }
-        let context = &self.task().context;
-        let ignored = verdict == Verdict::Failed && self.flag(&pass.templar, &context.ignore_errors);
+        let ignored = verdict == Verdict::Failed && self.is_forgiven(&pass.templar);
         if verdict == Verdict::Failed {
             self.note_failed_item(ignored);
         }
@@ -215,7 +228,9 @@ impl OnHost<'_> {
 
     /// What the item is called; a label that cannot be evaluated is the item's failure.
     pub(super) fn label(&self, pass: &Pass, item: &Item, result: &mut Map) -> Value {
-        let Some(label) = self.task().loop_control().label.as_ref().filter(|_| !pass.no_log) else {
+        // A label that says nothing is none.
+        let says = |label: &&Value| !pass.no_log && !label.is_null() && label.as_str() != Some("");
+        let Some(label) = self.task().loop_control().label.as_ref().filter(says) else {
             return item.label.clone();
         };
         match self.without_notices(|| self.with_register(pass, result).value(label)) {
@@ -225,7 +240,7 @@ impl OnHost<'_> {
                 let message = format!("Failed to template loop_control.label: {}", error.message);
                 result.insert("failed".into(), Value::Bool(true));
                 result.insert("msg".into(), message.into());
-                item.label.clone()
+                Value::Null
             }
         }
     }
@@ -254,6 +269,10 @@ impl OnHost<'_> {
         for pass in passes {
             if let Some(result) = self.gate(pass) {
                 out.push(Err(result));
+                continue;
+            }
+            if let Some(error) = self.wrong_keyword(pass) {
+                out.push(Err(self.failed(&error)));
                 continue;
             }
             let own = match self.setting_or(pass, &setting) {

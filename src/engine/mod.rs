@@ -12,6 +12,7 @@ mod host;
 mod include;
 mod invocation;
 mod jobs;
+mod keywords;
 mod loops;
 mod meta;
 mod notify;

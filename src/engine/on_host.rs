@@ -185,7 +185,7 @@ impl<'e> OnHost<'e> {
                     let no_log = passes.iter().any(|p| p.no_log);
                     (self.looped(passes).await, no_log)
                 }
-                Err(result) => return self.finish(result, self.flag(&self.templar, &self.task().context.no_log)),
+                Err(result) => return self.finish(result, self.is_secret(&self.templar)),
             },
         };
         result.entry("changed".into()).or_insert(Value::Bool(false));
@@ -193,7 +193,7 @@ impl<'e> OnHost<'e> {
     }
 
     fn single(&self) -> Pass {
-        let no_log = self.flag(&self.templar, &self.task().context.no_log);
+        let no_log = self.is_secret(&self.templar);
         Pass { templar: self.templar.clone(), item: None, no_log }
     }
 
@@ -207,7 +207,7 @@ impl<'e> OnHost<'e> {
         let ignored = match verdict {
             // Of a loop, every item that failed must be one that may.
             Verdict::Failed => match taken(&self.forgiven).as_slice() {
-                [] => self.flag(&self.templar, &task.context.ignore_errors),
+                [] => self.is_forgiven(&self.templar),
                 items => items.iter().all(|forgiven| *forgiven),
             },
             Verdict::Unreachable => self.flag(&self.templar, &task.context.ignore_unreachable),
@@ -254,7 +254,8 @@ impl<'e> OnHost<'e> {
         let name = match pass.templar.value(written).map_err(Nowhere::Unknown)? {
             Value::Omit => return Ok(None),
             Value::Null => String::new(),
-            other => other.to_text(),
+            other if crate::template::truthy(&other) => other.to_text(),
+            _ => String::new(),
         };
         if name.is_empty() && written.has_templates() {
             let message = format!("Empty hostname produced from delegate_to: \"{}\"", written.to_text());
@@ -400,9 +401,14 @@ impl<'e> OnHost<'e> {
         }
         args.extend(own);
         if let Some(template) = &task.action.args_template {
-            match pass.templar.string(template)? {
+            let about = |mut error: TemplateError| {
+                error.message =
+                    format!("Finalization of task args for '{}' failed: {}", task.action.module, error.message);
+                error
+            };
+            match pass.templar.string(template).map_err(about)? {
                 Value::Map(map) => args.extend(map.iter().map(|(k, v)| (k.clone(), v.clone()))),
-                Value::Null | Value::Omit => {}
+                Value::Omit => {}
                 other => {
                     let message = format!(
                         "Finalization of task args for '{}' failed: Task args must resolve to a 'dict' not '{}'.",

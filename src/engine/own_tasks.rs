@@ -66,7 +66,7 @@ fn facts_task(play: &Play) -> Arc<Task> {
         ("gather_timeout", &play.gather_timeout),
         ("fact_path", &play.fact_path),
     ] {
-        if let Some(value) = value {
+        if let Some(value) = value.as_ref().filter(|value| !value.is_null()) {
             args.insert(name.into(), value.clone());
         }
     }

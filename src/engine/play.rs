@@ -30,18 +30,20 @@ impl Engine {
         let name = match &play.name {
             // A name that cannot be evaluated is shown as it is written.
             Some(name) => match text(&Value::Str(name.clone())) {
-                Ok(text) if text.is_empty() => play.title_without_name(),
+                Ok(text) if text.is_empty() => unnamed(play, &templar),
                 Ok(text) => text,
                 Err(_) => name.as_str().to_owned(),
             },
-            None if matches!(templar.value(&play.hosts), Ok(Value::Omit)) => String::new(),
-            None => play.title(),
+            None => unnamed(play, &templar),
         };
         let hosts = match self.select(play, &templar) {
             Ok(Some(hosts)) => hosts,
             Ok(None) => return self.emit(Event::NoHosts { name }),
             Err(error) => return self.broken(vec![error]),
         };
+        if let Some(error) = super::keywords::wrong_of_play(play, &templar) {
+            return self.broken(vec![error.to_diagnostic().or_at(Some(play.span))]);
+        }
         let inventory = self.world.inventory();
         if let Some(error) = hosts.iter().find_map(|host| inventory.locked(host)) {
             return self.broken(vec![error.clone()]);
@@ -140,7 +142,8 @@ impl Engine {
             let settings = &self.world.info.settings;
             settings.get("DEFAULT_STRATEGY").map_or_else(|| "linear".to_owned(), |s| s.value.to_text())
         };
-        let strategy = setting(&play.strategy)?.map_or_else(configured, |v| v.to_text());
+        let strategy = setting(&play.strategy)?.filter(|value| !matches!(value, Value::Null | Value::Omit));
+        let strategy = strategy.map_or_else(configured, |v| v.to_text());
         let strategy = strategy.rsplit('.').next().unwrap_or_default().to_owned();
         if !matches!(strategy.as_str(), "linear" | "free" | "host_pinned") {
             let message =
@@ -367,6 +370,15 @@ pub fn role_layers(role: &Arc<crate::playbook::Role>) -> Vec<RoleLayer> {
 }
 
 /// The roles of a play whose variables are for all its tasks.
+/// What stands for the name of a play that has none: its hosts, as far as they are one template evaluated.
+fn unnamed(play: &Play, templar: &Templar) -> String {
+    match (&play.hosts, templar.value(&play.hosts)) {
+        (_, Ok(Value::Omit)) => String::new(),
+        (Value::Str(_), Ok(hosts)) => hosts.to_text(),
+        _ => play.title_without_name(),
+    }
+}
+
 fn public_roles(play: &Play) -> Vec<RoleLayer> {
     play.roles.iter().filter(|role| role.public).map(|role| role_layer(role)).collect()
 }

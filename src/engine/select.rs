@@ -97,13 +97,13 @@ impl Engine {
     /// The hosts in the order in which `order` wants them to be taken up.
     pub(super) fn ordered(&self, play: &Play, templar: &Templar, hosts: &[String]) -> Result<Vec<String>, Diagnostic> {
         let mut chosen = hosts.to_vec();
-        let wrong = |message: String| Diagnostic::error("run::hosts", message).at(play.span);
-        let order = match &play.order {
-            Some(order) => templar.value(order).map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?.to_text(),
-            None => "inventory".to_owned(),
-        };
+        let wrong = |message: String| Diagnostic::error("run::order", message).at(play.span);
+        let order = play.order.as_ref().map(|order| templar.value(order)).transpose();
+        let order = order.map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?;
+        let order = order.filter(|order| !matches!(order, Value::Null | Value::Omit));
+        let order = order.map_or_else(|| "inventory".to_owned(), |order| order.to_text());
         match order.as_str() {
-            "inventory" | "" => {}
+            "inventory" => {}
             "sorted" => chosen.sort(),
             "reverse_sorted" => {
                 chosen.sort();
@@ -115,9 +115,7 @@ impl Engine {
                 chosen.shuffle(&mut rand::rng());
             }
             other => {
-                return Err(wrong(format!(
-                    "`order: {other}` is none of inventory, reverse_inventory, sorted, reverse_sorted, shuffle"
-                )));
+                return Err(wrong(format!("Invalid 'order' specified for inventory hosts: {other}")));
             }
         }
         Ok(chosen)

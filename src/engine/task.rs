@@ -15,7 +15,7 @@ use super::walk::{Walk, is_among};
 use super::{Engine, Loss};
 use crate::action::BuiltIn;
 use crate::playbook::{Item, TEMPLATED, Task, UNAVAILABLE, canonical_name};
-use crate::template::Templar;
+use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Str, Value};
 use crate::vars::{Scope, TaskVars};
 
@@ -105,8 +105,12 @@ impl Engine {
             return Box::pin(self.templated(task, hosts, walk)).await;
         }
         let run = Arc::new(TaskRun::new(task, &first.play));
-        if !walk.handlers && !self.chosen(&run, first) {
-            return;
+        if !walk.handlers {
+            match self.chosen(&run, first) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return self.stop_at(&run, error),
+            }
         }
         // As in the reference, what steers the engine is called as it is written.
         let is_meta = task.action.module == "ansible.builtin.meta";
@@ -125,7 +129,10 @@ impl Engine {
         if !self.is_wanted(&run, &first.name, walk.handlers).await {
             return;
         }
-        let once = self.runs_once(&run, first);
+        let once = match self.runs_once(&run, first) {
+            Ok(once) => once,
+            Err(error) => return self.stop_at(&run, error),
+        };
         let count = if once { 1 } else { hosts.len() };
         let handler = walk.handlers;
         self.emit(Event::TaskStarted { task: task.clone(), title, hosts: count, handler });
@@ -162,7 +169,7 @@ impl Engine {
     /// Whether there is a task among these whose tags are asked for.
     pub(super) fn any_chosen(&self, items: &[Item], host: &Arc<HostPlay>) -> bool {
         items.iter().any(|item| match item {
-            Item::Task(task) => self.chosen(&TaskRun::new(task, &host.play), host),
+            Item::Task(task) => self.chosen(&TaskRun::new(task, &host.play), host).unwrap_or(false),
             // Behind a role's tasks stands one of the engine's own, which has no tags.
             Item::Block(block) => {
                 block.role.is_some()
@@ -172,24 +179,20 @@ impl Engine {
     }
 
     /// Whether the task's tags are asked for.
-    fn chosen(&self, run: &TaskRun, host: &HostPlay) -> bool {
+    fn chosen(&self, run: &TaskRun, host: &HostPlay) -> Result<bool, TemplateError> {
         let tags = &run.task.context.tags;
         if tags.is_empty() && self.options.tags.only.is_empty() && self.options.tags.skip.is_empty() {
-            return true;
+            return Ok(true);
         }
         let mut names = Vec::new();
         for tag in tags {
-            let value = if tag.has_templates() {
-                run.templar(self, host).value(tag).unwrap_or_else(|_| tag.clone())
-            } else {
-                tag.clone()
-            };
+            let value = if tag.has_templates() { run.templar(self, host).value(tag)? } else { tag.clone() };
             match value {
                 Value::List(items) => names.extend(items.iter().map(Value::to_text)),
                 other => names.extend(other.to_text().split(',').map(|t| t.trim().to_owned())),
             }
         }
-        self.options.tags.allows(&names)
+        Ok(self.options.tags.allows(&names))
     }
 
     /// With `--start-at-task`: whether that task was reached.
@@ -228,19 +231,34 @@ impl Engine {
         task.title_with(own)
     }
 
-    fn runs_once(&self, run: &TaskRun, host: &HostPlay) -> bool {
+    /// What is wrong with a task for all hosts ends the run, as in the reference.
+    fn stop_at(&self, run: &TaskRun, error: TemplateError) {
+        let mut diagnostic = error.to_diagnostic().or_at(Some(run.task.span));
+        diagnostic.code = "run::keyword";
+        self.broken(vec![diagnostic]);
+    }
+
+    fn runs_once(&self, run: &TaskRun, host: &HostPlay) -> Result<bool, TemplateError> {
         if is_for_all_at_once(run) && !run.run.free {
-            return true;
+            return Ok(true);
         }
-        let Some(value) = &run.task.context.run_once else { return false };
-        let value = if value.has_templates() { run.templar(self, host).value(value).ok() } else { Some(value.clone()) };
+        let Some(value) = &run.task.context.run_once else { return Ok(false) };
         // Hosts that go on by themselves each run it: the reference does the same with the free strategy.
-        value.and_then(|v| v.to_bool()).unwrap_or(false) && !run.run.free
+        match run.templar(self, host).value(value)? {
+            Value::Omit => Err(TemplateError::message(crate::template::OMITTED, None)),
+            value => Ok(value.to_bool().unwrap_or(false) && !run.run.free),
+        }
     }
 
     /// Runs the task on all hosts side by side; gives what they want included, in the order of the hosts.
     async fn task_everywhere(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk) -> Asked {
-        let gate = self.throttle(run, &hosts[0]);
+        let gate = match self.throttle(run, &hosts[0]) {
+            Ok(gate) => gate,
+            Err(error) => {
+                self.stop_at(run, error);
+                return Vec::new();
+            }
+        };
         if !run.run.free && hosts.len() > 1 {
             // A task runs once on a set of hosts: nobody has set it.
             let _ = run.turns.set(Turns::new(hosts));
@@ -277,15 +295,22 @@ impl Engine {
     }
 
     /// `throttle`: fewer hosts at once than elsewhere.
-    fn throttle(&self, run: &TaskRun, host: &HostPlay) -> Option<Arc<tokio::sync::Semaphore>> {
+    fn throttle(&self, run: &TaskRun, host: &HostPlay) -> Result<Option<Arc<tokio::sync::Semaphore>>, TemplateError> {
         if run.task.action.module == "ansible.builtin.group_by" {
             // Whether it changed something depends on what it did for the hosts before.
-            return Some(Arc::new(tokio::sync::Semaphore::new(1)));
+            return Ok(Some(Arc::new(tokio::sync::Semaphore::new(1))));
         }
-        let value = run.task.context.throttle.as_ref()?;
-        let value = run.templar(self, host).value(value).ok()?;
-        let limit = value.to_text().trim().parse::<usize>().ok().filter(|n| *n > 0)?;
-        Some(Arc::new(tokio::sync::Semaphore::new(limit)))
+        let Some(value) = &run.task.context.throttle else { return Ok(None) };
+        let wrong = |why: &str| {
+            let message = format!("Failed to convert the throttle value to an integer: {why}");
+            TemplateError::message(message, super::hands::origin(value))
+        };
+        let limit = match run.templar(self, host).value(value).map_err(|error| wrong(&error.message))? {
+            Value::Omit => return Err(wrong(crate::template::OMITTED)),
+            limit => crate::template::to_int(&limit).map_err(|why| wrong(&why))?,
+        };
+        let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
+        Ok(limit.map(|limit| Arc::new(tokio::sync::Semaphore::new(limit))))
     }
 
     /// `run_once`: the first host does it, and all hosts of the batch get the result.

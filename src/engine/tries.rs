@@ -41,6 +41,9 @@ impl OnHost<'_> {
         if let Some(result) = self.gate(pass) {
             return result;
         }
+        if let Some(error) = self.wrong_keyword(pass) {
+            return self.failed(&error);
+        }
         let setting = match self.setting(pass) {
             Ok(setting) => setting,
             Err(error) => return self.failed(&error),

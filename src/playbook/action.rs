@@ -363,12 +363,11 @@ impl Loader<'_> {
             }
             Value::Str(text) if text.is_template() => *template = Some(text),
             Value::Null => {}
-            Value::Str(text) => {
-                for (key, value) in parse_free_form(text.as_str(), false).pairs {
-                    args.entry(Key::from(key)).or_insert_with(|| Value::Str(piece(&value, &text)));
-                }
-            }
-            _ => self.report(Diagnostic::error("playbook::arguments", "`args` must be a dictionary").at(more.span)),
+            _ => self.report(
+                Diagnostic::error("playbook::keyword-type", "The value of the task `args` keyword is invalid.")
+                    .at(more.span)
+                    .help("A mapping or template which resolves to a mapping is required."),
+            ),
         }
     }
 }

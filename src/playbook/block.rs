@@ -61,7 +61,17 @@ impl Loader<'_> {
     fn block(&mut self, node: &Node, outer: &Context, handlers: bool) -> Block {
         unknown_keywords(node, "block", &[keywords::SHARED, keywords::CONDITIONAL, keywords::BLOCK], self);
         let context = outer.with(node, true, self);
+        if let Some(name) = node.get("name") {
+            super::context::must_be_text("name", name, self);
+        }
         let section = |loader: &mut Self, name: &str| match node.get(name) {
+            Some(items) if items.is_null() => {
+                let what = if name == "block" { "a block" } else { name };
+                let message =
+                    format!("A malformed block was encountered while loading {what}: None should be a list or None");
+                loader.report(Diagnostic::error("playbook::not-a-list", message).at(items.span));
+                Vec::new()
+            }
             Some(items) => loader.items(items, &context, handlers, name),
             None => Vec::new(),
         };

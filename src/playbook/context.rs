@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::role::Role;
 use super::{Loader, keywords};
 use crate::diagnostic::Diagnostic;
-use crate::source::Node;
+use crate::source::{Node, NodeKind};
 use crate::value::{Map, Value};
 
 /// A keyword's value; `None` where neither a task nor what it stands in says anything.
@@ -123,6 +123,28 @@ impl std::ops::Deref for Context {
     }
 }
 
+/// What `module_defaults` has to be.
+const DEFAULTS: &str = "The field 'module_defaults' is supposed to be a dictionary or list of dictionaries, the keys of which \
+     must be static action, module, or group names. Only the values may contain templates. For example: {'ping': \"{{ \
+     ping_defaults }}\"}";
+
+/// Keywords that are text.
+const TEXTS: &[&str] =
+    &["become_exe", "become_flags", "become_method", "become_user", "connection", "delegate_to", "remote_user"];
+
+/// Reports a keyword that is a list or a dictionary in the place of text.
+pub(super) fn must_be_text(name: &str, node: &Node, loader: &mut Loader<'_>) {
+    let kind = match node.kind {
+        NodeKind::List(_) => "list",
+        NodeKind::Map(_) => "dict",
+        _ => return,
+    };
+    let message = format!(
+        "The field '{name}' is supposed to be a string type, however the incoming data structure is a <class '{kind}'>"
+    );
+    loader.report(Diagnostic::error("playbook::keyword-type", message).at(node.span));
+}
+
 /// Keywords that a task has from around it when it omits its own.
 const INHERITED: &[&str] = &[
     "become",
@@ -153,21 +175,42 @@ impl Context {
 
     fn set(&mut self, name: &str, node: &Node, own_vars: bool, loader: &mut Loader<'_>) {
         if self.settings.get(name).is_some() {
+            if TEXTS.contains(&name) {
+                must_be_text(name, node, loader);
+            }
             self.put(name, Some(node.to_value()));
             loader.check_templates(node);
             return;
         }
         match name {
             "environment" => self.environment.extend(list_of(node)),
-            "module_defaults" => self.module_defaults.extend(list_of(node)),
+            "module_defaults" => {
+                let all = list_of(node);
+                if !all.iter().all(|defaults| matches!(defaults, Value::Map(_))) {
+                    let diagnostic = Diagnostic::error("playbook::keyword-type", DEFAULTS).at(node.span);
+                    loader.report(diagnostic);
+                }
+                self.module_defaults.extend(all);
+            }
             "when" => self.when.extend(loader.conditions(node)),
-            "tags" => self.tags.extend(tags_of(node)),
+            "tags" => {
+                if !matches!(node.kind, NodeKind::Str(_) | NodeKind::List(_)) {
+                    let message = "tags must be specified as a list";
+                    loader.report(Diagnostic::error("playbook::tags", message).at(node.span));
+                }
+                self.tags.extend(tags_of(node));
+            }
             "notify" => self.notify.extend(list_of(node)),
             "vars" if own_vars => {
                 loader.warn_reserved(node);
                 self.vars.extend(loader.vars(node));
             }
             "collections" => {
+                if let Some(wrong) = list_of(node).iter().find(|name| name.as_str().is_none() && !name.is_null()) {
+                    let kind = crate::template::python_type(wrong);
+                    let message = format!("Keyword 'collections' items must be of type 'str', not '{kind}'.");
+                    loader.report(Diagnostic::error("playbook::keyword-type", message).at(node.span));
+                }
                 self.collections = list_of(node).iter().filter_map(|v| v.as_str().map(ToOwned::to_owned)).collect();
             }
             "debugger" if node.as_str().is_some_and(|word| word != "never") => loader.report(

@@ -8,6 +8,7 @@ mod action;
 mod block;
 mod check;
 mod check_files;
+mod check_include;
 mod context;
 mod elsewhere;
 mod free_form;

@@ -142,11 +142,25 @@ impl Loader<'_> {
         if hosts.as_list().is_some_and(<[Node]>::is_empty) {
             let message = "Hosts list cannot be empty. Please check your playbook";
             self.report(Diagnostic::error("playbook::hosts", message).at(hosts.span));
+        } else if matches!(hosts.kind, NodeKind::Int(_) | NodeKind::Float(_) | NodeKind::Bool(_)) {
+            let message = "Hosts list must be a sequence or string. Please check your playbook.";
+            self.report(Diagnostic::error("playbook::hosts", message).at(hosts.span));
+        } else if let Some(wrong) = hosts.as_list().unwrap_or_default().iter().find(|host| host.as_str().is_none()) {
+            let message = format!("Hosts list contains an invalid host value: '{}'", wrong.to_value().to_text());
+            self.report(Diagnostic::error("playbook::hosts", message).at(wrong.span));
         } else if !pattern_ok {
             let message = "`hosts` must be a pattern or a list of patterns";
             self.report(Diagnostic::error("playbook::hosts", message).at(hosts.span));
         }
         self.check_templates(hosts);
+        for name in ["name", "order", "fact_path"] {
+            if let Some(value) = node.get(name) {
+                super::context::must_be_text(name, value, self);
+            }
+        }
+        if let Some(files) = node.get("vars_files") {
+            self.check_vars_files(files);
+        }
         // An imported playbook's vars, when and tags reach every task of its plays.
         let context = outer.with(node, false, self);
         node.get("vars").into_iter().for_each(|vars| self.warn_reserved(vars));

@@ -25,6 +25,14 @@ impl Loader<'_> {
                 context.put("connection", Some(Value::data("local")));
             }
         }
+        if let Some(listen) = node.get("listen").filter(|_| !handlers) {
+            let message = "'listen' is not a valid attribute for a Task";
+            self.report(
+                Diagnostic::error("playbook::unknown-keyword", message)
+                    .at(listen.span)
+                    .help("only a handler listens to a topic"),
+            );
+        }
         if handlers && matches!(action.module, "ansible.builtin.import_role" | "ansible.builtin.include_role") {
             let message = format!("Using '{}' as a handler is not supported.", action.written);
             self.report(
@@ -46,6 +54,7 @@ impl Loader<'_> {
             self.report(Diagnostic::error("playbook::handler", message).at(action.span));
             return Vec::new();
         }
+        self.check_include_args(&action);
         match action.module {
             "ansible.builtin.import_tasks" => return self.import_tasks(node, &action, &context, handlers),
             "ansible.builtin.import_role" => return self.import_role(node, &action, &context),
@@ -90,6 +99,8 @@ impl Loader<'_> {
         let mut notify = std::mem::take(&mut context.notify);
         notify.extend(node.get("notify").map(|n| self.values(n)).unwrap_or_default());
         let conditions = |loader: &mut Self, name: &str| match node.get(name) {
+            // Nothing is no condition of a result.
+            Some(value) if value.is_null() && name != "until" => vec![Value::Null],
             Some(value) => loader.conditions(value),
             None => Vec::new(),
         };
@@ -98,20 +109,21 @@ impl Loader<'_> {
             loader.check_templates(value);
             Some(value.to_value())
         };
-        let register = node.get("register").and_then(|register| match register.as_str() {
-            Some(name) if crate::value::holds_jinja(name) => {
-                let message = format!("Invalid variable name in 'register' specified: '{name}'");
-                self.report(Diagnostic::error("playbook::variable-name", message).at(register.span));
-                None
-            }
-            Some(name) => Some(Str::trusted(name, Some(register.span))),
-            None => {
-                let shown = register.to_value().to_text();
-                let message = format!("Invalid variable name in 'register' specified: '{shown}'");
-                self.report(Diagnostic::error("playbook::register", message).at(register.span));
-                None
-            }
-        });
+        let register =
+            node.get("register").filter(|register| !register.is_null()).and_then(|register| match register.as_str() {
+                Some(name) if crate::value::holds_jinja(name) => {
+                    let message = format!("Invalid variable name in 'register' specified: '{name}'");
+                    self.report(Diagnostic::error("playbook::variable-name", message).at(register.span));
+                    None
+                }
+                Some(name) => Some(Str::trusted(name, Some(register.span))),
+                None => {
+                    let shown = register.to_value().to_text();
+                    let message = format!("Invalid variable name in 'register' specified: '{shown}'");
+                    self.report(Diagnostic::error("playbook::register", message).at(register.span));
+                    None
+                }
+            });
         if let (Some(name), Some(span)) = (&register, node.get("register").map(|n| n.span)) {
             self.warn_reserved_name(name.as_str(), span);
         }
@@ -124,6 +136,7 @@ impl Loader<'_> {
             self.report(diagnostic.or_at(name.origin()));
         }
         if let Some(name) = node.get("name") {
+            super::context::must_be_text("name", name, self);
             self.check_templates(name);
         }
         Task {
@@ -160,6 +173,9 @@ impl Loader<'_> {
                 None => continue,
             };
             self.check_templates(value);
+            if lookup.is_none() && value.is_null() {
+                continue;
+            }
             if found.is_some() {
                 let message = "duplicate loop in task";
                 self.report(Diagnostic::error("playbook::two-loops", message).at(key.span).help("keep one of them"));
@@ -193,6 +209,11 @@ impl Loader<'_> {
         }
         unknown_keywords(control, "loop_control", &[keywords::LOOP_CONTROL], self);
         self.check_templates(control);
+        for name in ["loop_var", "index_var", "label"] {
+            if let Some(value) = control.get(name) {
+                super::context::must_be_text(name, value, self);
+            }
+        }
         let setting = |name: &str| control.get(name).map(Node::to_value);
         Some(Box::new(LoopControl {
             loop_var: setting("loop_var"),
@@ -201,7 +222,11 @@ impl Loader<'_> {
             pause: setting("pause"),
             extended: setting("extended"),
             extended_allitems: setting("extended_allitems"),
-            break_when: control.get("break_when").map(|n| self.conditions(n)).unwrap_or_default(),
+            break_when: control
+                .get("break_when")
+                .filter(|when| when.as_str() != Some(""))
+                .map(|n| self.conditions(n))
+                .unwrap_or_default(),
         }))
     }
 }

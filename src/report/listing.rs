@@ -42,7 +42,11 @@ pub fn list(
         let tags = plain(&play.context.tags);
         let name = match &play.name {
             Some(_) => name(play, templar)?,
-            None if play.hosts.as_list().is_none() => patterns.join(","),
+            None if play.hosts.as_list().is_none() => match templar.value(&play.hosts) {
+                // A list that a template comes to is shown as one.
+                Ok(hosts @ Value::List(_)) => hosts.to_text(),
+                _ => patterns.join(","),
+            },
             None => written_hosts(play),
         };
         let unique: BTreeSet<&String> = tags.iter().collect();

@@ -290,7 +290,9 @@ impl Templar {
             },
             Value::Str(text) if !text.is_trusted() => return Err(TemplateError::message(UNTRUSTED, origin)),
             Value::Str(text) => (self.expression(text)?, None),
-            other => (other.clone(), None),
+            Value::Bool(_) => (condition.clone(), None),
+            other if self.allows_broken_conditions() => (other.clone(), None),
+            _ => return Err(TemplateError::message("Conditional expressions must be strings.", None)),
         };
         match result {
             Value::Bool(verdict) => Ok(verdict),
@@ -492,6 +494,11 @@ pub fn truthy(value: &Value) -> bool {
         Value::List(items) => !items.is_empty(),
         Value::Map(map) => !map.is_empty(),
     }
+}
+
+/// Python's `int(value)`; why it is none where it is not.
+pub fn to_int(value: &Value) -> Result<i64, String> {
+    call::to_int(value).map_err(|error| error.detail().unwrap_or_default().to_owned())
 }
 
 /// A value as Python shows it.

@@ -30,6 +30,7 @@ cases! {
     failed_attributes
     free_handlers
     given_up
+    keyword_types
     gather_off_and_strategies
     group_by_add_host
     handler_that_nobody_has

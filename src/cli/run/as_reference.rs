@@ -97,9 +97,14 @@ fn status_of(code: &str) -> u8 {
             | "playbook::missing-playbook"
             | "playbook::missing-role"
             | "playbook::removed"
+            | "playbook::tags"
     );
     let parsing = ["playbook::", "yaml::", "template::"].iter().any(|room| code.starts_with(room));
-    if parsing && !elsewhere { 4 } else { 1 }
+    match code {
+        "run::order" => 5,
+        _ if parsing && !elsewhere => 4,
+        _ => 1,
+    }
 }
 
 /// The same where there is no display yet.

@@ -45,9 +45,11 @@ impl Report {
         if let Some(error) = result.error.as_ref().filter(|_| !result.no_log && !is_misjudged(result)) {
             let said = result.result.get("msg").map(Value::to_text).unwrap_or_default();
             let message = error.message.clone();
-            if message.starts_with(crate::engine::NOT_A_LIST) {
+            if said == message {
+                // A loop that cannot be, or that cannot be told when to end.
                 let place = error.span.map(origin).unwrap_or_else(|| "\n\n".to_owned());
-                return self.display.error(&format!("{message}{place}{A_LIST}"), to_stderr);
+                let help = if message.starts_with(crate::engine::NOT_A_LIST) { A_LIST } else { "" };
+                return self.display.error(&format!("{message}{place}{help}"), to_stderr);
             }
             let first = if said.starts_with("Task failed: ") { said } else { format!("Task failed: {message}") };
             let cause = first.trim_start_matches("Task failed: ");

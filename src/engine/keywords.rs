@@ -1,0 +1,138 @@
+//! Keywords of a task have a type: what they come to on a host is looked at before the task does anything.
+
+use super::hands::{about, repr};
+use super::on_host::{OnHost, Pass};
+use crate::playbook::Play;
+use crate::template::{Templar, TemplateError, truthy};
+use crate::value::Value;
+
+/// What a keyword has to come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    Bool,
+    Int,
+    Float,
+    Text,
+    /// Anything that can be evaluated.
+    Any,
+}
+
+impl Kind {
+    /// What Python calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::Int => "int",
+            Self::Float => "float",
+            Self::Text | Self::Any => "str",
+        }
+    }
+
+    /// Whether a value is one, or a text that stands for one.
+    fn takes(self, value: &Value) -> bool {
+        let number = |whole: bool| match value {
+            Value::Int(_) | Value::Bool(_) | Value::Float(_) => true,
+            Value::Str(text) if whole => text.as_str().trim().parse::<i64>().is_ok(),
+            Value::Str(text) => text.as_str().trim().parse::<f64>().is_ok(),
+            _ => false,
+        };
+        match self {
+            _ if matches!(value, Value::Null | Value::Omit) => true,
+            Self::Bool => value.to_bool().is_some(),
+            Self::Int => number(true),
+            Self::Float => number(false),
+            Self::Text | Self::Any => true,
+        }
+    }
+}
+
+/// What is wrong with the keywords of a play that are for all of it.
+pub(super) fn wrong_of_play(play: &Play, templar: &Templar) -> Option<TemplateError> {
+    let settings = [
+        ("gather_facts", &play.gather_facts, Kind::Bool),
+        ("gather_subset", &play.gather_subset, Kind::Any),
+        ("gather_timeout", &play.gather_timeout, Kind::Int),
+        ("force_handlers", &play.force_handlers, Kind::Bool),
+        ("max_fail_percentage", &play.max_fail_percentage, Kind::Float),
+    ];
+    let given = settings.iter().filter_map(|(name, setting, kind)| Some((*name, setting.as_ref()?, *kind)));
+    given.into_iter().find_map(|(name, value, kind)| check(templar, name, value, kind))
+}
+
+impl OnHost<'_> {
+    /// What is wrong with the task's `loop_control`.
+    pub(super) fn wrong_loop_control(&self) -> Option<TemplateError> {
+        let control = self.task().loop_control();
+        let settings = [
+            ("loop_var", &control.loop_var, Kind::Text),
+            ("index_var", &control.index_var, Kind::Text),
+            ("pause", &control.pause, Kind::Float),
+            ("extended", &control.extended, Kind::Bool),
+            ("extended_allitems", &control.extended_allitems, Kind::Bool),
+        ];
+        let given = settings.iter().filter_map(|(name, setting, kind)| Some((*name, setting.as_ref()?, *kind)));
+        given.into_iter().find_map(|(name, value, kind)| check(&self.templar, name, value, kind))
+    }
+
+    /// What is wrong with the first keyword that cannot be evaluated, or does not come to what it has to be.
+    pub(super) fn wrong_keyword(&self, pass: &Pass) -> Option<TemplateError> {
+        let task = self.task();
+        let context = &task.context;
+        let settings = [
+            ("any_errors_fatal", &context.any_errors_fatal, Kind::Bool),
+            ("become", &context.become_, Kind::Bool),
+            ("become_user", &context.become_user, Kind::Text),
+            ("check_mode", &context.check_mode, Kind::Bool),
+            ("connection", &context.connection, Kind::Text),
+            ("delegate_facts", &context.delegate_facts, Kind::Bool),
+            ("diff", &context.diff, Kind::Bool),
+            ("ignore_errors", &context.ignore_errors, Kind::Bool),
+            ("ignore_unreachable", &context.ignore_unreachable, Kind::Bool),
+            ("no_log", &context.no_log, Kind::Bool),
+            ("port", &context.port, Kind::Int),
+            ("remote_user", &context.remote_user, Kind::Text),
+            ("run_once", &context.run_once, Kind::Bool),
+            ("timeout", &context.timeout, Kind::Int),
+            ("async_val", &task.asynchronous, Kind::Int),
+            ("poll", &task.poll, Kind::Int),
+            ("retries", &task.retries, Kind::Int),
+            ("delay", &task.delay, Kind::Float),
+        ];
+        let given = settings.iter().filter_map(|(name, setting, kind)| Some((*name, setting.as_ref()?, *kind)));
+        let notified = task.notify.iter().map(|value| ("notify", value, Kind::Any));
+        given.chain(notified).find_map(|(name, value, kind)| check(&pass.templar, name, value, kind))
+    }
+
+    /// Whether what the task says is kept secret: where that cannot be told, it is.
+    pub(super) fn is_secret(&self, templar: &Templar) -> bool {
+        let Some(value) = &self.task().context.no_log else { return false };
+        match templar.value(value) {
+            Ok(Value::Null | Value::Omit) => false,
+            Ok(value) => value.to_bool().unwrap_or(true),
+            Err(_) => true,
+        }
+    }
+
+    /// Whether the task's failure counts for nothing. As in the reference, what cannot be told counts as it is written.
+    pub(super) fn is_forgiven(&self, templar: &Templar) -> bool {
+        let Some(value) = &self.task().context.ignore_errors else { return false };
+        match templar.value(value) {
+            Ok(Value::Null | Value::Omit) => false,
+            Ok(told) => told.to_bool().unwrap_or_else(|| truthy(value)),
+            Err(_) => truthy(value),
+        }
+    }
+}
+
+/// What is wrong with a keyword's value, when something is.
+pub(super) fn check(templar: &Templar, name: &str, value: &Value, kind: Kind) -> Option<TemplateError> {
+    let origin = if let Value::Str(text) = value { text.origin() } else { None };
+    match templar.value(value) {
+        Ok(found) if kind.takes(&found) => None,
+        Ok(found) => {
+            let message = format!("The value {} could not be converted to '{}'.", repr(&found), kind.name());
+            Some(about(name, TemplateError::message(message, origin)))
+        }
+        Err(error) => Some(about(name, error)),
+    }
+}
