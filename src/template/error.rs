@@ -117,11 +117,19 @@ impl TemplateError {
                 (out.message, out.undefined) = undefined(name, &detail);
                 out.missing = out.undefined.is_none().then(|| name.to_owned());
             }
-            _ if detail.starts_with("unable to calculate") && detail.contains(" // 0") => {
-                out.message = "Error rendering template: integer division or modulo by zero".to_owned();
-            }
-            _ if detail.starts_with("unable to calculate") && detail.contains(" / 0") => {
-                out.message = "Error rendering template: division by zero".to_owned();
+            _ if let Some(sum) = detail.strip_prefix("unable to calculate ") => {
+                let float = sum.contains('.');
+                let words = match () {
+                    () if sum.contains(" // 0") && float => "float floor division by zero",
+                    () if sum.contains(" // 0") => "integer division or modulo by zero",
+                    () if sum.contains(" / 0") && float => "float division by zero",
+                    () if sum.contains(" / 0") => "division by zero",
+                    () if sum.starts_with("0 ** -") || sum.starts_with("0.0 ** -") => {
+                        "0.0 cannot be raised to a negative power"
+                    }
+                    () => "the result is too large",
+                };
+                out.message = format!("{}{words}", super::compare::RENDERING);
             }
             _ => {}
         }

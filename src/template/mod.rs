@@ -22,6 +22,7 @@ mod methods;
 mod missing;
 mod mutable;
 mod notices;
+mod operators;
 mod password;
 mod printf;
 mod pyrandom;

@@ -6,6 +6,9 @@ use minijinja::{Error, Value as Jinja};
 use super::{call, python};
 use crate::value::Value;
 
+/// What Python says of arguments that have no place.
+pub(super) const TOO_MANY: &str = "not all arguments converted during string formatting";
+
 /// `text % args`, the arguments in a list or, for named places, one map of keyword arguments.
 pub(super) fn format(text: &str, args: Vec<Jinja>) -> Result<String, Error> {
     let mut pattern = String::with_capacity(text.len());
@@ -52,7 +55,7 @@ pub(super) fn format(text: &str, args: Vec<Jinja>) -> Result<String, Error> {
             return Err(call::fail("not enough arguments for format string"));
         }
         if args.len() > place {
-            return Err(call::fail("not all arguments converted during string formatting"));
+            return Err(call::fail(TOO_MANY));
         }
     }
     engine_format(FormatStyle::Printf, &pattern, &args)

@@ -89,6 +89,12 @@ pub(super) fn repr_of(value: &minijinja::Value) -> Result<String, minijinja::Err
     })
 }
 
+/// Python's `str.isupper` and `str.islower`: whether all letters that have a case have this one, and there is one.
+pub(super) fn is_cased(text: &str, upper: bool) -> bool {
+    let other = |c: char| if upper { c.is_lowercase() } else { c.is_uppercase() };
+    !text.chars().any(other) && text.chars().any(|c| if upper { c.is_uppercase() } else { c.is_lowercase() })
+}
+
 /// Python's `a < b` and `a > b`: numbers with numbers, text with text, lists item by item; anything else cannot be compared.
 pub(super) fn compare(a: &Value, b: &Value) -> Result<std::cmp::Ordering, minijinja::Error> {
     use std::cmp::Ordering;

@@ -23,6 +23,12 @@ impl Object for Omit {
     }
 }
 
+/// Whether a template's value is `omit`.
+#[must_use]
+pub fn is_omit(value: &Jinja) -> bool {
+    value.downcast_object_ref::<Omit>().is_some()
+}
+
 /// Encrypted text that cannot be decrypted, inside a template: whatever wants its text gets the reason instead.
 #[derive(Debug)]
 pub struct Undecryptable {

@@ -8,8 +8,9 @@ use minijinja::{Error, Value as Jinja};
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
-use crate::template::call::{Call, Spec, ansible, fail};
-use crate::template::password;
+use crate::template::call::{Call, Spec, ansible, fail, inner_class};
+use crate::template::{password, python_type};
+use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
     ansible(&["hash"], &["data", "hashtype"], |call| {
@@ -49,10 +50,13 @@ fn password_hash(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let size = call.option(3)?.map(whole).transpose()?;
     let rounds = call.option(4)?.map(|v| crate::template::call::to_int(&v)).transpose()?;
     let ident = call.text_option(5)?;
-    let value = call.value(0)?;
-    if matches!(value, crate::value::Value::List(_) | crate::value::Value::Map(_)) {
-        return Err(fail("password_hash must be called with a string as the password"));
-    }
+    let secret = match call.value(0)? {
+        Value::Str(text) => text,
+        Value::Null => return Err(fail("secret must be unicode or bytes, not None")),
+        other => {
+            return Err(fail(format!("secret must be unicode or bytes, not {}", inner_class(python_type(&other)))));
+        }
+    };
     let settings = password::Settings {
         kind: &kind,
         salt: salt.as_deref(),
@@ -60,7 +64,7 @@ fn password_hash(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         rounds: rounds.and_then(|r| u32::try_from(r).ok()),
         ident: ident.as_deref(),
     };
-    password::hash(&crate::template::python::text(&value), &settings).map(Jinja::from).map_err(fail)
+    password::hash(secret.as_str(), &settings).map(Jinja::from).map_err(fail)
 }
 
 fn encoded(text: &str, encoding: Option<&str>) -> Result<Vec<u8>, Error> {

@@ -3,7 +3,7 @@
 use minijinja::value::{Kwargs, Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail, is_missing, type_name, undefined};
+use crate::template::call::{Call, Spec, ansible, each, fail, inner, is_missing, type_name, undefined};
 use crate::template::python;
 use crate::value::Value;
 
@@ -18,15 +18,16 @@ pub(super) const FILTERS: &[Spec] = &[
     }),
     ansible(&["list"], &["value"], |c| {
         let value = c.need(0)?;
-        if matches!(value.kind(), ValueKind::None | ValueKind::Number | ValueKind::Bool) {
-            return Err(fail(format!("'{}' object is not iterable", type_name(value))));
-        }
-        let items: Vec<Jinja> = value.try_iter()?.collect();
+        let items = each(value)?.collect::<Result<Vec<Jinja>, _>>()?;
         all_there(c, &items)?;
         Ok(Jinja::from(items))
     }),
     ansible(&["reverse"], &["value"], |c| {
         let value = c.need(0)?.clone();
+        if let Err(refusal) = each(&value) {
+            let refusal = refusal.detail().unwrap_or_default();
+            return Err(fail(format!("argument must be iterable: {refusal}")));
+        }
         if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
             let items: Vec<Jinja> = value.try_iter()?.collect();
             all_there(c, &items)?;
@@ -100,14 +101,9 @@ pub(super) fn key(item: &Jinja, path: Option<&Jinja>, case_sensitive: bool) -> R
 
 fn keyed(call: &Call<'_, '_, '_>, path: usize, case: usize) -> Result<Vec<(Value, Jinja)>, Error> {
     let value = call.need(0)?;
-    if value.is_none() {
-        return Err(fail("'NoneType' object is not iterable"));
-    }
     let path = call.arg(path).filter(|p| !p.is_none());
     let case_sensitive = call.flag(case, false);
-    value
-        .try_iter()?
-        .checked()
+    each(value)?
         .map(|item| {
             let item = item?;
             Ok((key(&item, path, case_sensitive)?, item))
@@ -163,11 +159,7 @@ fn end(call: &mut Call<'_, '_, '_>, last: bool) -> Result<Jinja, Error> {
 fn sum(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let path = call.arg(1).filter(|p| !p.is_none()).cloned();
     let mut total = call.arg(2).cloned().unwrap_or_else(|| Jinja::from(0));
-    let value = call.need(0)?.clone();
-    if value.is_none() {
-        return Err(fail("'NoneType' object is not iterable"));
-    }
-    for item in value.try_iter()?.checked() {
+    for item in each(call.need(0)?)? {
         let item = item?;
         let part = match &path {
             Some(path) => attribute(&item, path)?,
@@ -205,11 +197,15 @@ fn add(a: &Jinja, b: &Jinja) -> Result<Jinja, Error> {
     if a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq {
         return Ok(a.try_iter()?.chain(b.try_iter()?).collect());
     }
-    Err(fail(format!("unsupported operand type(s) for +: '{}' and '{}'", type_name(a), type_name(b))))
+    let (a, b) = (inner(type_name(a)), inner(type_name(b)));
+    Err(fail(format!("unsupported operand type(s) for +: '{a}' and '{b}'")))
 }
 
 fn dictsort(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let value = call.need(0)?;
+    if value.kind() != ValueKind::Map {
+        return Err(fail(format!("'{}' object has no attribute 'items'", inner(type_name(value)))));
+    }
     let by = call.text_option(2)?.unwrap_or_else(|| "key".to_owned());
     if !matches!(by.as_str(), "key" | "value") {
         return Err(fail("You can only sort by either \"key\" or \"value\""));
@@ -244,7 +240,11 @@ fn select(call: &mut Call<'_, '_, '_>, by_attribute: bool, reject: bool) -> Resu
     let test = test.map(|t| t.to_str().ok_or_else(|| fail("the name of a test must be text"))).transpose()?;
     let of_undefined = test.as_deref().is_some_and(|t| matches!(t, "defined" | "undefined"));
     let mut out = Vec::new();
-    for item in value.try_iter()?.checked() {
+    // As Jinja has it: what is false has no items, whatever it is.
+    if !value.is_true() {
+        return Ok(Jinja::from(Vec::<Jinja>::new()));
+    }
+    for item in each(&value)? {
         let item = item?;
         let tested = match &path {
             Some(path) => attribute(&item, path)?,

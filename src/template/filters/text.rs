@@ -3,8 +3,8 @@
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail, to_float, to_int};
-use crate::template::{methods, printf, python};
+use crate::template::call::{Call, Spec, ansible, fail, inner, to_float, to_int, type_name};
+use crate::template::{methods, printf, python, python_type};
 use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
@@ -30,7 +30,8 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["split"], &["value", "sep", "maxsplit"], |c| {
         let text = c.value(0)?;
         let Some(text) = text.as_str() else {
-            return Err(fail(format!("'{}' object has no attribute 'split'", crate::template::python_type(&text))));
+            let got = inner(python_type(&text));
+            return Err(fail(format!("descriptor 'split' for 'str' objects doesn't apply to a '{got}' object")));
         };
         let args = [c.arg(1).cloned().unwrap_or_default(), c.arg(2).cloned().unwrap_or_else(|| Jinja::from(-1))];
         methods::split(text, "split", &args)
@@ -116,8 +117,27 @@ fn title(text: &str) -> String {
     out
 }
 
+/// Text that a filter calls a method of.
+fn text_with(call: &Call<'_, '_, '_>, method: &str) -> Result<String, Error> {
+    match call.value(0)? {
+        Value::Str(text) => Ok(text.as_str().to_owned()),
+        other => Err(no_method(python_type(&other), method)),
+    }
+}
+
+fn no_method(kind: &'static str, method: &str) -> Error {
+    fail(format!("'{}' object has no attribute '{method}'", inner(kind)))
+}
+
 fn indent(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let text = python::text(&call.value(0)?);
+    let text = match call.value(0)? {
+        Value::Str(text) => text.as_str().to_owned(),
+        Value::List(_) => return Err(no_method("list", "splitlines")),
+        other => {
+            let got = inner(python_type(&other));
+            return Err(fail(format!("unsupported operand type(s) for +=: '{got}' and 'str'")));
+        }
+    };
     let by = match call.option(1)? {
         None => " ".repeat(4),
         Some(Value::Str(by)) => by.as_str().to_owned(),
@@ -138,7 +158,7 @@ fn indent(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 }
 
 fn wordwrap(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let text = python::text(&call.value(0)?);
+    let text = text_with(call, "splitlines")?;
     let width =
         usize::try_from(call.int(1, 79)?).ok().filter(|w| *w > 0).ok_or_else(|| fail("invalid width (must be > 0)"))?;
     let newline = call.text_option(3)?.unwrap_or_else(|| "\n".to_owned());
@@ -200,13 +220,18 @@ fn wrap(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<String
 }
 
 fn truncate(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let text: Vec<char> = python::text(&call.value(0)?).chars().collect();
+    let value = call.need(0)?;
     let size = |at, default| -> Result<usize, Error> { Ok(usize::try_from(call.int(at, default)?).unwrap_or(0)) };
     let (length, leeway) = (size(1, 255)?, size(4, 5)?);
     let end = call.text_option(3)?.unwrap_or_else(|| "...".to_owned());
-    if text.len() <= length + leeway {
-        return Ok(Jinja::from(text.into_iter().collect::<String>()));
+    // Whatever has a length is short enough or not.
+    let measured = value.as_str().map(|text| text.chars().count()).or_else(|| value.len());
+    match measured {
+        Some(measured) if measured <= length + leeway => return Ok(value.clone()),
+        Some(_) => {}
+        None => return Err(fail(format!("object of type '{}' has no len()", type_name(value)))),
     }
+    let text: Vec<char> = text_with(call, "rsplit")?.chars().collect();
     let kept: String = text.into_iter().take(length.saturating_sub(end.chars().count())).collect();
     let kept = match kept.rsplit_once(' ') {
         Some((words, _)) if !call.flag(2, false) => words.to_owned(),
@@ -281,7 +306,7 @@ fn comment(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         lines.push(beginning);
     }
     lines.extend(repeated(4, 5)?);
-    lines.extend(call.text(0)?.split(newline.as_str()).enumerate().map(|(i, line)| {
+    lines.extend(text_with(call, "replace")?.split(newline.as_str()).enumerate().map(|(i, line)| {
         // As in the reference: no space is left at the end of an empty line, the first excepted.
         if line.is_empty() && i > 0 { bare.clone() } else { format!("{decoration}{line}") }
     }));

@@ -2,8 +2,8 @@
 
 use minijinja::{Error, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail};
-use crate::template::python;
+use crate::template::call::{Call, Spec, ansible, fail, inner};
+use crate::template::{python, python_type};
 use crate::value::{Map, Value};
 
 pub(super) const FILTERS: &[Spec] = &[
@@ -14,6 +14,8 @@ pub(super) const FILTERS: &[Spec] = &[
 
 /// A URL's parts, by Python's rules.
 pub(in crate::template) fn parts(url: &str) -> Map {
+    // As Python has it: what stands before a URL and is nothing is left out.
+    let url = url.trim_start_matches(|c: char| c <= ' ');
     let mut rest = url;
     let mut scheme = String::new();
     if let Some((word, tail)) = url.split_once(':')
@@ -58,7 +60,18 @@ pub(in crate::template) fn parts(url: &str) -> Map {
 }
 
 fn urlsplit(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let parts = parts(&call.text(0)?);
+    let url = match call.value(0)? {
+        Value::Str(text) => text,
+        Value::Null => return Err(fail("none is no URL")),
+        other => {
+            let got = inner(python_type(&other));
+            return Err(fail(match other {
+                Value::List(_) | Value::Map(_) => format!("unhashable type: '{got}'"),
+                _ => format!("'{got}' object has no attribute 'decode'"),
+            }));
+        }
+    };
+    let parts = parts(url.as_str());
     match call.text_option(1)?.filter(|q| !q.is_empty()) {
         None => Ok(Value::map(parts).to_jinja()),
         Some(query) => match parts.get(query.as_str()) {
