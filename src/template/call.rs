@@ -226,6 +226,8 @@ pub(super) fn each(value: &Jinja) -> Result<impl Iterator<Item = Result<Jinja, E
 pub(super) struct Call<'c, 't, 'e> {
     /// The engine's state.
     pub state: &'c mut State<'t, 'e>,
+    name: &'static str,
+    names: Vec<&'static str>,
     bound: Vec<Option<Jinja>>,
     /// What `*rest` took.
     pub rest: Vec<Jinja>,
@@ -239,7 +241,7 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
             Some((last, before)) if last.is_kwargs() => (before, Some(last)),
             _ => (args, None),
         };
-        let params: Vec<&str> = spec.params.iter().copied().filter(|p| !p.starts_with('*')).collect();
+        let params: Vec<&'static str> = spec.params.iter().copied().filter(|p| !p.starts_with('*')).collect();
         let takes =
             |what: &str| spec.params.iter().any(|p| p.starts_with('*') && p.starts_with("**") == (what == "**"));
         let name = spec.names.first().copied().unwrap_or_default();
@@ -276,7 +278,7 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
         {
             return Err(undefined(state, missing));
         }
-        Ok(Self { state, bound, rest, more })
+        Ok(Self { state, name, names: params, bound, rest, more })
     }
 
     /// The argument at a place, when there is one.
@@ -286,7 +288,11 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
 
     /// The argument at a place, which must be there.
     pub fn need(&self, at: usize) -> Result<&Jinja, Error> {
-        self.arg(at).ok_or_else(|| fail(format!("missing {} required positional argument", at.max(1))))
+        self.arg(at).ok_or_else(|| {
+            let missing: Vec<&str> =
+                (at..self.bound.len()).take(1).filter_map(|at| self.names.get(at)).copied().collect();
+            fail(format!("{}() missing 1 required positional argument: '{}'", self.name, missing.concat()))
+        })
     }
 
     /// The argument at a place as a value, which must be there and wholly defined.
@@ -322,6 +328,19 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
         match self.option(at)? {
             None => Ok(default),
             Some(value) => to_int(&value),
+        }
+    }
+
+    /// The argument at a place as what Python counts by, or `default` when it is missing.
+    pub fn index(&self, at: usize, default: i64) -> Result<i64, Error> {
+        match self.arg(at).map(Value::from_jinja).transpose()? {
+            None => Ok(default),
+            Some(Value::Int(number)) => Ok(number),
+            Some(Value::Bool(flag)) => Ok(i64::from(flag)),
+            Some(other) => {
+                let got = inner(super::python_type(&other));
+                Err(fail(format!("'{got}' object cannot be interpreted as an integer")))
+            }
         }
     }
 

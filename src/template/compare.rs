@@ -227,9 +227,12 @@ mod unit {
             ),
             (
                 "{{ a not in b + c }}{% for x in y if x in z %}",
-                "{{ (a )|__not_in( b + c) }}{% for x in y if (x )|__in( z) %}",
+                "{{ (a )|__not_in( b + c) }}{% for x in (y)|__each(1) if (x )|__in( z) %}",
             ),
-            ("{% for (a, b) in c %}{% if 'x' in d['y'] %}", "{% for (a, b) in c %}{% if ('x' )|__in( d['y']) %}"),
+            (
+                "{% for (a, b) in c %}{% if 'x' in d['y'] %}",
+                "{% for (a, b) in (c)|__each(2) %}{% if ('x' )|__in( d['y']) %}",
+            ),
             (
                 "{{ [a > (1 + 2) * 3, 'x' ~ 'y' < z] }}",
                 "{{ [(a )|__gt( ((1 + 2) )|__times( 3)), ('x' ~ 'y' )|__lt( z)] }}",

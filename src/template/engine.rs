@@ -10,8 +10,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja};
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
 use super::{
-    TemplateError, call, chain, compare, filters, functions, lookups, methods, missing, mutable, operators, python,
-    tests, time,
+    TemplateError, call, chain, compare, filters, forms, functions, lookups, methods, missing, mutable, operators,
+    python, tests, time,
 };
 use crate::value::{Str, Undecryptable};
 
@@ -88,6 +88,7 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
     env.add_filter(NATIVE, native_of);
     chain::add_to(&mut env);
     operators::add_to(&mut env);
+    forms::add_to(&mut env);
     mutable::add_to(&mut env);
     compare::add_to(&mut env);
     time::add_to(&mut env);
@@ -199,6 +200,11 @@ fn native(env: &Environment<'static>, root: &Arc<Root>, source: &str) -> Result<
         _ => {}
     }
     if output.is_empty() {
+        // Nothing was printed at all: the branch that is not written.
+        if matches!(printed, Some(Printed::Only(None))) && source.contains(" if ") {
+            let message = format!("{}Type 'Undefined' is unsupported for variable storage.", compare::RENDERING);
+            return Err(call::fail(message));
+        }
         return Ok(Jinja::from(()));
     }
     Ok(restore_newline(Jinja::from(output), source))

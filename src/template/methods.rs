@@ -201,10 +201,23 @@ fn expand_tabs(text: &str, size: usize) -> String {
 pub(super) fn split(text: &str, method: &str, args: &[Jinja]) -> Result<Jinja, Error> {
     let args: Vec<Jinja> = super::methods::positional(args, &["sep", "maxsplit"])?;
     let sep = args.first().filter(|s| !s.is_none() && !s.is_undefined());
-    let max = args.get(1).and_then(Jinja::as_i64).unwrap_or(-1);
+    let max = match args.get(1) {
+        None => -1,
+        Some(flag) if flag.kind() == ValueKind::Bool => i64::from(flag.is_true()),
+        Some(whole) if whole.is_integer() => whole.as_i64().unwrap_or(-1),
+        // One that is named alone leaves the other out.
+        Some(none) if none.is_none() && args.len() == 2 && sep.is_some() => -1,
+        Some(other) => {
+            let got = super::call::inner_type(other);
+            return Err(fail(format!("'{got}' object cannot be interpreted as an integer")));
+        }
+    };
     let parts: Vec<String> = match sep {
         Some(sep) => {
-            let sep = sep.to_str().ok_or_else(|| fail("must be str or None"))?;
+            let sep = sep.to_str().ok_or_else(|| {
+                let got = super::call::inner_type(sep);
+                fail(format!("must be str or None, not {got}"))
+            })?;
             if sep.is_empty() {
                 return Err(fail("empty separator"));
             }

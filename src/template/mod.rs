@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod files;
 pub mod filters;
+mod forms;
 mod functions;
 mod lazy;
 mod links;

@@ -1,5 +1,6 @@
 //! Values as Python writes them.
 
+use super::call::inner;
 use crate::value::Value;
 
 /// Python's `repr` of a float: the shortest digits that read back the same.
@@ -97,6 +98,11 @@ pub(super) fn is_cased(text: &str, upper: bool) -> bool {
 
 /// Python's `a < b` and `a > b`: numbers with numbers, text with text, lists item by item; anything else cannot be compared.
 pub(super) fn compare(a: &Value, b: &Value) -> Result<std::cmp::Ordering, minijinja::Error> {
+    compare_by(a, b, "<")
+}
+
+/// The same, by an operator that a refusal names.
+pub(super) fn compare_by(a: &Value, b: &Value, operator: &str) -> Result<std::cmp::Ordering, minijinja::Error> {
     use std::cmp::Ordering;
     let number = |v: &Value| match v {
         Value::Bool(b) => Some(f64::from(u8::from(*b))),
@@ -110,7 +116,7 @@ pub(super) fn compare(a: &Value, b: &Value) -> Result<std::cmp::Ordering, miniji
         (Value::List(a), Value::List(b)) => {
             for (a, b) in a.iter().zip(b.iter()) {
                 if a != b {
-                    return compare(a, b);
+                    return compare_by(a, b, operator);
                 }
             }
             Ok(a.len().cmp(&b.len()))
@@ -118,8 +124,8 @@ pub(super) fn compare(a: &Value, b: &Value) -> Result<std::cmp::Ordering, miniji
         _ => match (number(a), number(b)) {
             (Some(a), Some(b)) => Ok(a.partial_cmp(&b).unwrap_or(Ordering::Equal)),
             _ => {
-                let (a, b) = (super::python_type(a), super::python_type(b));
-                let message = format!("'<' not supported between instances of '{a}' and '{b}'");
+                let (a, b) = (inner(super::python_type(a)), inner(super::python_type(b)));
+                let message = format!("'{operator}' not supported between instances of '{a}' and '{b}'");
                 Err(super::call::fail(message))
             }
         },

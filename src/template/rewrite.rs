@@ -5,7 +5,7 @@ use minijinja::machinery::{Span, Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use super::operators::ends_operand;
-use super::{chain, compare, engine, mutable, operators, spaces};
+use super::{chain, compare, engine, forms, mutable, operators, spaces};
 
 /// How string literals inside `{{ }}` are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,11 @@ impl Edit {
         Self { start: first.start_offset as usize, end: last.end_offset as usize, opens: true, text: text.into() }
     }
 
+    /// Whether it takes the place of the token.
+    pub fn replaces(&self, token: &Span) -> bool {
+        self.start == token.start_offset as usize && self.end > self.start
+    }
+
     fn replace(span: &Span, text: impl Into<String>) -> Self {
         Self::replace_range(span, span, text)
     }
@@ -56,13 +61,16 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     let source = spaced.as_ref();
     let chains = ["defined", "|d", "| d", "ternary", "set "].iter().any(|word| source.contains(word));
     let raw = strings == Strings::Raw && source.contains('\\');
+    let forms = source.contains(',')
+        || source.contains('[') && source.contains(':')
+        || ["for ", "set "].iter().any(|word| source.contains(word));
     let operates = has_modulo(source) || source.contains(['*', '~']);
     let mutates = mutable::METHODS.iter().any(|method| source.contains(method));
     let dates = source.contains('-') && ["datetime", "now("].iter().any(|word| source.contains(word));
     let macros = source.contains("macro ");
     let plus = source.contains('+');
     let compares = source.contains(['<', '>']) || source.contains(" in") || source.contains("\nin");
-    if !(macros || chains || raw || operates || mutates || dates || plus || compares) {
+    if !(macros || chains || raw || forms || operates || mutates || dates || plus || compares) {
         return source.to_owned();
     }
     let masked = if raw { mask(source) } else { source.to_owned() };
@@ -75,6 +83,10 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     }
     if raw {
         raw_strings(source, &tokens, &mut edits);
+    }
+    if forms {
+        forms::slices(&tokens, &mut edits);
+        forms::statements(&tokens, &mut edits);
     }
     if operates {
         operators::edits(source, &tokens, &mut edits);
@@ -201,7 +213,7 @@ fn macro_calls(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
     }
 }
 
-fn matching_close(tokens: &Tokens<'_>, open: usize) -> Option<usize> {
+pub(super) fn matching_close(tokens: &Tokens<'_>, open: usize) -> Option<usize> {
     let mut depth = 0usize;
     for (i, (token, _)) in tokens.iter().enumerate().skip(open) {
         match token {

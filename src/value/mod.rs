@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-pub use jinja::{UNDEFINED_INSIDE, Undecryptable, is_omit};
+pub use jinja::{STORED, UNDEFINED_INSIDE, Undecryptable, is_omit};
 pub use json::from_object;
 pub use key::Key;
 pub use text::{Str, holds_jinja};

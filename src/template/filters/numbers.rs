@@ -17,7 +17,7 @@ pub(super) const FILTERS: &[Spec] = &[
     }),
     ansible(&["round"], &["value", "precision", "method"], round),
     ansible(&["log"], &["x", "base"], log),
-    ansible(&["pow"], &["x", "y"], |c| Ok(Jinja::from(number(c, 0, "pow")?.powf(number(c, 1, "pow")?)))),
+    ansible(&["pow"], &["x", "y"], pow),
     ansible(&["root"], &["x", "base"], root),
     ansible(&["human_readable"], &["size", "isbits", "unit"], human_readable),
     ansible(&["human_to_bytes"], &["size", "default_unit", "isbits"], human_to_bytes),
@@ -73,6 +73,16 @@ fn round(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     engine::round(value, Some(precision), Some(&method), Kwargs::from_iter(Vec::<(String, Jinja)>::new()))
 }
 
+fn pow(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let (x, y) = (number(call, 0, "pow")?, number(call, 1, "pow")?);
+    let power = x.powf(y);
+    match () {
+        () if x == 0.0 && y < 0.0 || power.is_nan() && !(x.is_nan() || y.is_nan()) => Err(fail("math domain error")),
+        () if power.is_infinite() && x.is_finite() && y.is_finite() => Err(fail("math range error")),
+        () => Ok(Jinja::from(power)),
+    }
+}
+
 fn log(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let x = number(call, 0, "log")?;
     if x <= 0.0 {
@@ -82,6 +92,8 @@ fn log(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         None => x.ln(),
         Some(_) => match number(call, 1, "log")? {
             10.0 => x.log10(),
+            base if base <= 0.0 => return Err(fail("math domain error")),
+            1.0 => return Err(fail("float division by zero")),
             base => x.ln() / base.ln(),
         },
     }))
@@ -93,7 +105,7 @@ fn root(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     if base == 0.0 {
         return Err(fail("float division by zero"));
     }
-    if x < 0.0 && (1.0 / base).fract() != 0.0 {
+    if x < 0.0 && (1.0 / base).fract() != 0.0 || x == 0.0 && base < 0.0 {
         return Err(fail("root() can only be used on numbers: math domain error"));
     }
     Ok(Jinja::from(if base == 2.0 { x.sqrt() } else { x.powf(1.0 / base) }))
@@ -175,7 +187,12 @@ pub fn bytes_of(text: &str, default: Option<&str>, bits: bool) -> Result<i64, St
 
 /// Jinja's `filesizeformat`.
 fn file_size(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let bytes = to_float(&call.value(0)?)?;
+    let value = call.value(0)?;
+    if matches!(value, Value::List(_) | Value::Map(_)) {
+        let got = inner(python_type(&value));
+        return Err(fail(format!("float() argument must be a string or a real number, not '{got}'")));
+    }
+    let bytes = to_float(&value)?;
     let binary = call.flag(1, false);
     let base: f64 = if binary { 1024.0 } else { 1000.0 };
     if bytes == 1.0 {

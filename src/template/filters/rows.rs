@@ -1,10 +1,11 @@
 //! Jinja's filters of sequences that the engine has too, with Python's refusals: `map`, `items`, `batch`, `slice`, `attr`.
 
 use minijinja::value::{Kwargs, Tuple, ValueKind};
-use minijinja::{Error, Value as Jinja};
+use minijinja::{Error, ErrorKind, Value as Jinja};
 
 use super::sequences::{attribute, no_attribute};
-use crate::template::call::{Call, Spec, ansible, each, fail, to_int, undefined};
+use crate::template::call::{Call, Spec, ansible, each, fail, inner_type, to_int, undefined};
+use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
     ansible(&["map"], &["value", "*filter", "**more"], map).lenient(),
@@ -13,6 +14,9 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["slice"], &["value", "slices", "fill_with"], slice),
     ansible(&["attr"], &["obj", "name"], |c| {
         let (value, name) = (c.need(0)?, c.need(1)?);
+        if name.as_str().is_none() {
+            return Err(fail(format!("attribute name must be string, not '{}'", inner_type(name))));
+        }
         // An attribute of Python's, which entries of a dictionary are not.
         let found = match value.kind() {
             ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => None,
@@ -27,6 +31,10 @@ fn map(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     if value.is_undefined() {
         return Err(undefined(call.state, &value));
     }
+    let entries = entries(&value)?;
+    if entries.is_empty() {
+        return Ok(Jinja::from(entries));
+    }
     let more = std::mem::take(&mut call.more);
     let mut args = std::mem::take(&mut call.rest);
     let named = |name: &str| more.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
@@ -34,7 +42,7 @@ fn map(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         if let Some((other, _)) = more.iter().find(|(key, _)| !matches!(key.as_str(), "attribute" | "default")) {
             return Err(fail(format!("Unexpected keyword argument '{other}'")));
         }
-        return attributes(&value, &path, named("default").as_ref());
+        return Ok(attributes(entries, &path, named("default").filter(|given| !given.is_none()).as_ref()));
     }
     if args.is_empty() {
         return Err(fail("map requires a filter argument"));
@@ -46,9 +54,13 @@ fn map(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         args.push(Jinja::from(Kwargs::from_iter(more)));
     }
     let mut out = Vec::new();
-    for item in entries(&value)? {
+    for item in entries {
         args[0] = item;
-        out.push(call.state.apply_filter(filter, &args)?);
+        let made = call.state.apply_filter(filter, &args).map_err(|error| match error.kind() {
+            ErrorKind::UnknownFilter => fail(format!("No filter named '{filter}'.")),
+            _ => error,
+        })?;
+        out.push(made);
     }
     Ok(Jinja::from(out))
 }
@@ -58,9 +70,9 @@ fn entries(value: &Jinja) -> Result<Vec<Jinja>, Error> {
     if value.is_true() { each(value)?.collect() } else { Ok(Vec::new()) }
 }
 
-fn attributes(value: &Jinja, path: &Jinja, default: Option<&Jinja>) -> Result<Jinja, Error> {
+fn attributes(entries: Vec<Jinja>, path: &Jinja, default: Option<&Jinja>) -> Jinja {
     let mut out = Vec::new();
-    for item in entries(value)? {
+    for item in entries {
         let found = attribute(&item, path).unwrap_or_default();
         // What is not there is undefined, an error only where it is used.
         out.push(match default {
@@ -68,7 +80,7 @@ fn attributes(value: &Jinja, path: &Jinja, default: Option<&Jinja>) -> Result<Ji
             _ => found,
         });
     }
-    Ok(Jinja::from(out))
+    Jinja::from(out)
 }
 
 fn items(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
@@ -82,7 +94,11 @@ fn items(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 }
 
 fn batch(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let count = to_int(&call.value(1)?)?;
+    // What is no number is never reached.
+    let count = match call.value(1)? {
+        Value::Bool(_) | Value::Int(_) | Value::Float(_) => to_int(&call.value(1)?)?,
+        _ => -1,
+    };
     let fill = call.arg(2).filter(|fill| !fill.is_none()).cloned();
     let items = each(call.need(0)?)?.collect::<Result<Vec<Jinja>, _>>()?;
     let mut rows: Vec<Vec<Jinja>> = match usize::try_from(count) {

@@ -57,6 +57,10 @@ pub(super) fn attribute(item: &Jinja, path: &Jinja) -> Result<Jinja, Error> {
     let Some(text) = path.as_str() else { return item.get_item(path) };
     let mut here = item.clone();
     for part in text.split('.') {
+        // What is not there has no attributes that are.
+        if here.is_undefined() {
+            return Ok(here);
+        }
         here = match part.parse::<usize>() {
             Ok(index) if here.kind() != ValueKind::Map => here.get_item_by_index(index)?,
             Ok(index) => {
@@ -112,8 +116,9 @@ fn keyed(call: &Call<'_, '_, '_>, path: usize, case: usize) -> Result<Vec<(Value
 }
 
 fn sort(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let reverse = call.index(1, 0)? != 0;
     let mut items = keyed(call, 3, 2)?;
-    python::sort_by_key(&mut items, call.flag(1, false))?;
+    python::sort_by_key(&mut items, reverse)?;
     Ok(items.into_iter().map(|(_, item)| item).collect::<Vec<_>>().into())
 }
 
@@ -123,7 +128,7 @@ fn extreme(call: &mut Call<'_, '_, '_>, largest: bool) -> Result<Jinja, Error> {
         let better = match &best {
             None => true,
             Some((so_far, _)) => {
-                let order = python::compare(&key, so_far)?;
+                let order = python::compare_by(&key, so_far, if largest { ">" } else { "<" })?;
                 if largest { order.is_gt() } else { order.is_lt() }
             }
         };
@@ -159,7 +164,11 @@ fn end(call: &mut Call<'_, '_, '_>, last: bool) -> Result<Jinja, Error> {
 fn sum(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let path = call.arg(1).filter(|p| !p.is_none()).cloned();
     let mut total = call.arg(2).cloned().unwrap_or_else(|| Jinja::from(0));
-    for item in each(call.need(0)?)? {
+    let items = each(call.need(0)?)?;
+    if total.as_str().is_some() {
+        return Err(fail("sum() can't sum strings [use ''.join(seq) instead]"));
+    }
+    for item in items {
         let item = item?;
         let part = match &path {
             Some(path) => attribute(&item, path)?,
@@ -226,6 +235,10 @@ fn select(call: &mut Call<'_, '_, '_>, by_attribute: bool, reject: bool) -> Resu
     if value.is_undefined() {
         return Err(undefined(call.state, &value));
     }
+    // As Jinja has it: what is false has no items, whatever it is.
+    if !value.is_true() {
+        return Ok(Jinja::from(Vec::<Jinja>::new()));
+    }
     let mut rest = std::mem::take(&mut call.rest).into_iter();
     let path = match by_attribute {
         true => Some(rest.next().ok_or_else(|| fail("Missing parameter for attribute name"))?),
@@ -240,10 +253,6 @@ fn select(call: &mut Call<'_, '_, '_>, by_attribute: bool, reject: bool) -> Resu
     let test = test.map(|t| t.to_str().ok_or_else(|| fail("the name of a test must be text"))).transpose()?;
     let of_undefined = test.as_deref().is_some_and(|t| matches!(t, "defined" | "undefined"));
     let mut out = Vec::new();
-    // As Jinja has it: what is false has no items, whatever it is.
-    if !value.is_true() {
-        return Ok(Jinja::from(Vec::<Jinja>::new()));
-    }
     for item in each(&value)? {
         let item = item?;
         let tested = match &path {
@@ -259,7 +268,10 @@ fn select(call: &mut Call<'_, '_, '_>, by_attribute: bool, reject: bool) -> Resu
         let holds = match &test {
             Some(test) => {
                 args[0] = tested;
-                call.state.perform_test(test, &args)?
+                call.state.perform_test(test, &args).map_err(|error| match error.kind() {
+                    ErrorKind::UnknownTest => fail(format!("No test named '{test}'.")),
+                    _ => error,
+                })?
             }
             None => tested.is_true(),
         };

@@ -17,6 +17,7 @@ pub(super) const FILTERS: &[Spec] = &[
         let value = c.need(0)?;
         Ok(Jinja::from(match value.kind() {
             ValueKind::Seq | ValueKind::Iterable => python::repr_of(value)?,
+            ValueKind::Plain => value.to_string(),
             _ => python::text(&c.value(0)?),
         }))
     }),
@@ -40,7 +41,7 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["indent"], &["s", "width", "first", "blank"], indent),
     ansible(&["wordwrap"], &["s", "width", "break_long_words", "wrapstring", "break_on_hyphens"], wordwrap),
     ansible(&["center"], &["value", "width"], |c| {
-        let (text, width) = (python::text(&c.value(0)?), usize::try_from(c.int(1, 80)?).unwrap_or(0));
+        let (text, width) = (python::text(&c.value(0)?), usize::try_from(c.index(1, 80)?).unwrap_or(0));
         Ok(Jinja::from(methods::center(&text, width, ' ')))
     }),
     ansible(&["truncate"], &["s", "length", "killwords", "end", "leeway"], truncate),
@@ -72,9 +73,10 @@ pub(super) const FILTERS: &[Spec] = &[
 fn int(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let value = call.value(0)?;
     let default = || call.arg(1).cloned().unwrap_or_else(|| Jinja::from(0));
-    let base = u32::try_from(call.int(2, 10)?).unwrap_or(10);
+    // A base that is no number reads nothing.
+    let base = call.index(2, 10).ok().map(|base| u32::try_from(base).unwrap_or(1));
     Ok(match &value {
-        Value::Str(text) => match based(text.as_str(), base) {
+        Value::Str(text) => match base.and_then(|base| based(text.as_str(), base)) {
             Some(number) => Jinja::from(number),
             None => match to_float(&value) {
                 Ok(f) if f.is_finite() => Jinja::from(f.trunc() as i64),
@@ -138,10 +140,14 @@ fn indent(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
             return Err(fail(format!("unsupported operand type(s) for +=: '{got}' and 'str'")));
         }
     };
-    let by = match call.option(1)? {
+    let by = match call.arg(1).map(Value::from_jinja).transpose()? {
         None => " ".repeat(4),
         Some(Value::Str(by)) => by.as_str().to_owned(),
-        Some(width) => " ".repeat(usize::try_from(to_int(&width)?).unwrap_or(0)),
+        Some(width @ (Value::Int(_) | Value::Bool(_))) => " ".repeat(usize::try_from(to_int(&width)?).unwrap_or(0)),
+        Some(other) => {
+            let got = inner(python_type(&other));
+            return Err(fail(format!("can't multiply sequence by non-int of type '{got}'")));
+        }
     };
     let (first, blank) = (call.flag(2, false), call.flag(3, false));
     let mut out = String::new();
@@ -159,8 +165,18 @@ fn indent(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 
 fn wordwrap(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let text = text_with(call, "splitlines")?;
-    let width =
-        usize::try_from(call.int(1, 79)?).ok().filter(|w| *w > 0).ok_or_else(|| fail("invalid width (must be > 0)"))?;
+    if text.is_empty() {
+        return Ok(Jinja::from(text));
+    }
+    let width = match call.arg(1).map(Value::from_jinja).transpose()? {
+        None => 79,
+        Some(given @ (Value::Bool(_) | Value::Int(_) | Value::Float(_))) => to_int(&given)?,
+        Some(other) => {
+            let got = inner(python_type(&other));
+            return Err(fail(format!("'<=' not supported between instances of '{got}' and 'int'")));
+        }
+    };
+    let width = usize::try_from(width).ok().filter(|w| *w > 0).ok_or_else(|| fail("invalid width (must be > 0)"))?;
     let newline = call.text_option(3)?.unwrap_or_else(|| "\n".to_owned());
     let (long, hyphens) = (call.flag(2, true), call.flag(4, true));
     let lines = text.lines().map(|line| wrap(line, width, long, hyphens).join(&newline));
@@ -219,11 +235,25 @@ fn wrap(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<String
     out
 }
 
+/// A number that Python asserts to be large enough.
+fn at_least(call: &Call<'_, '_, '_>, (at, default): (usize, i64), least: usize, what: &str) -> Result<usize, Error> {
+    let given = call.arg(at).map(Value::from_jinja).transpose()?.unwrap_or(Value::Int(default));
+    let number = match &given {
+        Value::Bool(_) | Value::Int(_) | Value::Float(_) => to_int(&given)?,
+        other => {
+            let got = inner(python_type(other));
+            return Err(fail(format!("'>=' not supported between instances of '{got}' and 'int'")));
+        }
+    };
+    let enough = usize::try_from(number).ok().filter(|number| *number >= least);
+    enough.ok_or_else(|| fail(format!("expected {what} >= {least}, got {}", python::text(&given))))
+}
+
 fn truncate(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let value = call.need(0)?;
-    let size = |at, default| -> Result<usize, Error> { Ok(usize::try_from(call.int(at, default)?).unwrap_or(0)) };
-    let (length, leeway) = (size(1, 255)?, size(4, 5)?);
     let end = call.text_option(3)?.unwrap_or_else(|| "...".to_owned());
+    let length = at_least(call, (1, 255), end.chars().count(), "length")?;
+    let leeway = if call.arg(4).is_some_and(Jinja::is_none) { 5 } else { at_least(call, (4, 5), 0, "leeway")? };
     // Whatever has a length is short enough or not.
     let measured = value.as_str().map(|text| text.chars().count()).or_else(|| value.len());
     match measured {
@@ -277,7 +307,11 @@ fn format(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 }
 
 fn comment(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let style = call.text_option(1)?.unwrap_or_else(|| "plain".to_owned());
+    let style = match call.arg(1).map(Value::from_jinja).transpose()? {
+        None => "plain".to_owned(),
+        Some(Value::Str(style)) => style.as_str().to_owned(),
+        Some(other) => return Err(fail(format!("Invalid style {}.", python::repr(&other)))),
+    };
     let (decoration, beginning, end) = match style.as_str() {
         "plain" => ("# ", "", ""),
         "erlang" => ("% ", "", ""),

@@ -9,7 +9,10 @@ use crate::value::{Map, Value};
 pub(super) const FILTERS: &[Spec] = &[
     ansible(&["urlsplit"], &["url", "query"], urlsplit),
     ansible(&["urlencode"], &["value"], urlencode),
-    ansible(&["urldecode"], &["string"], |c| Ok(Jinja::from(decode(&c.text(0)?)))),
+    ansible(&["urldecode"], &["string"], |c| match c.value(0)? {
+        Value::Str(text) => Ok(Jinja::from(decode(text.as_str()))),
+        other => Err(fail(format!("'{}' object has no attribute 'replace'", inner(python_type(&other))))),
+    }),
 ];
 
 /// A URL's parts, by Python's rules.
@@ -100,9 +103,14 @@ fn urlencode(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         Value::Map(map) => map.iter().map(|(k, v)| pair(&k.to_value(), v)).collect(),
         Value::List(items) => items
             .iter()
-            .map(|item| match item.as_list() {
-                Some([k, v]) => Ok(pair(k, v)),
-                _ => Err(fail("not a valid non-string sequence or mapping object")),
+            .map(|item| {
+                let parts = crate::template::call::items(item)
+                    .map_err(|_| fail(format!("cannot unpack non-iterable {} object", python_type(item))))?;
+                match parts.as_slice() {
+                    [k, v] => Ok(pair(k, v)),
+                    [] | [_] => Err(fail(format!("not enough values to unpack (expected 2, got {})", parts.len()))),
+                    _ => Err(fail("too many values to unpack (expected 2)")),
+                }
             })
             .collect::<Result<_, _>>()?,
         other => return Ok(Jinja::from(encode(&python::text(&other), "/", false))),

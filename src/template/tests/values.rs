@@ -41,7 +41,11 @@ pub(super) const TESTS: &[Spec] = &[
     ansible(&["float"], &["value"], |c| Ok(Jinja::from(engine::is_float(c.need(0)?)))),
     ansible(&["true"], &["value"], |c| Ok(Jinja::from(engine::is_true(c.need(0)?)))),
     ansible(&["false"], &["value"], |c| Ok(Jinja::from(engine::is_false(c.need(0)?)))),
-    ansible(&["odd"], &["value"], |c| divides(c.need(0)?, &Jinja::from(2)).map(|even| Jinja::from(!even))),
+    ansible(&["odd"], &["value"], |c| {
+        let rest = operators::modulo(c.need(0)?, &Jinja::from(2), inner_type)?;
+        Ok(Jinja::from(rest == Jinja::from(1)))
+    }),
+    ansible(&["escaped"], &["value"], |c| Ok(Jinja::from(c.need(0)?.is_safe()))),
     ansible(&["even"], &["value"], |c| divides(c.need(0)?, &Jinja::from(2)).map(Jinja::from)),
     ansible(&["lower"], &["value"], |c| Ok(Jinja::from(python::is_cased(&python::text(&c.value(0)?), false)))),
     ansible(&["upper"], &["value"], |c| Ok(Jinja::from(python::is_cased(&python::text(&c.value(0)?), true)))),
