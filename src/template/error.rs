@@ -117,6 +117,7 @@ impl TemplateError {
                 (out.message, out.undefined) = undefined(name, &detail);
                 out.missing = out.undefined.is_none().then(|| name.to_owned());
             }
+            ErrorKind::UnknownMethod => out.is_undefined = true,
             _ if let Some(sum) = detail.strip_prefix("unable to calculate ") => {
                 let float = sum.contains('.');
                 let words = match () {

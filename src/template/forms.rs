@@ -10,6 +10,7 @@ use super::chain::{is_keyword, matching_open};
 use super::compare::RENDERING;
 use super::engine::NATIVE;
 use super::links;
+use super::mutable::OWN;
 use super::rewrite::{Edit, Tokens, matching_close};
 
 /// The filter around what a loop goes through.
@@ -68,8 +69,8 @@ fn unpacked(item: Jinja, names: usize) -> Result<Jinja, String> {
     }
 }
 
-/// The edits of loops, blocks that set and tuples.
-pub(super) fn statements(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
+/// The edits of loops, blocks that set and tuples, in a template that `changes` lists or not.
+pub(super) fn statements(tokens: &Tokens<'_>, changes: bool, edits: &mut Vec<Edit>) {
     for at in 0..tokens.len() {
         match (&tokens[at].0, tokens.get(at + 1).map(|(token, _)| token)) {
             (Token::VariableStart, Some(_)) => {
@@ -79,7 +80,7 @@ pub(super) fn statements(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
                     wrap(tokens, (at + 1, end), ")", edits);
                 }
             }
-            (Token::BlockStart, Some(Token::Ident("for"))) => a_loop(tokens, at + 2, edits),
+            (Token::BlockStart, Some(Token::Ident("for"))) => a_loop(tokens, at + 2, changes, edits),
             // A name alone: what stands up to the end of the block is its value.
             (Token::BlockStart, Some(Token::Ident("set"))) => {
                 if let (Some((Token::Ident(_), span)), Some((Token::BlockEnd, _))) =
@@ -93,7 +94,7 @@ pub(super) fn statements(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
     }
 }
 
-fn a_loop(tokens: &Tokens<'_>, names: usize, edits: &mut Vec<Edit>) {
+fn a_loop(tokens: &Tokens<'_>, names: usize, changes: bool, edits: &mut Vec<Edit>) {
     let is_in = |token: &Token<'_>| matches!(token, Token::Ident("in"));
     let ends = |token: &Token<'_>| matches!(token, Token::Ident("if" | "recursive") | Token::BlockEnd);
     let Some(within) = end_of(tokens, names, is_in) else { return };
@@ -102,7 +103,8 @@ fn a_loop(tokens: &Tokens<'_>, names: usize, edits: &mut Vec<Edit>) {
     let (first, last) = if whole { (names + 1, within - 1) } else { (names, within) };
     let trailing = matches!(tokens[last - 1].0, Token::Comma);
     let count = commas(tokens, first, last) + usize::from(!trailing);
-    wrap(tokens, (within + 1, end), &format!(")|{EACH}({count})"), edits);
+    let own = if changes { format!("|{OWN}") } else { String::new() };
+    wrap(tokens, (within + 1, end), &format!("){own}|{EACH}({count})"), edits);
 }
 
 /// Puts parentheses around what stands between two places.
@@ -160,7 +162,7 @@ pub(super) fn slices(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
 }
 
 /// Where the value begins whose element is asked for behind it.
-fn base(tokens: &Tokens<'_>, open: usize) -> Option<usize> {
+pub(super) fn base(tokens: &Tokens<'_>, open: usize) -> Option<usize> {
     let mut at = open;
     loop {
         let before = at.checked_sub(1)?;
@@ -214,6 +216,17 @@ pub(super) fn slice(value: &Jinja, parts: &[Jinja]) -> Result<Jinja, Error> {
         _ if value.is_tuple() => Jinja::from(Tuple::new(chosen)),
         _ => Jinja::from(chosen),
     })
+}
+
+/// Where a part of something so long begins and ends.
+pub(super) fn bounds(length: usize, start: Option<i64>, stop: Option<i64>) -> (usize, usize) {
+    let whole = i64::try_from(length).unwrap_or(i64::MAX);
+    let inside = |at: i64| (if at < 0 { at.saturating_add(whole).max(0) } else { at }).min(whole);
+    // What begins behind the end is nowhere.
+    let first = start.unwrap_or(0);
+    let begins = if first > whole { first } else { inside(first) };
+    let place = |at: i64| usize::try_from(at).unwrap_or(length);
+    (place(begins), place(stop.map_or(whole, inside)))
 }
 
 /// The places that a slice is of.

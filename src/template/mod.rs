@@ -16,6 +16,7 @@ mod files;
 pub mod filters;
 mod forms;
 mod functions;
+mod layout;
 mod lazy;
 mod links;
 pub mod lookups;
@@ -31,6 +32,7 @@ mod python;
 mod regex;
 mod rewrite;
 mod spaces;
+mod strformat;
 pub mod tests;
 mod time;
 #[cfg(test)]

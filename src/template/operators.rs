@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, State, Value as Jinja};
 
 use super::call::{self, fail, type_name};
 use super::chain::{is_keyword, matching_open};
 use super::compare::{Names, RENDERING};
 use super::lazy::Root;
+use super::printf::Arguments;
 use super::rewrite::{Edit, Tokens};
 use super::{TemplateError, engine, printf, time};
 use crate::value::Value;
@@ -191,28 +192,18 @@ pub(super) fn modulo(left: &Jinja, right: &Jinja, names: Names) -> Result<Jinja,
     let Some(text) = left.as_str() else {
         return remainder(left, right, names);
     };
-    // As in Python: what has elements need not be used.
-    let spare = matches!(right.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Undefined) && !right.is_tuple();
-    let args: Vec<Jinja> = match right.kind() {
-        ValueKind::Seq if right.is_tuple() => right.try_iter()?.checked().collect::<Result<_, _>>()?,
-        ValueKind::Map => {
-            let mut named = Vec::new();
-            for key in right.try_iter()? {
-                named.push((key.to_string(), right.get_item(&key)?));
-            }
-            if text.contains("%(") { vec![Jinja::from(Kwargs::from_iter(named))] } else { vec![right.clone()] }
-        }
-        _ => vec![right.clone()],
+    // As in Python: what has elements has names too, and need not be used.
+    let elements = matches!(right.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Undefined);
+    let arguments = if right.is_tuple() {
+        Arguments { list: right.try_iter()?.checked().collect::<Result<_, _>>()?, mapping: None }
+    } else {
+        Arguments { list: vec![right.clone()], mapping: elements.then(|| right.clone()) }
     };
-    let filled = match printf::format(text, args) {
-        Err(error) if spare && error.detail() == Some(printf::TOO_MANY) => printf::format(text, Vec::new()),
-        other => other,
-    };
-    filled.map(Jinja::from)
+    printf::format(text, arguments, names).map(Jinja::from)
 }
 
 /// A whole number, of which Python takes truth for one.
-fn whole(value: &Jinja) -> Option<i128> {
+pub(super) fn whole(value: &Jinja) -> Option<i128> {
     match value.kind() {
         ValueKind::Bool => Some(i128::from(value.is_true())),
         ValueKind::Number if value.is_integer() => i128::try_from(value.clone()).ok(),

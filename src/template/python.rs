@@ -46,6 +46,20 @@ pub(super) fn quoted(text: &str) -> String {
     out
 }
 
+/// The same with everything beyond ASCII escaped, as Python's `ascii` has it.
+pub(super) fn ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match u32::from(c) {
+            0..0x80 => out.push(c),
+            code @ 0x80..=0xff => out.push_str(&format!("\\x{code:02x}")),
+            code @ 0x100..=0xffff => out.push_str(&format!("\\u{code:04x}")),
+            code => out.push_str(&format!("\\U{code:08x}")),
+        }
+    }
+    out
+}
+
 /// Python's `repr` of a value.
 pub(super) fn repr(value: &Value) -> String {
     match value {

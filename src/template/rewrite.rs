@@ -86,7 +86,7 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     }
     if forms {
         forms::slices(&tokens, &mut edits);
-        forms::statements(&tokens, &mut edits);
+        forms::statements(&tokens, mutates, &mut edits);
     }
     if operates {
         operators::edits(source, &tokens, &mut edits);
@@ -105,6 +105,8 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     }
     if mutates {
         owned(&tokens, &mut edits);
+        mutable::of_macros(&tokens, syntax.block_delimiters(), &mut edits);
+        return mutable::of_template(&tokens, syntax.block_delimiters()) + &apply(source, edits);
     }
     apply(source, edits)
 }
@@ -308,11 +310,11 @@ mod unit {
         let rewrite = |text| rewrite(text, &SyntaxConfig::default(), Strings::Raw);
         assert_eq!(
             rewrite("{% set l = [] %}{% set _ = l.append(f(x=1)) %}"),
-            "{% set l = ([])|__own %}{% set _ = (l.append(f(x=1)))|__own %}"
+            "{% set l = (l)|__own +%}{% set l = ([])|__own %}{% set _ = (l.append(f(x=1)))|__own %}"
         );
         assert_eq!(
             rewrite("{% set n = namespace(a=[], b=1) %}{% set _ = n.a.append(1) %}"),
-            "{% set n = (namespace(a=([])|__own, b=(1)|__own))|__own %}{% set _ = (n.a.append(1))|__own %}"
+            "{% set n = (n)|__own +%}{% set n = (namespace(a=([])|__own, b=(1)|__own))|__own %}{% set _ = (n.a.append(1))|__own %}"
         );
     }
 }

@@ -128,18 +128,7 @@ fn b64decode(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let given = encoding(call, 1, "decode")?;
     // Whether there is such an encoding.
     encodings::encode("", &given).map_err(fail)?;
-    let encoding = given.to_lowercase().replace('_', "-");
-    let units = |from: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes.chunks_exact(2).map(|c| from([c[0], c[1]])).collect();
-        String::from_utf16_lossy(&units)
-    };
-    Ok(Jinja::from(match encoding.as_str() {
-        "utf-16-le" => units(u16::from_le_bytes),
-        "utf-16-be" => units(u16::from_be_bytes),
-        "utf-16" => units(u16::from_le_bytes).trim_start_matches('\u{feff}').to_owned(),
-        "latin-1" | "iso-8859-1" => bytes.iter().map(|b| char::from(*b)).collect(),
-        _ => String::from_utf8_lossy(&bytes).into_owned(),
-    }))
+    Ok(Jinja::from(encodings::decode(&bytes, &given)))
 }
 
 /// A UUID of version 5 in Ansible's own namespace.

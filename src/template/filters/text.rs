@@ -1,9 +1,10 @@
 //! Jinja's and Ansible's filters of text: `int`, `float`, `replace`, `indent`, `wordwrap`, `truncate`, `comment`, `format`, …
 
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::ValueKind;
 use minijinja::{Error, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail, inner, to_float, to_int, type_name};
+use crate::template::call::{Call, Spec, ansible, fail, inner, inner_type, to_float, to_int, type_name};
+use crate::template::printf::Arguments;
 use crate::template::{methods, printf, python, python_type};
 use crate::value::Value;
 
@@ -295,15 +296,17 @@ fn strip_tags(text: &str) -> String {
 
 fn format(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let text = python::text(&call.value(0)?);
-    let args = if call.more.is_empty() {
-        call.rest.clone()
+    let arguments = if call.more.is_empty() {
+        Arguments { list: call.rest.clone(), mapping: None }
     } else {
         if !call.rest.is_empty() {
             return Err(fail("can't handle positional and keyword arguments at the same time"));
         }
-        vec![Jinja::from(Kwargs::from_iter(std::mem::take(&mut call.more)))]
+        let named = call.more()?;
+        let named = Value::map(named).to_jinja();
+        Arguments { list: vec![named.clone()], mapping: Some(named) }
     };
-    printf::format(&text, args).map(Jinja::from)
+    printf::format(&text, arguments, inner_type).map(Jinja::from)
 }
 
 fn comment(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {

@@ -3,8 +3,9 @@
 use minijinja::{Error, Value as Jinja};
 
 use super::Lookup;
-use crate::template::call::{fail, to_int};
+use crate::template::call::{fail, to_int, type_name};
 use crate::template::filters::lists;
+use crate::template::printf::Arguments;
 use crate::template::pyrandom::Random;
 use crate::template::{printf, python, python_type};
 use crate::value::{Map, Value};
@@ -255,7 +256,7 @@ impl Sequence {
         }
         let mut at = start;
         while if stride > 0 { at <= end } else { at >= end } {
-            let text = printf::format(&format, vec![Jinja::from(at)])
+            let text = printf::format(&format, Arguments { list: vec![Jinja::from(at)], mapping: None }, type_name)
                 .map_err(|_| fail(format!("problem formatting {at} with {}", python::quoted(&format))))?;
             out.push(Value::from(text));
             let Some(next) = at.checked_add(stride) else { break };
