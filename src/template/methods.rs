@@ -289,7 +289,7 @@ fn of_text(state: &mut State<'_, '_>, text: &str, method: &str, args: &[Jinja]) 
                 args[at].as_str().ok_or_else(kind)
             };
             let (old, new) = (part(0)?, part(1)?);
-            match args.get(2).map(|count| whole(count)).transpose()?.map(usize::try_from) {
+            match args.get(2).map(whole).transpose()?.map(usize::try_from) {
                 Some(Ok(count)) => Jinja::from(text.replacen(old, new, count)),
                 _ => Jinja::from(text.replace(old, new)),
             }

@@ -2,7 +2,7 @@
 
 use minijinja::tests as engine;
 use minijinja::value::ValueKind;
-use minijinja::{Error, Value as Jinja};
+use minijinja::{Error, State, Value as Jinja};
 
 use crate::template::call::{Call, Spec, ansible, fail, inner, inner_type, is_missing};
 use crate::template::filters::urls;
@@ -20,8 +20,16 @@ pub(super) const TESTS: &[Spec] = &[
     ansible(&["all"], &["value"], |c| Ok(Jinja::from(c.items(0)?.iter().all(crate::template::truthy)))),
     ansible(&["truthy"], &["value", "convert_bool"], |c| truth(c).map(Jinja::from)),
     ansible(&["falsy"], &["value", "convert_bool"], |c| Ok(Jinja::from(!truth(c)?))),
-    ansible(&["subset", "issubset"], &["a", "b"], |c| contains_all(&c.items(1)?, &c.items(0)?)),
-    ansible(&["superset", "issuperset"], &["a", "b"], |c| contains_all(&c.items(0)?, &c.items(1)?)),
+    ansible(&["subset", "issubset"], &["a", "b"], |c| {
+        let (a, b) = sets(c)?;
+        Ok(Jinja::from(a.iter().all(|item| b.contains(item))))
+    }),
+    ansible(&["superset", "issuperset"], &["a", "b"], |c| {
+        let (a, b) = sets(c)?;
+        Ok(Jinja::from(b.iter().all(|item| a.contains(item))))
+    }),
+    ansible(&["filter"], &["name"], |c| named(c, engine::is_filter)),
+    ansible(&["test"], &["name"], |c| named(c, engine::is_test)),
     ansible(&["contains"], &["a", "b"], contains),
     ansible(&["nan", "isnan"], &["value"], |c| Ok(Jinja::from(matches!(c.value(0)?, Value::Float(f) if f.is_nan())))),
     ansible(&["uri"], &["value", "schemes"], |c| uri(c, false)),
@@ -73,7 +81,7 @@ fn regex(call: &mut Call<'_, '_, '_>, kind: Option<&str>) -> Result<Jinja, Error
         None => String::new(),
         Some(Value::Str(pattern)) => pattern.as_str().to_owned(),
         Some(other @ (Value::List(_) | Value::Map(_))) => {
-            return Err(fail(format!("unhashable type: '{}'", inner(python_type(&other)))));
+            return Err(unhashable(&other));
         }
         Some(_) => return Err(fail("first argument must be string or compiled pattern")),
     };
@@ -125,12 +133,30 @@ fn divides(value: &Jinja, by: &Jinja) -> Result<bool, Error> {
     Ok(rest.kind() == ValueKind::Number && !rest.is_true())
 }
 
-fn contains_all(set: &[Value], wanted: &[Value]) -> Result<Jinja, Error> {
-    // Sets are compared, which hold neither lists nor dictionaries.
-    if let Some(item) = wanted.iter().chain(set).find(|item| matches!(item, Value::Map(_) | Value::List(_))) {
-        return Err(fail(format!("unhashable type: '{}'", inner(python_type(item)))));
+/// Whether there is a filter or a test of a name; as in the reference, what is no text counts as one.
+fn named(call: &mut Call<'_, '_, '_>, known: fn(&State<'_, '_>, &str) -> bool) -> Result<Jinja, Error> {
+    let name = call.value(0)?;
+    match &name {
+        Value::Str(name) => Ok(Jinja::from(known(call.state, name.as_str()))),
+        Value::List(_) | Value::Map(_) => Err(unhashable(&name)),
+        _ => Ok(Jinja::from(true)),
     }
-    Ok(Jinja::from(wanted.iter().all(|item| set.contains(item))))
+}
+
+fn unhashable(value: &Value) -> Error {
+    fail(format!("unhashable type: '{}'", inner(python_type(value))))
+}
+
+/// The two arguments as sets, which hold neither lists nor dictionaries.
+fn sets(call: &Call<'_, '_, '_>) -> Result<(Vec<Value>, Vec<Value>), Error> {
+    let set = |at: usize| {
+        let items = call.items(at)?;
+        match items.iter().find(|item| matches!(item, Value::Map(_) | Value::List(_))) {
+            Some(item) => Err(unhashable(item)),
+            None => Ok(items),
+        }
+    };
+    Ok((set(0)?, set(1)?))
 }
 
 fn contains(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
