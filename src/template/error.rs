@@ -178,7 +178,7 @@ const MANDATORY: &str = "The filter plugin 'ansible.builtin.mandatory' failed: "
 pub(super) struct Mandatory;
 
 /// The attribute that a filter of the template is told to take, as in `map(attribute='name')`: what is missing in its result.
-fn named_attribute(text: &str) -> Option<&str> {
+pub(super) fn named_attribute(text: &str) -> Option<&str> {
     let rest = text.split_once("attribute=")?.1;
     let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let name = rest.get(1..)?.split(quote).next()?;

@@ -89,6 +89,8 @@ fn unique_key(item: &Value, attribute: Option<&str>, case_sensitive: bool) -> Re
     }
     match &key {
         Value::Str(text) if !case_sensitive => Ok(Value::from(text.as_str().to_lowercase())),
+        // Truth is a number.
+        Value::Bool(flag) => Ok(Value::Int(i64::from(*flag))),
         Value::List(_) | Value::Map(_) => Err(format!("unhashable type: '{}'", python_type(&key))),
         _ => Ok(key),
     }
