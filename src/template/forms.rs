@@ -16,9 +16,18 @@ use super::rewrite::{Edit, Tokens, matching_close};
 /// The filter around what a loop goes through.
 const EACH: &str = "__each";
 
+/// The filter around a value that several names are given the parts of.
+const PARTS: &str = "__parts";
+
 /// Adds what stands for the forms.
 pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_filter(EACH, each);
+    env.add_filter(PARTS, |state: &mut State<'_, '_>, value: Jinja, names: usize| -> Result<Jinja, Error> {
+        if call::is_missing(&value) {
+            return Err(call::undefined(state, &value));
+        }
+        unpacked(value, names).map_err(|refusal| fail(format!("{RENDERING}{refusal}")))
+    });
 }
 
 /// What a loop goes through, with so many names for each item.
@@ -81,6 +90,16 @@ pub(super) fn statements(tokens: &Tokens<'_>, changes: bool, edits: &mut Vec<Edi
                 }
             }
             (Token::BlockStart, Some(Token::Ident("for"))) => a_loop(tokens, at + 2, changes, edits),
+            // Several names, each given a part of the value.
+            (Token::BlockStart, Some(Token::Ident("set")))
+                if let Some(assign) = end_of(tokens, at + 1, |token| matches!(token, Token::Assign))
+                    && commas(tokens, at + 2, assign) > 0 =>
+            {
+                let names = commas(tokens, at + 2, assign) + 1;
+                if let Some(end) = end_of(tokens, assign, |token| matches!(token, Token::BlockEnd)) {
+                    wrap(tokens, (assign + 1, end), &format!(")|{PARTS}({names})"), edits);
+                }
+            }
             // A name alone: what stands up to the end of the block is its value.
             (Token::BlockStart, Some(Token::Ident("set"))) => {
                 if let (Some((Token::Ident(_), span)), Some((Token::BlockEnd, _))) =

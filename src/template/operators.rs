@@ -20,6 +20,7 @@ use crate::value::Value;
 const MOD: &str = "__mod";
 const TIMES: &str = "__times";
 const TOGETHER: &str = "__together";
+const PLUS: &str = "__plus";
 
 /// The longest text or list that `*` makes.
 const MAX_REPEATED: usize = 100_000_000;
@@ -62,6 +63,14 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
             })
         });
     }
+    env.add_filter(PLUS, |state: &mut State<'_, '_>, value: &Jinja| -> Result<Jinja, Error> {
+        match value.kind() {
+            _ if call::is_missing(value) => Err(call::undefined(state, value)),
+            ValueKind::Number => Ok(value.clone()),
+            ValueKind::Bool => Ok(Jinja::from(i64::from(value.is_true()))),
+            _ => Err(fail(format!("{RENDERING}bad operand type for unary +: '{}'", type_name(value)))),
+        }
+    });
     env.add_filter(TOGETHER, |state: &mut State<'_, '_>, left: &Jinja, right: &Jinja| -> Result<Jinja, Error> {
         if let Some(missing) = [left, right].into_iter().find(|side| call::is_missing(side)) {
             return Err(call::undefined(state, missing));
@@ -81,6 +90,20 @@ pub(super) fn edits(source: &str, tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
         replace(tokens, (Reach::Text, Reach::Product), edits, |token| {
             matches!(token, Token::Tilde).then_some(TOGETHER)
         });
+    }
+}
+
+/// Puts a filter into the place of every `+` that is a sign: the engine knows only `-` as one.
+pub(super) fn plus(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
+    for (i, (token, span)) in tokens.iter().enumerate() {
+        let before = i.checked_sub(1).and_then(|b| tokens.get(b)).map(|(token, _)| token);
+        if matches!(token, Token::Plus)
+            && !before.is_some_and(ends_operand)
+            && let Some(end) = right_operand(tokens, i, Reach::Factor)
+        {
+            edits.push(Edit::replace_range(span, span, "("));
+            edits.push(Edit::behind(&tokens[end].1, format!(")|{PLUS}")));
+        }
     }
 }
 
@@ -284,7 +307,7 @@ pub(super) fn told(mut told: TemplateError, error: &Error, root: &Arc<Root>) -> 
 
 /// What Python says where the engine's operator did not fit its operands.
 fn words(error: &Error, root: &Arc<Root>) -> Option<String> {
-    let detail = error.detail()?;
+    let Some(detail) = error.detail() else { return sign(error, root) };
     let (operator, kinds) = detail.strip_prefix("tried to use ")?.split_once(" operator on unsupported types ")?;
     let (left, right) = kinds.split_once(" and ")?;
     let operands = operands(error, operator).unwrap_or_default();
@@ -292,6 +315,7 @@ fn words(error: &Error, root: &Arc<Root>) -> Option<String> {
         "string" => "str",
         "none" => "NoneType",
         "map" => "dict",
+        "sequence" if engine::part(root, expression).is_some_and(|value| value.is_tuple()) => "tuple",
         "sequence" | "iterator" => "list",
         "number" => match engine::part(root, expression) {
             Some(value) if value.kind() == ValueKind::Number => type_name(&value),
@@ -302,12 +326,19 @@ fn words(error: &Error, root: &Arc<Root>) -> Option<String> {
     };
     let (left, right) = (name(left, &operands.0), name(right, &operands.1));
     Some(match operator {
-        "+" if matches!(left, "str" | "list") => {
+        "+" if matches!(left, "str" | "list" | "tuple") => {
             format!("{RENDERING}can only concatenate {left} (not \"{right}\") to {left}")
         }
         "**" => format!("{RENDERING}unsupported operand type(s) for ** or pow(): '{left}' and '{right}'"),
         _ => format!("{RENDERING}unsupported operand type(s) for {operator}: '{left}' and '{right}'"),
     })
+}
+
+/// What Python says of a sign before what is no number.
+fn sign(error: &Error, root: &Arc<Root>) -> Option<String> {
+    let operand = error.template_source()?.get(error.range()?)?.trim_start().strip_prefix('-')?;
+    let operand = engine::part(root, operand)?;
+    Some(format!("{RENDERING}bad operand type for unary -: '{}'", type_name(&operand)))
 }
 
 /// The two sides of the operation that an error is about, as they are written.

@@ -4,7 +4,6 @@
 use minijinja::machinery::{Span, Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
-use super::operators::ends_operand;
 use super::{chain, compare, engine, forms, mutable, operators, spaces};
 
 /// How string literals inside `{{ }}` are read.
@@ -95,7 +94,7 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
         operators::minus(&tokens, &mut edits);
     }
     if plus {
-        signs(&tokens, &mut edits);
+        operators::plus(&tokens, &mut edits);
     }
     if compares {
         compare::operators(&tokens, &mut edits);
@@ -179,16 +178,6 @@ fn raw_strings(source: &str, tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
                 edits.push(Edit::replace(span, out));
             }
             _ => {}
-        }
-    }
-}
-
-/// Takes away every `+` that is a sign: the engine knows only `-` as one.
-fn signs(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
-    for (i, (token, span)) in tokens.iter().enumerate() {
-        let before = i.checked_sub(1).and_then(|b| tokens.get(b)).map(|(token, _)| token);
-        if matches!(token, Token::Plus) && !before.is_some_and(ends_operand) {
-            edits.push(Edit::replace(span, ""));
         }
     }
 }
