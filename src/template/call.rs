@@ -36,7 +36,7 @@ impl Spec {
         self
     }
 
-    fn call(&self, state: &mut State<'_, '_>, args: &[Jinja], kind: &str) -> Result<Jinja, Error> {
+    fn call(&self, state: &mut State<'_, '_>, args: &[Jinja], kind: &str, name: &str) -> Result<Jinja, Error> {
         let run = |state: &mut State<'_, '_>| {
             let mut call = Call::bind(self, state, args)?;
             (self.body)(&mut call)
@@ -49,24 +49,8 @@ impl Spec {
                     None => e,
                 }
             }
-            _ => self.prefix(e, kind),
+            _ => prefix(e, kind, name),
         })
-    }
-
-    /// The reference names the plugin that failed.
-    fn prefix(&self, error: Error, kind: &str) -> Error {
-        let ours = error.kind() == ErrorKind::InvalidOperation && std::error::Error::source(&error).is_none();
-        if !ours {
-            return error;
-        }
-        let name = self.names.first().copied().unwrap_or_default();
-        let detail = error.detail().unwrap_or_default();
-        if detail.starts_with("The ") && detail.contains(" plugin '") {
-            return error;
-        }
-        // A collection's own goes by its full name.
-        let owner = if name.contains('.') { "" } else { "ansible.builtin." };
-        fail(format!("The {kind} plugin '{owner}{name}' failed: {detail}"))
     }
 
     fn all_names(&self) -> impl Iterator<Item = String> + use<'_> {
@@ -75,12 +59,27 @@ impl Spec {
     }
 }
 
+/// The reference names the plugin that failed, by the name that it was called by.
+fn prefix(error: Error, kind: &str, name: &str) -> Error {
+    let ours = error.kind() == ErrorKind::InvalidOperation && std::error::Error::source(&error).is_none();
+    if !ours {
+        return error;
+    }
+    let detail = error.detail().unwrap_or_default();
+    if detail.starts_with("The ") && detail.contains(" plugin '") {
+        return error;
+    }
+    // A collection's own goes by its full name.
+    let owner = if name.contains('.') { "" } else { "ansible.builtin." };
+    fail(format!("The {kind} plugin '{owner}{name}' failed: {detail}"))
+}
+
 /// Adds filters to an environment.
 pub(super) fn add_filters(env: &mut Environment<'static>, specs: &'static [Spec]) {
     for spec in specs {
         for name in spec.all_names() {
-            env.add_filter(name, move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
-                spec.call(state, &args.into_values(), "filter")
+            env.add_filter(name.clone(), move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
+                spec.call(state, &args.into_values(), "filter", &name)
             });
         }
     }
@@ -90,8 +89,8 @@ pub(super) fn add_filters(env: &mut Environment<'static>, specs: &'static [Spec]
 pub(super) fn add_tests(env: &mut Environment<'static>, specs: &'static [Spec]) {
     for spec in specs {
         for name in spec.all_names() {
-            env.add_test(name, move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
-                spec.call(state, &args.into_values(), "test")
+            env.add_test(name.clone(), move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| {
+                spec.call(state, &args.into_values(), "test", &name)
             });
         }
     }
@@ -117,7 +116,7 @@ impl Object for Function {
         write!(f, "<function {}>", self.0.names[0])
     }
     fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Jinja]) -> Result<Jinja, Error> {
-        self.0.call(state, args, "function")
+        self.0.call(state, args, "function", self.0.names[0])
     }
 }
 
@@ -195,10 +194,40 @@ pub(super) fn type_name(value: &Jinja) -> &'static str {
     }
 }
 
+/// What Python calls a type by that name inside a filter: the reference's lists and dictionaries are its own there.
+pub(super) fn inner(name: &'static str) -> &'static str {
+    match name {
+        "list" => "_AnsibleLazyTemplateList",
+        "dict" => "_AnsibleLazyTemplateDict",
+        other => other,
+    }
+}
+
+/// What Python calls the type of the engine's value inside a filter.
+pub(super) fn inner_type(value: &Jinja) -> &'static str {
+    inner(type_name(value))
+}
+
+/// The same with the module that it is of.
+pub(super) fn inner_class(name: &'static str) -> String {
+    let module = if inner(name) == name { "" } else { "ansible._internal._templating._lazy_containers." };
+    format!("{module}{}", inner(name))
+}
+
+/// What Python goes through in the engine's value, which must be something to go through.
+pub(super) fn each(value: &Jinja) -> Result<impl Iterator<Item = Result<Jinja, Error>> + use<>, Error> {
+    if matches!(value.kind(), ValueKind::None | ValueKind::Number | ValueKind::Bool) {
+        return Err(fail(format!("'{}' object is not iterable", type_name(value))));
+    }
+    Ok(value.try_iter()?.checked())
+}
+
 /// A call under way: its arguments by the place of their parameter.
 pub(super) struct Call<'c, 't, 'e> {
     /// The engine's state.
     pub state: &'c mut State<'t, 'e>,
+    name: &'static str,
+    names: Vec<&'static str>,
     bound: Vec<Option<Jinja>>,
     /// What `*rest` took.
     pub rest: Vec<Jinja>,
@@ -212,7 +241,7 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
             Some((last, before)) if last.is_kwargs() => (before, Some(last)),
             _ => (args, None),
         };
-        let params: Vec<&str> = spec.params.iter().copied().filter(|p| !p.starts_with('*')).collect();
+        let params: Vec<&'static str> = spec.params.iter().copied().filter(|p| !p.starts_with('*')).collect();
         let takes =
             |what: &str| spec.params.iter().any(|p| p.starts_with('*') && p.starts_with("**") == (what == "**"));
         let name = spec.names.first().copied().unwrap_or_default();
@@ -249,7 +278,7 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
         {
             return Err(undefined(state, missing));
         }
-        Ok(Self { state, bound, rest, more })
+        Ok(Self { state, name, names: params, bound, rest, more })
     }
 
     /// The argument at a place, when there is one.
@@ -259,7 +288,11 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
 
     /// The argument at a place, which must be there.
     pub fn need(&self, at: usize) -> Result<&Jinja, Error> {
-        self.arg(at).ok_or_else(|| fail(format!("missing {} required positional argument", at.max(1))))
+        self.arg(at).ok_or_else(|| {
+            let missing: Vec<&str> =
+                (at..self.bound.len()).take(1).filter_map(|at| self.names.get(at)).copied().collect();
+            fail(format!("{}() missing 1 required positional argument: '{}'", self.name, missing.concat()))
+        })
     }
 
     /// The argument at a place as a value, which must be there and wholly defined.
@@ -295,6 +328,19 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
         match self.option(at)? {
             None => Ok(default),
             Some(value) => to_int(&value),
+        }
+    }
+
+    /// The argument at a place as what Python counts by, or `default` when it is missing.
+    pub fn index(&self, at: usize, default: i64) -> Result<i64, Error> {
+        match self.arg(at).map(Value::from_jinja).transpose()? {
+            None => Ok(default),
+            Some(Value::Int(number)) => Ok(number),
+            Some(Value::Bool(flag)) => Ok(i64::from(flag)),
+            Some(other) => {
+                let got = inner(super::python_type(&other));
+                Err(fail(format!("'{got}' object cannot be interpreted as an integer")))
+            }
         }
     }
 

@@ -59,7 +59,7 @@ macro_rules! tables {
     };
 }
 
-tables! { addresses networks core undefined jinja data regex paths hashes lists tests random general utils }
+tables! { addresses networks core undefined jinja data regex paths hashes lists tests random general utils types }
 
 #[test]
 fn lookups() {

@@ -42,6 +42,22 @@ fn other(text: &str, name: &str, known: &str) -> Result<Vec<u8>, String> {
     Err(cannot(name, stranger.unwrap_or_default()))
 }
 
+/// Bytes as text in an encoding, what they cannot be left to a sign for it.
+pub fn decode(bytes: &[u8], name: &str) -> String {
+    let units = |from: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.chunks_exact(2).map(|c| from([c[0], c[1]])).collect();
+        String::from_utf16_lossy(&units)
+    };
+    let known = name.trim().to_lowercase().replace('_', "-");
+    match known.as_str() {
+        "utf-16-le" | "utf-16le" => units(u16::from_le_bytes),
+        "utf-16-be" | "utf-16be" => units(u16::from_be_bytes),
+        "utf-16" | "utf16" => units(u16::from_le_bytes).trim_start_matches('\u{feff}').to_owned(),
+        "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" => bytes.iter().map(|b| char::from(*b)).collect(),
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
 fn cannot(name: &str, c: char) -> String {
     format!("the character {c:?} cannot be written in {name}")
 }

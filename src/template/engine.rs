@@ -10,8 +10,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja};
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
 use super::{
-    TemplateError, call, chain, compare, filters, functions, lookups, methods, missing, mutable, python,
-    rewrite as rewriting, tests, time,
+    TemplateError, call, chain, compare, filters, forms, functions, lookups, methods, missing, mutable, operators,
+    python, tests, time,
 };
 use crate::value::{Str, Undecryptable};
 
@@ -87,7 +87,8 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
     });
     env.add_filter(NATIVE, native_of);
     chain::add_to(&mut env);
-    rewriting::add_to(&mut env);
+    operators::add_to(&mut env);
+    forms::add_to(&mut env);
     mutable::add_to(&mut env);
     compare::add_to(&mut env);
     time::add_to(&mut env);
@@ -111,7 +112,7 @@ fn native_of(value: &Jinja) -> Jinja {
 }
 
 /// A container as text; what is wrong or undefined inside it is an error, not a word in the text.
-fn deep_text(value: &Jinja) -> Result<String, minijinja::Error> {
+pub(super) fn deep_text(value: &Jinja) -> Result<String, minijinja::Error> {
     match value.kind() {
         // Larger than a variable can hold, but not than a text can.
         ValueKind::Number if value.is_integer() => Ok(value.to_string()),
@@ -147,8 +148,9 @@ pub(super) fn touch(value: Jinja) -> Jinja {
 
 /// Evaluates a string that is a template; one that is a single expression keeps the expression's type.
 pub(super) fn render_inline(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
-    native(&INLINE, root, text.as_str())
-        .map_err(|e| missing::spelled(TemplateError::new(&e, Some(text)), root, text.as_str()))
+    native(&INLINE, root, text.as_str()).map_err(|e| {
+        missing::spelled(operators::told(TemplateError::new(&e, Some(text)), &e, root), root, text.as_str())
+    })
 }
 
 /// The variables that a template uses, in the order in which they stand in it.
@@ -163,7 +165,7 @@ pub(super) fn names_in(text: &str) -> Vec<String> {
 pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
     let template = format!("{{{{ {} }}}}", text.as_str());
     native(&EXPRESSIONS, root, &template).map_err(|e| {
-        let mut error = TemplateError::new(&e, None);
+        let mut error = operators::told(TemplateError::new(&e, None), &e, root);
         if let Some(refusal) = error.message.strip_prefix(compare::RENDERING) {
             error.message = format!("Error rendering expression: {refusal}");
         }
@@ -198,6 +200,11 @@ fn native(env: &Environment<'static>, root: &Arc<Root>, source: &str) -> Result<
         _ => {}
     }
     if output.is_empty() {
+        // Nothing was printed at all: the branch that is not written.
+        if matches!(printed, Some(Printed::Only(None))) && source.contains(" if ") {
+            let message = format!("{}Type 'Undefined' is unsupported for variable storage.", compare::RENDERING);
+            return Err(call::fail(message));
+        }
         return Ok(Jinja::from(()));
     }
     Ok(restore_newline(Jinja::from(output), source))

@@ -117,11 +117,20 @@ impl TemplateError {
                 (out.message, out.undefined) = undefined(name, &detail);
                 out.missing = out.undefined.is_none().then(|| name.to_owned());
             }
-            _ if detail.starts_with("unable to calculate") && detail.contains(" // 0") => {
-                out.message = "Error rendering template: integer division or modulo by zero".to_owned();
-            }
-            _ if detail.starts_with("unable to calculate") && detail.contains(" / 0") => {
-                out.message = "Error rendering template: division by zero".to_owned();
+            ErrorKind::UnknownMethod => out.is_undefined = true,
+            _ if let Some(sum) = detail.strip_prefix("unable to calculate ") => {
+                let float = sum.contains('.');
+                let words = match () {
+                    () if sum.contains(" // 0") && float => "float floor division by zero",
+                    () if sum.contains(" // 0") => "integer division or modulo by zero",
+                    () if sum.contains(" / 0") && float => "float division by zero",
+                    () if sum.contains(" / 0") => "division by zero",
+                    () if sum.starts_with("0 ** -") || sum.starts_with("0.0 ** -") => {
+                        "0.0 cannot be raised to a negative power"
+                    }
+                    () => "the result is too large",
+                };
+                out.message = format!("{}{words}", super::compare::RENDERING);
             }
             _ => {}
         }
@@ -169,7 +178,7 @@ const MANDATORY: &str = "The filter plugin 'ansible.builtin.mandatory' failed: "
 pub(super) struct Mandatory;
 
 /// The attribute that a filter of the template is told to take, as in `map(attribute='name')`: what is missing in its result.
-fn named_attribute(text: &str) -> Option<&str> {
+pub(super) fn named_attribute(text: &str) -> Option<&str> {
     let rest = text.split_once("attribute=")?.1;
     let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let name = rest.get(1..)?.split(quote).next()?;

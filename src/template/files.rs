@@ -9,7 +9,7 @@ use minijinja::{Environment, Value as Jinja};
 
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
-use super::{TemplateError, engine, missing};
+use super::{TemplateError, engine, missing, operators};
 use crate::source;
 use crate::value::{Map, Value};
 use crate::vault::{Secrets, is_encrypted};
@@ -212,7 +212,7 @@ pub(super) fn render(
     // The text of what is encrypted is no part of an error.
     let error = |e: minijinja::Error| {
         let error = if encrypted { TemplateError::new(&e, None) } else { place(&e, path, &text, skipped) };
-        missing::spelled(error, root, body)
+        missing::spelled(operators::told(error, &e, root), root, body)
     };
     let env = environment(&options).map_err(error)?;
     let name = name(&search(root), path);

@@ -8,6 +8,7 @@ use minijinja::value::{Object, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value as Jinja};
 
 use super::call::{fail, is_missing, undefined};
+use super::forms;
 use super::rewrite::{Edit, Tokens};
 
 const ITEM: &str = "__item";
@@ -57,15 +58,13 @@ fn slice(state: &mut State<'_, '_>, value: &Jinja, parts: Rest<Jinja>) -> Result
     if is_soft(value) {
         return Ok(soft());
     }
-    if value.is_none() {
-        return Err(fail("'NoneType' object is not subscriptable"));
+    if is_missing(value) {
+        return Err(undefined(state, value));
     }
     if let Some(missing) = parts.iter().find(|part| is_missing(part)) {
         return Err(undefined(state, missing));
     }
-    let part = |at: usize| parts.get(at).cloned().unwrap_or_default();
-    let context = minijinja::context! { value, start => part(0), stop => part(1), step => part(2) };
-    state.env().compile_expression("value[start:stop:step]")?.eval(context)
+    forms::slice(value, &parts)
 }
 
 /// `value.name(args)`; a method that a value does not have is undefined, and so is what it gives.
@@ -139,7 +138,7 @@ fn first_argument(tokens: &Tokens<'_>, at: usize, open: &Span, name: &str, edits
     edits.push(Edit::behind(open, format!("'{name}'{}", if bare { "" } else { ", " })));
 }
 
-fn subscript(tokens: &Tokens<'_>, (start, open): (usize, &Span), end: usize, edits: &mut Vec<Edit>) {
+pub(super) fn subscript(tokens: &Tokens<'_>, (start, open): (usize, &Span), end: usize, edits: &mut Vec<Edit>) {
     let colons = colons_within(tokens, start, end);
     // A key that is written out is there.
     if colons.is_empty() && !tokens[start..end].iter().any(|(token, _)| matches!(token, Token::Ident(_))) {
@@ -161,7 +160,7 @@ fn subscript(tokens: &Tokens<'_>, (start, open): (usize, &Span), end: usize, edi
 }
 
 /// The colons between two brackets that are not within others.
-fn colons_within(tokens: &Tokens<'_>, start: usize, end: usize) -> Vec<usize> {
+pub(super) fn colons_within(tokens: &Tokens<'_>, start: usize, end: usize) -> Vec<usize> {
     let mut depth = 0usize;
     let mut found = Vec::new();
     for (at, (token, _)) in tokens.iter().enumerate().take(end).skip(start + 1) {

@@ -1,13 +1,19 @@
 //! Python's methods of strings, lists and dictionaries that the engine's own collection lacks or reads differently.
 
 use minijinja::value::{Tuple, ValueKind, from_args};
-use minijinja::{Error, State, Value as Jinja};
+use minijinja::{Error, ErrorKind, State, Value as Jinja};
 
-use super::call::fail;
+use super::call::{fail, inner_type, type_name};
+use super::compare::RENDERING;
+use super::{encodings, forms, mutable, strformat};
 use crate::value::Value;
 
 /// What a template calls when an object itself has no such method.
 pub(super) fn call(state: &mut State<'_, '_>, value: &Jinja, method: &str, args: &[Jinja]) -> Result<Jinja, Error> {
+    found(state, value, method, args).map_err(|error| told(error, value, method))
+}
+
+fn found(state: &mut State<'_, '_>, value: &Jinja, method: &str, args: &[Jinja]) -> Result<Jinja, Error> {
     // What is asked with something undefined is undefined itself: an error where it is used.
     if let Some(missing) = args.iter().find(|arg| arg.is_undefined()) {
         return Ok(missing.clone());
@@ -17,12 +23,18 @@ pub(super) fn call(state: &mut State<'_, '_>, value: &Jinja, method: &str, args:
             Some(text) => of_text(state, &text, method, args)?,
             None => None,
         },
-        ValueKind::Seq | ValueKind::Iterable => of_list(value, method, args)?,
-        ValueKind::Map => of_dict(value, method)?,
+        ValueKind::Seq | ValueKind::Iterable => of_list(state, value, method, args)?,
+        ValueKind::Map => of_dict(state, value, method, args)?,
         ValueKind::Bytes if method == "decode" => {
-            Some(Jinja::from(String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned()))
+            let given = positional(args, &["encoding", "errors"])?;
+            let name = given.first().and_then(Jinja::as_str).unwrap_or("utf-8");
+            Some(Jinja::from(encodings::decode(value.as_bytes().unwrap_or_default(), name)))
         }
-        ValueKind::Number if method == "is_integer" => Some(Jinja::from(is_whole(value))),
+        ValueKind::Bytes if method == "hex" => {
+            let bytes = value.as_bytes().unwrap_or_default();
+            Some(Jinja::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+        }
+        ValueKind::Number | ValueKind::Bool => of_number(value, method),
         _ => None,
     };
     match own {
@@ -31,8 +43,120 @@ pub(super) fn call(state: &mut State<'_, '_>, value: &Jinja, method: &str, args:
     }
 }
 
-fn is_whole(value: &Jinja) -> bool {
-    f64::try_from(value.clone()).is_ok_and(|f| f.fract() == 0.0)
+/// An error of a method in the reference's words: an attribute that is not there is undefined.
+fn told(error: Error, value: &Jinja, method: &str) -> Error {
+    match (error.kind(), error.detail()) {
+        _ if std::error::Error::source(&error).is_some() || super::call::is_missing(value) => error,
+        (ErrorKind::UnknownMethod, _) => {
+            let kind = type_name(value);
+            Error::new(ErrorKind::UnknownMethod, format!("object of type '{kind}' has no attribute '{method}'"))
+        }
+        (ErrorKind::InvalidOperation, Some(detail)) if !detail.starts_with(RENDERING) => {
+            fail(format!("{RENDERING}{detail}"))
+        }
+        _ => error,
+    }
+}
+
+fn of_number(value: &Jinja, method: &str) -> Option<Jinja> {
+    let whole = super::operators::whole(value);
+    match (method, whole) {
+        ("is_integer", None) => Some(Jinja::from(f64::try_from(value.clone()).is_ok_and(|f| f.fract() == 0.0))),
+        ("bit_length", Some(number)) => Some(Jinja::from(128 - number.unsigned_abs().leading_zeros())),
+        ("bit_count", Some(number)) => Some(Jinja::from(number.unsigned_abs().count_ones())),
+        ("conjugate", Some(number)) => Some(Jinja::from(number)),
+        ("conjugate", None) => Some(value.clone()),
+        _ => None,
+    }
+}
+
+/// An argument that Python counts by.
+fn whole(value: &Jinja) -> Result<i64, Error> {
+    let number = super::operators::whole(value).and_then(|number| i64::try_from(number).ok());
+    number.ok_or_else(|| fail(format!("'{}' object cannot be interpreted as an integer", inner_type(value))))
+}
+
+/// The methods that look for a part of a text, between two places where these are given.
+fn within(text: &str, method: &str, args: &[Jinja]) -> Result<Jinja, Error> {
+    let Some(what) = args.first() else {
+        return Err(fail(format!("{method} expected at least 1 argument, got 0")));
+    };
+    let bound = |at: usize| match args.get(at) {
+        Some(given) if !given.is_none() => whole(given).map(Some),
+        _ => Ok(None),
+    };
+    let chars: Vec<(usize, char)> = text.char_indices().collect();
+    let (start, stop) = forms::bounds(chars.len(), bound(1)?, bound(2)?);
+    let place = |at: usize| chars.get(at).map_or(text.len(), |(place, _)| *place);
+    let part = text.get(place(start)..place(stop.max(start))).unwrap_or_default();
+    if matches!(method, "startswith" | "endswith") {
+        let wanted: Vec<Jinja> = if what.is_tuple() { what.try_iter()?.collect() } else { vec![what.clone()] };
+        let mut found = false;
+        for one in &wanted {
+            let Some(one) = one.as_str() else {
+                let got = inner_type(one);
+                return Err(fail(format!("{method} first arg must be str or a tuple of str, not {got}")));
+            };
+            found |= if method == "startswith" { part.starts_with(one) } else { part.ends_with(one) };
+        }
+        return Ok(Jinja::from(found && start <= stop));
+    }
+    let Some(what) = what.as_str() else { return Err(fail(format!("must be str, not {}", inner_type(what)))) };
+    if method == "count" {
+        let count = if what.is_empty() { part.chars().count() + 1 } else { part.matches(what).count() };
+        return Ok(Jinja::from(count));
+    }
+    let found = if method.starts_with('r') { part.rfind(what) } else { part.find(what) };
+    match found.filter(|_| start <= stop) {
+        Some(at) => Ok(Jinja::from(start + part[..at].chars().count())),
+        None if method.ends_with("index") => Err(fail("substring not found")),
+        None => Ok(Jinja::from(-1)),
+    }
+}
+
+/// Python's `str.istitle`: every word begins with a letter in upper case, and no other letter is in it.
+fn is_title(text: &str) -> bool {
+    let (mut any, mut inside) = (false, false);
+    for c in text.chars() {
+        if c.is_uppercase() && inside || c.is_lowercase() && !inside {
+            return false;
+        }
+        inside = c.is_uppercase() || c.is_lowercase();
+        any |= inside;
+    }
+    any
+}
+
+/// Python's `str.translate`: what a table has for a character's number, nothing for none.
+fn translated(text: &str, table: &Jinja) -> Result<String, Error> {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let found = table.get_item(&Jinja::from(u32::from(c)))?;
+        match found.kind() {
+            ValueKind::Undefined => out.push(c),
+            ValueKind::None => {}
+            ValueKind::String => out.push_str(found.as_str().unwrap_or_default()),
+            _ => {
+                let code = u32::try_from(whole(&found)?).ok().and_then(char::from_u32);
+                out.push(code.ok_or_else(|| fail("character mapping must be in range(0x110000)"))?);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Python's `str.maketrans` of two texts, and of a third with what is left out.
+fn table(args: &[Jinja]) -> Result<Jinja, Error> {
+    let text = |at: usize| args.get(at).and_then(Jinja::as_str);
+    let (Some(from), Some(to)) = (text(0), text(1)) else {
+        return Err(fail("if you give only one argument to maketrans it must be a dict"));
+    };
+    if from.chars().count() != to.chars().count() {
+        return Err(fail("the first two maketrans arguments must have equal length"));
+    }
+    let pairs = from.chars().zip(to.chars()).map(|(a, b)| (Jinja::from(u32::from(a)), Jinja::from(u32::from(b))));
+    let gone = text(2).unwrap_or_default().chars().map(|c| (Jinja::from(u32::from(c)), Jinja::from(())));
+    Ok(Jinja::from_pairs(pairs.chain(gone)))
 }
 
 /// A part of a date and time, as YAML and TOML write them: `2020-01-01T12:42:42-07:00`.
@@ -53,9 +177,13 @@ fn of_date(text: &str, method: &str) -> Option<String> {
 }
 
 fn of_text(state: &mut State<'_, '_>, text: &str, method: &str, args: &[Jinja]) -> Result<Option<Jinja>, Error> {
-    let pad = |args| -> Result<(usize, char), Error> {
-        let (width, fill): (i64, Option<char>) = from_args(args)?;
-        Ok((usize::try_from(width).unwrap_or(0), fill.unwrap_or(' ')))
+    let pad = |args: &[Jinja]| -> Result<(usize, char), Error> {
+        let (width, fill): (&Jinja, Option<&str>) = from_args(args)?;
+        let mut fill = fill.unwrap_or(" ").chars();
+        match (fill.next(), fill.next()) {
+            (Some(fill), None) => Ok((usize::try_from(whole(width)?).unwrap_or(0), fill)),
+            _ => Err(fail("The fill character must be exactly one character long")),
+        }
     };
     let len = text.chars().count();
     let fill = |c: char, n: usize| c.to_string().repeat(n);
@@ -64,6 +192,11 @@ fn of_text(state: &mut State<'_, '_>, text: &str, method: &str, args: &[Jinja]) 
         return Ok(Some(Jinja::from(part)));
     }
     Ok(Some(match method {
+        "format" => Jinja::from(strformat::format(text, args)?),
+        "format_map" => {
+            let (mapping,): (&Jinja,) = from_args(args)?;
+            Jinja::from(strformat::format_map(text, mapping)?)
+        }
         "ljust" => {
             let (width, c) = pad(args)?;
             Jinja::from(format!("{text}{}", fill(c, width.saturating_sub(len))))
@@ -77,7 +210,8 @@ fn of_text(state: &mut State<'_, '_>, text: &str, method: &str, args: &[Jinja]) 
             Jinja::from(center(text, width, c))
         }
         "zfill" => {
-            let (width,): (i64,) = from_args(args)?;
+            let (width,): (&Jinja,) = from_args(args)?;
+            let width = whole(width)?;
             let zeros = fill('0', usize::try_from(width).unwrap_or(0).saturating_sub(len));
             match text.strip_prefix(['-', '+']) {
                 Some(rest) => Jinja::from(format!("{}{zeros}{rest}", &text[..1])),
@@ -99,7 +233,7 @@ fn of_text(state: &mut State<'_, '_>, text: &str, method: &str, args: &[Jinja]) 
         }
         "split" | "rsplit" => split(text, method, args)?,
         "splitlines" => {
-            let (keep,): (Option<bool>,) = from_args(args)?;
+            let keep = positional(args, &["keepends"])?.first().map(Jinja::is_true);
             let lines = text.split_inclusive('\n').map(|line| match keep {
                 Some(true) => line,
                 _ => line.strip_suffix('\n').map_or(line, |l| l.strip_suffix('\r').unwrap_or(l)),
@@ -113,7 +247,9 @@ fn of_text(state: &mut State<'_, '_>, text: &str, method: &str, args: &[Jinja]) 
         ),
         "casefold" => Jinja::from(text.to_lowercase().replace('ß', "ss")),
         "removeprefix" | "removesuffix" => {
-            let (part,): (&str,) = from_args(args)?;
+            let (part,): (&Jinja,) = from_args(args)?;
+            let kind = || fail(format!("{method}() argument must be str, not {}", inner_type(part)));
+            let part = part.as_str().ok_or_else(kind)?;
             let rest = if method == "removeprefix" { text.strip_prefix(part) } else { text.strip_suffix(part) };
             Jinja::from(rest.unwrap_or(text))
         }
@@ -123,18 +259,55 @@ fn of_text(state: &mut State<'_, '_>, text: &str, method: &str, args: &[Jinja]) 
             let first = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_');
             Jinja::from(first && chars.all(|c| c.is_alphanumeric() || c == '_'))
         }
-        "index" => {
-            let (what,): (&str,) = from_args(args)?;
-            let at = text.find(what).ok_or_else(|| fail("substring not found"))?;
-            Jinja::from(text[..at].chars().count())
+        "find" | "rfind" | "index" | "rindex" | "count" | "startswith" | "endswith" => within(text, method, args)?,
+        "istitle" => Jinja::from(is_title(text)),
+        "isprintable" => Jinja::from(!text.chars().any(|c| c.is_control() || c.is_whitespace() && c != ' ')),
+        "translate" => {
+            let (table,): (&Jinja,) = from_args(args)?;
+            Jinja::from(translated(text, table)?)
+        }
+        "maketrans" => table(args)?,
+        "strip" | "lstrip" | "rstrip" => {
+            let chars = match args.first() {
+                None => None,
+                Some(none) if none.is_none() => None,
+                Some(chars) => Some(chars.as_str().ok_or_else(|| fail(format!("{method} arg must be None or str")))?),
+            };
+            let fits = |c: char| chars.map_or_else(|| c.is_whitespace(), |chars| chars.contains(c));
+            Jinja::from(match method {
+                "strip" => text.trim_matches(fits),
+                "lstrip" => text.trim_start_matches(fits),
+                _ => text.trim_end_matches(fits),
+            })
+        }
+        "replace" => {
+            if args.len() < 2 {
+                return Err(fail(format!("replace expected at least 2 arguments, got {}", args.len())));
+            }
+            let part = |at: usize| {
+                let kind = || fail(format!("replace() argument {} must be str, not {}", at + 1, inner_type(&args[at])));
+                args[at].as_str().ok_or_else(kind)
+            };
+            let (old, new) = (part(0)?, part(1)?);
+            match args.get(2).map(whole).transpose()?.map(usize::try_from) {
+                Some(Ok(count)) => Jinja::from(text.replacen(old, new, count)),
+                _ => Jinja::from(text.replace(old, new)),
+            }
         }
         "expandtabs" => {
             let (size,): (Option<usize>,) = from_args(args)?;
             Jinja::from(expand_tabs(text, size.unwrap_or(8)))
         }
-        "encode" => Jinja::from_bytes(text.as_bytes().to_vec()),
+        "encode" => {
+            let given = positional(args, &["encoding", "errors"])?;
+            let name = given.first().and_then(Jinja::as_str).unwrap_or("utf-8");
+            Jinja::from_bytes(encodings::encode(text, name).map_err(fail)?)
+        }
         "join" => {
             let (items,): (&Jinja,) = from_args(args)?;
+            if matches!(items.kind(), ValueKind::None | ValueKind::Number | ValueKind::Bool) {
+                return Err(fail("can only join an iterable"));
+            }
             let mut out = Vec::new();
             for (i, item) in items.try_iter()?.checked().enumerate() {
                 let item = item?;
@@ -201,10 +374,23 @@ fn expand_tabs(text: &str, size: usize) -> String {
 pub(super) fn split(text: &str, method: &str, args: &[Jinja]) -> Result<Jinja, Error> {
     let args: Vec<Jinja> = super::methods::positional(args, &["sep", "maxsplit"])?;
     let sep = args.first().filter(|s| !s.is_none() && !s.is_undefined());
-    let max = args.get(1).and_then(Jinja::as_i64).unwrap_or(-1);
+    let max = match args.get(1) {
+        None => -1,
+        Some(flag) if flag.kind() == ValueKind::Bool => i64::from(flag.is_true()),
+        Some(whole) if whole.is_integer() => whole.as_i64().unwrap_or(-1),
+        // One that is named alone leaves the other out.
+        Some(none) if none.is_none() && args.len() == 2 && sep.is_some() => -1,
+        Some(other) => {
+            let got = super::call::inner_type(other);
+            return Err(fail(format!("'{got}' object cannot be interpreted as an integer")));
+        }
+    };
     let parts: Vec<String> = match sep {
         Some(sep) => {
-            let sep = sep.to_str().ok_or_else(|| fail("must be str or None"))?;
+            let sep = sep.to_str().ok_or_else(|| {
+                let got = super::call::inner_type(sep);
+                fail(format!("must be str or None, not {got}"))
+            })?;
             if sep.is_empty() {
                 return Err(fail("empty separator"));
             }
@@ -264,33 +450,36 @@ pub(super) fn positional(args: &[Jinja], params: &[&str]) -> Result<Vec<Jinja>, 
     Ok(out)
 }
 
-fn of_list(value: &Jinja, method: &str, args: &[Jinja]) -> Result<Option<Jinja>, Error> {
+fn of_list(state: &mut State<'_, '_>, value: &Jinja, method: &str, args: &[Jinja]) -> Result<Option<Jinja>, Error> {
     Ok(Some(match method {
         "index" => {
-            let (what,): (&Jinja,) = from_args(args)?;
-            let mut items = value.try_iter()?;
-            let at = items.position(|item| item == *what);
+            let (what, start, stop): (&Jinja, Option<i64>, Option<i64>) = from_args(args)?;
+            let items: Vec<Jinja> = value.try_iter()?.collect();
+            let (start, stop) = forms::bounds(items.len(), start, stop);
+            let at = (start..stop).find(|at| items.get(*at) == Some(what));
             Jinja::from(at.ok_or_else(|| fail(format!("{what:?} is not in list")))?)
         }
         "copy" => value.try_iter()?.collect(),
-        // What is not the template's own is a variable's, and the reference's change of it is not seen outside either.
         "append" | "extend" | "insert" | "pop" | "remove" | "clear" | "sort" | "reverse" => {
-            return Err(fail(format!(
-                "cannot change this list with `{method}`: only what the template itself makes with `set` can be changed"
-            )));
+            changed(state, value, method, args)?
         }
         _ => return Ok(None),
     }))
 }
 
-fn of_dict(value: &Jinja, method: &str) -> Result<Option<Jinja>, Error> {
+/// What a method gives that changes what it is called on: that of a copy, as nobody sees the change of what has no name.
+fn changed(state: &mut State<'_, '_>, value: &Jinja, method: &str, args: &[Jinja]) -> Result<Jinja, Error> {
+    let copy = mutable::own(value, 0)?;
+    if copy == *value && !mutable::is_own(&copy) {
+        return Err(fail(format!("cannot change this {} with `{method}`", type_name(value))));
+    }
+    copy.call_method(state, method, args)
+}
+
+fn of_dict(state: &mut State<'_, '_>, value: &Jinja, method: &str, args: &[Jinja]) -> Result<Option<Jinja>, Error> {
     Ok(Some(match method {
         "copy" => Value::from_jinja(value)?.to_jinja(),
-        "update" | "setdefault" | "pop" | "popitem" | "clear" => {
-            return Err(fail(format!(
-                "cannot change this dictionary with `{method}`: only what the template itself makes with `set` can be changed"
-            )));
-        }
+        "update" | "setdefault" | "pop" | "popitem" | "clear" => changed(state, value, method, args)?,
         _ => return Ok(None),
     }))
 }

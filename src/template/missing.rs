@@ -6,18 +6,23 @@ use fancy_regex::Regex;
 use minijinja::{ErrorKind, Value as Jinja};
 
 use super::call::type_name;
+use super::error::named_attribute;
 use super::lazy::Root;
 use super::{TemplateError, engine, python};
 use crate::value::Value;
 
 /// The error with the type of what lacks the attribute, where that can be told; `text` is the template.
 pub(super) fn spelled(mut error: TemplateError, root: &Arc<Root>, text: &str) -> TemplateError {
-    if error.message == ErrorKind::UndefinedError.to_string()
-        && let Some((words, name)) = last_in(root, text)
-    {
+    if error.message == ErrorKind::UndefinedError.to_string() {
         // What was undefined went through `default` or another filter before something complained, and has lost its name.
-        (error.message, error.undefined) = (words, name);
-        return error;
+        if let Some((words, name)) = last_in(root, text) {
+            (error.message, error.undefined) = (words, name);
+            return error;
+        }
+        if let Some(attribute) = named_attribute(text) {
+            error.message = format!("object of type 'dict' has no attribute '{attribute}'");
+            return error;
+        }
     }
     let words = error.missing.take().and_then(|expression| words(root, &expression));
     if let Some(words) = words {

@@ -1,5 +1,6 @@
 //! Values as Python writes them.
 
+use super::call::inner;
 use crate::value::Value;
 
 /// Python's `repr` of a float: the shortest digits that read back the same.
@@ -42,6 +43,20 @@ pub(super) fn quoted(text: &str) -> String {
         }
     }
     out.push(quote);
+    out
+}
+
+/// The same with everything beyond ASCII escaped, as Python's `ascii` has it.
+pub(super) fn ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match u32::from(c) {
+            0..0x80 => out.push(c),
+            code @ 0x80..=0xff => out.push_str(&format!("\\x{code:02x}")),
+            code @ 0x100..=0xffff => out.push_str(&format!("\\u{code:04x}")),
+            code => out.push_str(&format!("\\U{code:08x}")),
+        }
+    }
     out
 }
 
@@ -89,8 +104,19 @@ pub(super) fn repr_of(value: &minijinja::Value) -> Result<String, minijinja::Err
     })
 }
 
+/// Python's `str.isupper` and `str.islower`: whether all letters that have a case have this one, and there is one.
+pub(super) fn is_cased(text: &str, upper: bool) -> bool {
+    let other = |c: char| if upper { c.is_lowercase() } else { c.is_uppercase() };
+    !text.chars().any(other) && text.chars().any(|c| if upper { c.is_uppercase() } else { c.is_lowercase() })
+}
+
 /// Python's `a < b` and `a > b`: numbers with numbers, text with text, lists item by item; anything else cannot be compared.
 pub(super) fn compare(a: &Value, b: &Value) -> Result<std::cmp::Ordering, minijinja::Error> {
+    compare_by(a, b, "<")
+}
+
+/// The same, by an operator that a refusal names.
+pub(super) fn compare_by(a: &Value, b: &Value, operator: &str) -> Result<std::cmp::Ordering, minijinja::Error> {
     use std::cmp::Ordering;
     let number = |v: &Value| match v {
         Value::Bool(b) => Some(f64::from(u8::from(*b))),
@@ -104,7 +130,7 @@ pub(super) fn compare(a: &Value, b: &Value) -> Result<std::cmp::Ordering, miniji
         (Value::List(a), Value::List(b)) => {
             for (a, b) in a.iter().zip(b.iter()) {
                 if a != b {
-                    return compare(a, b);
+                    return compare_by(a, b, operator);
                 }
             }
             Ok(a.len().cmp(&b.len()))
@@ -112,8 +138,8 @@ pub(super) fn compare(a: &Value, b: &Value) -> Result<std::cmp::Ordering, miniji
         _ => match (number(a), number(b)) {
             (Some(a), Some(b)) => Ok(a.partial_cmp(&b).unwrap_or(Ordering::Equal)),
             _ => {
-                let (a, b) = (super::python_type(a), super::python_type(b));
-                let message = format!("'<' not supported between instances of '{a}' and '{b}'");
+                let (a, b) = (inner(super::python_type(a)), inner(super::python_type(b)));
+                let message = format!("'{operator}' not supported between instances of '{a}' and '{b}'");
                 Err(super::call::fail(message))
             }
         },

@@ -1,15 +1,10 @@
 //! What the engine reads differently from Jinja, put right in the template's text before it is compiled: optional chains,
-//! backslashes in strings, `%` on strings, and lists and dictionaries that a template changes.
+//! backslashes in strings, signs, and lists and dictionaries that a template changes.
 
 use minijinja::machinery::{Span, Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Environment, Error, State, Value as Jinja};
 
-use super::chain::{self, is_keyword, matching_open};
-use super::{call, compare, engine, mutable, printf, spaces, time};
-
-const MOD: &str = "__mod";
+use super::{chain, compare, engine, forms, mutable, operators, spaces};
 
 /// How string literals inside `{{ }}` are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,21 +44,14 @@ impl Edit {
         Self { start: first.start_offset as usize, end: last.end_offset as usize, opens: true, text: text.into() }
     }
 
+    /// Whether it takes the place of the token.
+    pub fn replaces(&self, token: &Span) -> bool {
+        self.start == token.start_offset as usize && self.end > self.start
+    }
+
     fn replace(span: &Span, text: impl Into<String>) -> Self {
         Self::replace_range(span, span, text)
     }
-}
-
-/// Adds the filter that stands for `%`.
-pub(super) fn add_to(env: &mut Environment<'static>) {
-    env.add_filter(MOD, |state: &mut State<'_, '_>, left: &Jinja, right: &Jinja| {
-        let inside = right.is_tuple().then(|| right.try_iter().ok()?.find(Jinja::is_undefined)).flatten();
-        match inside {
-            Some(missing) => Err(call::undefined(state, &missing)),
-            None if right.is_undefined() => Err(call::undefined(state, right)),
-            None => modulo(left, right),
-        }
-    });
 }
 
 /// The template as the engine must see it; one that cannot be read stays as it is, for the engine to complain of.
@@ -72,13 +60,16 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     let source = spaced.as_ref();
     let chains = ["defined", "|d", "| d", "ternary", "set "].iter().any(|word| source.contains(word));
     let raw = strings == Strings::Raw && source.contains('\\');
-    let modulo = has_modulo(source);
+    let forms = source.contains(',')
+        || source.contains('[') && source.contains(':')
+        || ["for ", "set "].iter().any(|word| source.contains(word));
+    let operates = has_modulo(source) || source.contains(['*', '~']);
     let mutates = mutable::METHODS.iter().any(|method| source.contains(method));
     let dates = source.contains('-') && ["datetime", "now("].iter().any(|word| source.contains(word));
     let macros = source.contains("macro ");
     let plus = source.contains('+');
-    let compares = source.contains(['<', '>']);
-    if !(macros || chains || raw || modulo || mutates || dates || plus || compares) {
+    let compares = source.contains(['<', '>']) || source.contains(" in") || source.contains("\nin");
+    if !(macros || chains || raw || forms || operates || mutates || dates || plus || compares) {
         return source.to_owned();
     }
     let masked = if raw { mask(source) } else { source.to_owned() };
@@ -92,14 +83,18 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     if raw {
         raw_strings(source, &tokens, &mut edits);
     }
-    if modulo {
-        operators(&tokens, false, &mut edits);
+    if forms {
+        forms::slices(&tokens, &mut edits);
+        forms::statements(&tokens, mutates, &mut edits);
+    }
+    if operates {
+        operators::edits(source, &tokens, &mut edits);
     }
     if dates {
-        operators(&tokens, true, &mut edits);
+        operators::minus(&tokens, &mut edits);
     }
     if plus {
-        signs(&tokens, &mut edits);
+        operators::plus(&tokens, &mut edits);
     }
     if compares {
         compare::operators(&tokens, &mut edits);
@@ -109,6 +104,8 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     }
     if mutates {
         owned(&tokens, &mut edits);
+        mutable::of_macros(&tokens, syntax.block_delimiters(), &mut edits);
+        return mutable::of_template(&tokens, syntax.block_delimiters()) + &apply(source, edits);
     }
     apply(source, edits)
 }
@@ -185,113 +182,6 @@ fn raw_strings(source: &str, tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
     }
 }
 
-/// Replaces `%`, or with `minus` the `-` between two operands, by a filter.
-fn operators(tokens: &Tokens<'_>, minus: bool, edits: &mut Vec<Edit>) {
-    for (i, (token, span)) in tokens.iter().enumerate() {
-        let wanted = if minus { matches!(token, Token::Minus) } else { matches!(token, Token::Mod) };
-        if !wanted || i == 0 || !ends_operand(&tokens[i - 1].0) {
-            continue;
-        }
-        let reach = if minus { Reach::Product } else { Reach::Factor };
-        let (Some(start), Some(end)) = (left_operand(tokens, i, minus), right_operand(tokens, i, reach)) else {
-            continue;
-        };
-        edits.push(Edit::before(&tokens[start].1, "("));
-        edits.push(Edit::replace(span, format!(")|{}(", if minus { time::MINUS } else { MOD })));
-        edits.push(Edit::behind(&tokens[end].1, ")"));
-    }
-}
-
-/// Takes away every `+` that is a sign: the engine knows only `-` as one.
-fn signs(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
-    for (i, (token, span)) in tokens.iter().enumerate() {
-        let before = i.checked_sub(1).and_then(|b| tokens.get(b)).map(|(token, _)| token);
-        if matches!(token, Token::Plus) && !before.is_some_and(ends_operand) {
-            edits.push(Edit::replace(span, ""));
-        }
-    }
-}
-
-/// Whether an operand can end with this token.
-pub(super) fn ends_operand(token: &Token<'_>) -> bool {
-    match token {
-        Token::Ident(name) => !is_keyword(name),
-        Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_) => true,
-        Token::ParenClose | Token::BracketClose | Token::BraceClose => true,
-        _ => false,
-    }
-}
-
-/// Where the product (or, with `sum`, the sum) that ends before `at` begins.
-pub(super) fn left_operand(tokens: &Tokens<'_>, at: usize, sum: bool) -> Option<usize> {
-    let mut start = None;
-    let mut i = at;
-    while let Some(before) = i.checked_sub(1) {
-        let token = &tokens[before].0;
-        match token {
-            Token::ParenClose | Token::BracketClose | Token::BraceClose => i = matching_open(tokens, before)?,
-            Token::Mul | Token::Div | Token::FloorDiv | Token::Pow | Token::Mod | Token::Dot | Token::Pipe => {
-                i = before
-            }
-            Token::Minus | Token::Plus | Token::Tilde if sum => i = before,
-            Token::Minus | Token::Plus if before == 0 || !ends_operand(&tokens[before - 1].0) => i = before,
-            Token::Ident(name) if !is_keyword(name) => i = before,
-            Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_) => i = before,
-            _ => break,
-        }
-        start = Some(i);
-    }
-    start
-}
-
-/// How far an operand reaches to the right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-pub(super) enum Reach {
-    /// A value with its keys, filters and powers.
-    Factor,
-    /// A product of such, or a text put together.
-    Product,
-    /// A sum of such.
-    Sum,
-}
-
-/// The last token of the operand that begins after `at`.
-pub(super) fn right_operand(tokens: &Tokens<'_>, at: usize, reach: Reach) -> Option<usize> {
-    let mut i = at + 1;
-    while matches!(tokens.get(i)?.0, Token::Minus | Token::Plus) {
-        i += 1;
-    }
-    let mut end = None;
-    let mut depth = 0usize;
-    let mut expects = true;
-    while let Some((token, _)) = tokens.get(i) {
-        match token {
-            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => depth += 1,
-            Token::ParenClose | Token::BracketClose | Token::BraceClose if depth == 0 => break,
-            Token::ParenClose | Token::BracketClose | Token::BraceClose => {
-                depth -= 1;
-                expects = false;
-                if depth == 0 {
-                    end = Some(i);
-                }
-            }
-            _ if depth > 0 => {}
-            Token::Dot | Token::Pipe | Token::Pow => expects = true,
-            Token::Mul | Token::Div | Token::FloorDiv | Token::Mod | Token::Tilde if reach >= Reach::Product => {
-                expects = true;
-            }
-            Token::Minus | Token::Plus if reach >= Reach::Sum => expects = true,
-            other if expects && ends_operand(other) => {
-                expects = false;
-                end = Some(i);
-            }
-            _ => break,
-        }
-        i += 1;
-    }
-    end
-}
-
 /// A call of the template's own macro: what it prints keeps its type when it is one thing.
 fn macro_calls(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
     let ident = |i: Option<usize>| match i.and_then(|i| tokens.get(i)) {
@@ -314,7 +204,7 @@ fn macro_calls(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
     }
 }
 
-fn matching_close(tokens: &Tokens<'_>, open: usize) -> Option<usize> {
+pub(super) fn matching_close(tokens: &Tokens<'_>, open: usize) -> Option<usize> {
     let mut depth = 0usize;
     for (i, (token, _)) in tokens.iter().enumerate().skip(open) {
         match token {
@@ -383,55 +273,6 @@ fn value_end(tokens: &Tokens<'_>, from: usize, one: bool) -> Option<usize> {
     None
 }
 
-/// Python's `%`: the remainder of numbers, or text with its places filled.
-fn modulo(left: &Jinja, right: &Jinja) -> Result<Jinja, Error> {
-    let Some(text) = left.as_str() else {
-        return remainder(left, right);
-    };
-    let args: Vec<Jinja> = match right.kind() {
-        ValueKind::Seq if right.is_tuple() => right.try_iter()?.checked().collect::<Result<_, _>>()?,
-        ValueKind::Map => {
-            let mut named = Vec::new();
-            for key in right.try_iter()? {
-                named.push((key.to_string(), right.get_item(&key)?));
-            }
-            if text.contains("%(") { vec![Jinja::from(Kwargs::from_iter(named))] } else { vec![right.clone()] }
-        }
-        _ => vec![right.clone()],
-    };
-    printf::format(text, args).map(Jinja::from)
-}
-
-fn remainder(left: &Jinja, right: &Jinja) -> Result<Jinja, Error> {
-    if left.is_integer()
-        && right.is_integer()
-        && let (Some(a), Some(b)) = (left.as_i64(), right.as_i64())
-    {
-        if b == 0 {
-            return Err(super::call::fail("integer modulo by zero"));
-        }
-        return Ok(Jinja::from(a.wrapping_rem(b).wrapping_add(if a % b != 0 && (a % b < 0) != (b < 0) {
-            b
-        } else {
-            0
-        })));
-    }
-    let number = |value: &Jinja| match value.kind() {
-        ValueKind::Number | ValueKind::Bool => super::call::to_float(&crate::value::Value::from_jinja(value)?),
-        _ => Err(super::call::fail(format!(
-            "unsupported operand type(s) for %: '{}' and '{}'",
-            super::call::type_name(left),
-            super::call::type_name(right)
-        ))),
-    };
-    let (a, b) = (number(left)?, number(right)?);
-    if b == 0.0 {
-        return Err(super::call::fail("float modulo by zero"));
-    }
-    let rest = a % b;
-    Ok(Jinja::from(if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }))
-}
-
 #[cfg(test)]
 mod unit {
     use super::*;
@@ -441,7 +282,7 @@ mod unit {
         let rewrite = |text| rewrite(text, &SyntaxConfig::default(), Strings::Raw);
         assert_eq!(rewrite("{{ '%s' % x }}"), "{{ ('%s' )|__mod( x) }}");
         assert_eq!(rewrite("{{ a + '%s' % (x, y) ~ b }}"), "{{ a + ('%s' )|__mod( (x, y)) ~ b }}");
-        assert_eq!(rewrite("{{ '%s' % x|upper * 2 }}"), "{{ ('%s' )|__mod( x|upper) * 2 }}");
+        assert_eq!(rewrite("{{ '%s' % x|upper * 2 }}"), "{{ (('%s' )|__mod( x|upper) )|__times( 2) }}");
         assert_eq!(rewrite("{% if -a.b[0] % 2 == 0 %}x{% endif %}"), "{% if (-a.b[0] )|__mod( 2) == 0 %}x{% endif %}");
         assert_eq!(rewrite("{% if a %}50%{% endif %}"), "{% if a %}50%{% endif %}");
     }
@@ -458,11 +299,11 @@ mod unit {
         let rewrite = |text| rewrite(text, &SyntaxConfig::default(), Strings::Raw);
         assert_eq!(
             rewrite("{% set l = [] %}{% set _ = l.append(f(x=1)) %}"),
-            "{% set l = ([])|__own %}{% set _ = (l.append(f(x=1)))|__own %}"
+            "{% set l = (l)|__own +%}{% set l = ([])|__own %}{% set _ = (l.append(f(x=1)))|__own %}"
         );
         assert_eq!(
             rewrite("{% set n = namespace(a=[], b=1) %}{% set _ = n.a.append(1) %}"),
-            "{% set n = (namespace(a=([])|__own, b=(1)|__own))|__own %}{% set _ = (n.a.append(1))|__own %}"
+            "{% set n = (n)|__own +%}{% set n = (namespace(a=([])|__own, b=(1)|__own))|__own %}{% set _ = (n.a.append(1))|__own %}"
         );
     }
 }

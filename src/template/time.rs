@@ -8,7 +8,8 @@ use jiff::{Timestamp, Zoned};
 use minijinja::value::{Object, ObjectRepr, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value as Jinja};
 
-use super::call::{Call, Spec, ansible, fail, to_float};
+use super::call::{Call, Spec, ansible, fail, inner, to_float};
+use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
     ansible(&["strftime"], &["string_format", "second", "utc"], strftime),
@@ -35,6 +36,11 @@ fn format(pattern: &str, time: &Zoned) -> Result<String, Error> {
         .map_err(|e| fail(format!("cannot read the time format '{pattern}': {e}")))
 }
 
+/// What Python's own functions call a type.
+fn named(value: &Value) -> &'static str {
+    if value.is_null() { "None" } else { inner(super::python_type(value)) }
+}
+
 fn strftime(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let timestamp = match call.option(1)? {
         None => Timestamp::now(),
@@ -45,11 +51,17 @@ fn strftime(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         }
     };
     let time = timestamp.to_zoned(zone(call.flag(2, false)));
-    format(&call.text(0)?, &time).map(Jinja::from)
+    match call.value(0)? {
+        Value::Str(pattern) => format(pattern.as_str(), &time).map(Jinja::from),
+        other => Err(fail(format!("strftime() argument 1 must be str, not {}", named(&other)))),
+    }
 }
 
 fn to_datetime(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let text = call.text(0)?;
+    let text = match call.value(0)? {
+        Value::Str(text) => text.as_str().to_owned(),
+        other => return Err(fail(format!("strptime() argument 1 must be str, not {}", named(&other)))),
+    };
     let pattern = call.text_option(1)?.unwrap_or_else(|| "%Y-%m-%d %H:%M:%S".to_owned());
     let wrong = || fail(format!("time data '{text}' does not match format '{pattern}'"));
     let parsed = jiff::fmt::strtime::parse(&pattern, &text).map_err(|_| wrong())?;
@@ -133,6 +145,8 @@ impl Object for Moment {
             "hour" => Jinja::from(d.hour()),
             "minute" => Jinja::from(d.minute()),
             "second" => Jinja::from(d.second()),
+            // Text has a space there, a value that is kept a letter.
+            crate::value::STORED => Jinja::from(Jinja::from_dyn_object(self.clone()).to_string().replacen(' ', "T", 1)),
             "microsecond" => Jinja::from(d.subsec_nanosecond() / 1000),
             _ => return None,
         })

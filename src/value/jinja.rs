@@ -10,6 +10,9 @@ use super::{Key, Map, Value, own};
 /// What [`Value::from_jinja`] says of something undefined, whose name it cannot know.
 pub const UNDEFINED_INSIDE: &str = "the result holds something that is not defined";
 
+/// The attribute under which an object of a template's own has what it is outside of templates, where that is not its text.
+pub const STORED: &str = "\u{0}stored";
+
 /// What `omit` is inside a template.
 #[derive(Debug)]
 struct Omit;
@@ -21,6 +24,12 @@ impl Object for Omit {
     fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("<<Omit>>")
     }
+}
+
+/// Whether a template's value is `omit`.
+#[must_use]
+pub fn is_omit(value: &Jinja) -> bool {
+    value.downcast_object_ref::<Omit>().is_some()
 }
 
 /// Encrypted text that cannot be decrypted, inside a template: whatever wants its text gets the reason instead.
@@ -97,7 +106,10 @@ impl Value {
             }
             ValueKind::Map => Self::map(map(value)?),
             ValueKind::Invalid => return Err(carried_error(value)),
-            _ => Self::data(value.to_string()),
+            _ => match value.get_attr(STORED) {
+                Ok(text) if !text.is_undefined() => Self::from_jinja(&text)?,
+                _ => Self::data(value.to_string()),
+            },
         })
     }
 }

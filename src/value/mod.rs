@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-pub use jinja::{UNDEFINED_INSIDE, Undecryptable};
+pub use jinja::{STORED, UNDEFINED_INSIDE, Undecryptable, is_omit};
 pub use json::from_object;
 pub use key::Key;
 pub use own::{OwnTexts, Watching};

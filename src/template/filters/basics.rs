@@ -12,7 +12,7 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["default", "d"], &["value", "default_value", "boolean"], default).lenient(),
     ansible(&["mandatory"], &["a", "msg"], mandatory).lenient(),
     ansible(&["ternary"], &["value", "true_val", "false_val", "none_val"], ternary).lenient(),
-    ansible(&["type_debug"], &["value"], type_debug),
+    ansible(&["type_debug"], &["value"], type_debug).lenient(),
     // The reference's own targets have it: a value wholly evaluated.
     ansible(&["ansible._protomatter.finalize"], &["value"], |c| Ok(c.value(0)?.to_jinja())),
 ];
@@ -82,5 +82,6 @@ fn ternary(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 }
 
 fn type_debug(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    Ok(Jinja::from(type_name(call.need(0)?)))
+    let value = call.need(0)?;
+    Ok(Jinja::from(if is_missing(value) { "UndefinedMarker" } else { type_name(value) }))
 }

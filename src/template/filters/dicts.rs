@@ -2,7 +2,7 @@
 
 use minijinja::{Error, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail};
+use crate::template::call::{Call, Spec, ansible, fail, inner, inner_class};
 use crate::template::python_type;
 use crate::value::{Key, Map, Value};
 
@@ -94,9 +94,9 @@ fn combine(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         return Ok(only.to_jinja());
     }
     if let Some(stranger) = terms.iter().find(|term| term.as_map().is_none()) {
-        // The reference names the two it was about to merge.
-        let got = python_type(stranger);
-        let (a, b) = if terms.first() == Some(stranger) { (got, "dict") } else { ("dict", got) };
+        // The reference names the two it was about to merge: this one and the one behind it, or the one before the last.
+        let at = terms.iter().position(|term| std::ptr::eq(term, stranger)).unwrap_or(0).min(terms.len() - 2);
+        let (a, b) = (inner(python_type(&terms[at])), inner(python_type(&terms[at + 1])));
         return Err(fail(format!("failed to combine variables, expected dicts but got a '{a}' and a '{b}'.")));
     }
     let mut maps = terms.iter().filter_map(Value::as_map);
@@ -107,7 +107,7 @@ fn combine(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 
 fn dict2items(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let Value::Map(map) = call.value(0)? else {
-        let got = python_type(&call.value(0)?);
+        let got = inner_class(python_type(&call.value(0)?));
         return Err(fail(format!("dict2items requires a dictionary, got <class '{got}'> instead.")));
     };
     let names = (name(call, 1, "key")?, name(call, 2, "value")?);
@@ -125,7 +125,7 @@ fn name(call: &Call<'_, '_, '_>, at: usize, default: &str) -> Result<Key, Error>
 fn items2dict(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let value = call.value(0)?;
     let Value::List(items) = &value else {
-        let got = python_type(&value);
+        let got = inner_class(python_type(&value));
         return Err(fail(format!("items2dict requires a list, got <class '{got}'> instead.")));
     };
     let (key_name, value_name) = (name(call, 1, "key")?, name(call, 2, "value")?);
@@ -151,7 +151,7 @@ fn items2dict(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 fn rekey_on_member(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let duplicates = call.text_option(2)?.unwrap_or_else(|| "error".to_owned());
     if !matches!(duplicates.as_str(), "error" | "overwrite") {
-        return Err(fail(format!("duplicates parameter to rekey_on_member has unknown value: {duplicates}")));
+        return Err(fail(format!("duplicates parameter to rekey_on_member has unknown value '{duplicates}'")));
     }
     let key = name(call, 1, "")?;
     let items: Vec<Value> = match call.value(0)? {

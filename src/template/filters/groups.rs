@@ -6,7 +6,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{Error, Value as Jinja};
 
 use super::sequences::{attribute, key, no_attribute};
-use crate::template::call::{Call, Spec, ansible, fail};
+use crate::template::call::{Call, Spec, ansible, each};
 use crate::template::python;
 use crate::value::Value;
 
@@ -40,11 +40,8 @@ fn group_by(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let value = call.need(0)?.clone();
     let path = call.need(1)?.clone();
     let case_sensitive = call.flag(3, false);
-    if value.is_none() {
-        return Err(fail("'NoneType' object is not iterable"));
-    }
     let mut items: Vec<(Value, (Jinja, Jinja))> = Vec::new();
-    for item in value.try_iter()?.checked() {
+    for item in each(&value)? {
         let item = item?;
         let grouper = attribute(&item, &path)?;
         // Also with a default, which the reference does not come to use.

@@ -3,13 +3,17 @@
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use blake2::{Blake2b512, Blake2s256};
 use md5::Md5;
 use minijinja::{Error, Value as Jinja};
 use sha1::Sha1;
-use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
+use sha2::{Digest, Sha224, Sha256, Sha384, Sha512, Sha512_224, Sha512_256};
+use sha2_next::Digest as _;
+use sha3::{Sha3_224, Sha3_256, Sha3_384, Sha3_512};
 
-use crate::template::call::{Call, Spec, ansible, fail};
-use crate::template::password;
+use crate::template::call::{Call, Spec, ansible, fail, inner, inner_class};
+use crate::template::{encodings, password, python, python_type};
+use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
     ansible(&["hash"], &["data", "hashtype"], |call| {
@@ -31,28 +35,43 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 fn digest(text: &str, kind: &str) -> Result<Jinja, Error> {
     let bytes = text.as_bytes();
-    Ok(Jinja::from(match kind {
+    // OpenSSL's names, with and without the hyphen.
+    let name = kind.to_lowercase().replace('_', "-");
+    let name = name.strip_prefix("sha-").map_or(name.clone(), |size| format!("sha{size}"));
+    Ok(Jinja::from(match name.as_str() {
         "md5" => hex(&Md5::digest(bytes)),
         "sha1" => hex(&Sha1::digest(bytes)),
         "sha224" => hex(&Sha224::digest(bytes)),
         "sha256" => hex(&Sha256::digest(bytes)),
         "sha384" => hex(&Sha384::digest(bytes)),
         "sha512" => hex(&Sha512::digest(bytes)),
-        other => return Err(fail(format!("unsupported hash type {other}"))),
+        "sha512-224" => hex(&Sha512_224::digest(bytes)),
+        "sha512-256" => hex(&Sha512_256::digest(bytes)),
+        "md5-sha1" => hex(&Md5::digest(bytes)) + &hex(&Sha1::digest(bytes)),
+        "sha3-224" => hex(&Sha3_224::digest(bytes)),
+        "sha3-256" => hex(&Sha3_256::digest(bytes)),
+        "sha3-384" => hex(&Sha3_384::digest(bytes)),
+        "sha3-512" => hex(&Sha3_512::digest(bytes)),
+        "blake2b" => hex(&Blake2b512::digest(bytes)),
+        "blake2s" => hex(&Blake2s256::digest(bytes)),
+        _ => return Err(fail(format!("unsupported hash type {kind}"))),
     }))
 }
 
 fn password_hash(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let kind = call.text_option(1)?.unwrap_or_else(|| "sha512".to_owned());
+    let kind = if call.arg(1).is_some() { call.text(1)? } else { "sha512".to_owned() };
     let salt = call.text_option(2)?;
     let whole = |v| crate::template::call::to_int(&v).map_err(|_| fail("salt_size must be an integer"));
     let size = call.option(3)?.map(whole).transpose()?;
     let rounds = call.option(4)?.map(|v| crate::template::call::to_int(&v)).transpose()?;
     let ident = call.text_option(5)?;
-    let value = call.value(0)?;
-    if matches!(value, crate::value::Value::List(_) | crate::value::Value::Map(_)) {
-        return Err(fail("password_hash must be called with a string as the password"));
-    }
+    let secret = match call.value(0)? {
+        Value::Str(text) => text,
+        Value::Null => return Err(fail("secret must be unicode or bytes, not None")),
+        other => {
+            return Err(fail(format!("secret must be unicode or bytes, not {}", inner_class(python_type(&other)))));
+        }
+    };
     let settings = password::Settings {
         kind: &kind,
         salt: salt.as_deref(),
@@ -60,25 +79,24 @@ fn password_hash(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         rounds: rounds.and_then(|r| u32::try_from(r).ok()),
         ident: ident.as_deref(),
     };
-    password::hash(&crate::template::python::text(&value), &settings).map(Jinja::from).map_err(fail)
+    password::hash(secret.as_str(), &settings).map(Jinja::from).map_err(fail)
 }
 
-fn encoded(text: &str, encoding: Option<&str>) -> Result<Vec<u8>, Error> {
-    let units = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
-    match encoding.unwrap_or("utf-8").to_lowercase().replace('_', "-").as_str() {
-        "utf-8" | "utf8" | "ascii" => Ok(text.as_bytes().to_vec()),
-        "utf-16-le" => Ok(units(u16::to_le_bytes)),
-        "utf-16-be" => Ok(units(u16::to_be_bytes)),
-        "utf-16" => Ok([vec![0xff, 0xfe], units(u16::to_le_bytes)].concat()),
-        "latin-1" | "iso-8859-1" => {
-            text.chars().map(|c| u8::try_from(c as u32).map_err(|_| fail("a character is not in latin-1"))).collect()
+/// The encoding that is asked for.
+fn encoding(call: &Call<'_, '_, '_>, at: usize, method: &str) -> Result<String, Error> {
+    match call.arg(at).map(Value::from_jinja).transpose()? {
+        None => Ok("utf-8".to_owned()),
+        Some(Value::Str(name)) => Ok(name.as_str().to_owned()),
+        Some(Value::Null) => Err(fail(format!("{method}() argument 'encoding' must be str, not None"))),
+        Some(other) => {
+            let got = inner(python_type(&other));
+            Err(fail(format!("{method}() argument 'encoding' must be str, not {got}")))
         }
-        other => Err(fail(format!("unknown encoding: {other}"))),
     }
 }
 
 fn b64encode(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let bytes = encoded(&call.text(0)?, call.text_option(1)?.as_deref())?;
+    let bytes = encodings::encode(&call.text(0)?, &encoding(call, 1, "encode")?).map_err(fail)?;
     let out = base64::engine::general_purpose::STANDARD.encode(bytes);
     Ok(Jinja::from(if call.flag(2, false) { out.replace('+', "-").replace('/', "_") } else { out }))
 }
@@ -107,23 +125,28 @@ fn b64decode(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         return Err(fail("Incorrect padding"));
     }
     let bytes = LENIENT.decode(clean).map_err(|e| fail(e.to_string()))?;
-    let encoding = call.text_option(1)?.unwrap_or_else(|| "utf-8".to_owned()).to_lowercase().replace('_', "-");
-    let units = |from: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes.chunks_exact(2).map(|c| from([c[0], c[1]])).collect();
-        String::from_utf16_lossy(&units)
-    };
-    Ok(Jinja::from(match encoding.as_str() {
-        "utf-16-le" => units(u16::from_le_bytes),
-        "utf-16-be" => units(u16::from_be_bytes),
-        "utf-16" => units(u16::from_le_bytes).trim_start_matches('\u{feff}').to_owned(),
-        "latin-1" | "iso-8859-1" => bytes.iter().map(|b| char::from(*b)).collect(),
-        _ => String::from_utf8_lossy(&bytes).into_owned(),
-    }))
+    let given = encoding(call, 1, "decode")?;
+    // Whether there is such an encoding.
+    encodings::encode("", &given).map_err(fail)?;
+    Ok(Jinja::from(encodings::decode(&bytes, &given)))
 }
 
 /// A UUID of version 5 in Ansible's own namespace.
 fn to_uuid(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let namespace = call.text_option(1)?.unwrap_or_else(|| "361E6D51-FAEC-444A-9079-341386DA8E2E".to_owned());
+    let namespace = match call.arg(1).map(Value::from_jinja).transpose()? {
+        None => None,
+        Some(Value::Null) => {
+            return Err(fail("one of the hex, bytes, bytes_le, fields, or int arguments must be given"));
+        }
+        Some(Value::Str(text)) => Some(text.as_str().to_owned()),
+        Some(other) => {
+            let (shown, got) = (python::text(&other), inner(python_type(&other)));
+            return Err(fail(format!(
+                "Invalid value '{shown}' for 'namespace': '{got}' object has no attribute 'replace'"
+            )));
+        }
+    };
+    let namespace = namespace.unwrap_or_else(|| "361E6D51-FAEC-444A-9079-341386DA8E2E".to_owned());
     let digits: Vec<u8> = namespace.bytes().filter(u8::is_ascii_hexdigit).collect();
     let digits = String::from_utf8_lossy(&digits).into_owned();
     let number = u128::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 32);

@@ -2,7 +2,7 @@
 
 use minijinja::{Error, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail, markup, to_int};
+use crate::template::call::{Call, Spec, ansible, fail, inner, markup, to_int};
 use crate::template::{python, python_type};
 use crate::value::{Key, Value};
 
@@ -250,7 +250,7 @@ fn tojson(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 fn from_json(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let value = call.value(0)?;
     let Some(text) = value.as_str() else {
-        let got = python_type(&value);
+        let got = inner(python_type(&value));
         return Err(fail(format!("the JSON object must be str, bytes or bytearray, not {got}")));
     };
     let json: serde_json::Value = serde_json::from_str(text).map_err(|e| fail(explain(text, &e)))?;

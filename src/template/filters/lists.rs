@@ -89,6 +89,8 @@ fn unique_key(item: &Value, attribute: Option<&str>, case_sensitive: bool) -> Re
     }
     match &key {
         Value::Str(text) if !case_sensitive => Ok(Value::from(text.as_str().to_lowercase())),
+        // Truth is a number.
+        Value::Bool(flag) => Ok(Value::Int(i64::from(*flag))),
         Value::List(_) | Value::Map(_) => Err(format!("unhashable type: '{}'", python_type(&key))),
         _ => Ok(key),
     }
@@ -266,6 +268,10 @@ fn subscript(container: &Value, key: &Value) -> Result<Value, Error> {
             let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
             usize::try_from(if *i < 0 { i + length } else { *i }).ok().and_then(|i| items.get(i)).cloned()
         }
+        (Value::Str(text), index) => to_int(index).ok().and_then(|at| {
+            let at = usize::try_from(at).ok()?;
+            text.as_str().chars().nth(at).map(|c| Value::from(c.to_string()))
+        }),
         (Value::List(items), Value::Str(text)) => {
             text.as_str().parse::<usize>().ok().and_then(|i| items.get(i)).cloned()
         }
@@ -302,7 +308,11 @@ fn extract(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 
 fn random(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let mut source = Random::new(call.option(3)?.as_ref());
-    match call.value(0)? {
+    let value = match call.value(0)? {
+        Value::Bool(flag) => Value::Int(i64::from(flag)),
+        other => other,
+    };
+    match value {
         Value::Int(end) => {
             let start = call.int(1, 0)?;
             let step = call.int(2, 1)?;
@@ -313,7 +323,7 @@ fn random(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
             let count = if step > 0 { (width + step - 1).div_euclid(step) } else { (width + step + 1) / step };
             let count = u64::try_from(count).ok().filter(|n| *n > 0);
             let Some(count) = count else {
-                return Err(fail(format!("empty range in randrange({start}, {end})")));
+                return Err(fail(format!("empty range for randrange() ({start}, {end}, {width})")));
             };
             Ok(Jinja::from(start + step * i64::try_from(source.below(count)).unwrap_or(0)))
         }

@@ -16,6 +16,7 @@ pub(super) mod paths;
 mod plain;
 mod query;
 mod regex;
+mod rows;
 mod scalars;
 mod sequences;
 mod text;
@@ -50,6 +51,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         plain::FILTERS,
         query::FILTERS,
         regex::FILTERS,
+        rows::FILTERS,
         sequences::FILTERS,
         text::FILTERS,
         time::FILTERS,

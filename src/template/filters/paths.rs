@@ -7,25 +7,25 @@ use minijinja::value::Tuple;
 use minijinja::{Error, Value as Jinja};
 use rplay_worker::args::quoted;
 
-use crate::template::call::{Call, Spec, ansible, fail, items};
-use crate::template::python;
+use crate::template::call::{Call, Spec, ansible, fail, inner, inner_class};
+use crate::template::{python, python_type};
 use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
-    ansible(&["basename"], &["path"], |c| Ok(Jinja::from(split(&c.text(0)?).1))),
-    ansible(&["dirname"], &["path"], |c| Ok(Jinja::from(split(&c.text(0)?).0))),
-    ansible(&["expanduser"], &["path"], |c| Ok(Jinja::from(expand_user(&c.text(0)?)))),
-    ansible(&["expandvars"], &["path"], |c| Ok(Jinja::from(expand_vars(&c.text(0)?)))),
-    ansible(&["realpath"], &["path"], |c| Ok(Jinja::from(real_path(&c.text(0)?)))),
-    ansible(&["normpath"], &["path"], |c| Ok(Jinja::from(norm_path(&c.text(0)?)))),
+    ansible(&["basename"], &["path"], |c| Ok(Jinja::from(split(&path(c, 0)?).1))),
+    ansible(&["dirname"], &["path"], |c| Ok(Jinja::from(split(&path(c, 0)?).0))),
+    ansible(&["expanduser"], &["path"], |c| Ok(Jinja::from(expand_user(&path(c, 0)?)))),
+    ansible(&["expandvars"], &["path"], |c| Ok(Jinja::from(expand_vars(&path(c, 0)?)))),
+    ansible(&["realpath"], &["path"], |c| Ok(Jinja::from(real_path(&path(c, 0)?)))),
+    ansible(&["normpath"], &["path"], |c| Ok(Jinja::from(norm_path(&path(c, 0)?)))),
     ansible(&["relpath"], &["path", "start"], relative),
     ansible(&["splitext"], &["path"], split_extension),
     ansible(&["commonpath"], &["paths"], common_path),
     ansible(&["path_join"], &["paths"], path_join),
-    ansible(&["win_basename"], &["path"], |c| Ok(Jinja::from(win_split(&c.text(0)?).1))),
-    ansible(&["win_dirname"], &["path"], |c| Ok(Jinja::from(win_split(&c.text(0)?).0))),
+    ansible(&["win_basename"], &["path"], |c| Ok(Jinja::from(win_split(&path(c, 0)?).1))),
+    ansible(&["win_dirname"], &["path"], |c| Ok(Jinja::from(win_split(&path(c, 0)?).0))),
     ansible(&["win_splitdrive"], &["path"], |c| {
-        let path = c.text(0)?;
+        let path = path(c, 0)?;
         let at = drive_end(&path);
         Ok(pair(&path[..at], &path[at..]))
     }),
@@ -33,7 +33,7 @@ pub(super) const FILTERS: &[Spec] = &[
         Ok(Jinja::from(quoted(&c.option(0)?.map(|v| python::text(&v)).unwrap_or_default())))
     }),
     ansible(&["fileglob"], &["pathname"], |c| {
-        let found = crate::template::lookups::files::glob(&c.text(0)?)?;
+        let found = crate::template::lookups::files::glob(&path(c, 0)?)?;
         Ok(found.into_iter().map(Jinja::from).collect())
     }),
 ];
@@ -144,8 +144,15 @@ fn real_path(path: &str) -> String {
 }
 
 fn relative(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let path = absolute(&call.text(0)?);
-    let start = absolute(&call.text_option(1)?.unwrap_or_else(|| ".".to_owned()));
+    let path = path(call, 0)?;
+    if path.is_empty() {
+        return Err(fail("no path specified"));
+    }
+    let start = match call.option(1)? {
+        Some(start) => text_of(&start)?,
+        None => String::new(),
+    };
+    let (path, start) = (absolute(&path), absolute(&start));
     let parts = |p: &str| p.split('/').filter(|s| !s.is_empty()).map(ToOwned::to_owned).collect::<Vec<_>>();
     let (path, start) = (parts(&path), parts(&start));
     let common = path.iter().zip(&start).take_while(|(a, b)| a == b).count();
@@ -155,27 +162,32 @@ fn relative(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 }
 
 fn split_extension(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let path = call.text(0)?;
+    let path = path(call, 0)?;
     let name = path.rfind('/').map_or(0, |at| at + 1);
     let leading = path[name..].bytes().take_while(|b| *b == b'.').count();
     let at = path[name + leading..].rfind('.').map_or(path.len(), |at| name + leading + at);
     Ok(pair(&path[..at], &path[at..]))
 }
 
-fn texts(call: &Call<'_, '_, '_>) -> Result<Vec<String>, Error> {
-    Ok(match call.value(0)? {
-        Value::Str(one) => vec![one.as_str().to_owned()],
-        other => items(&other)?.iter().map(python::text).collect(),
-    })
+/// The argument at a place as a path, which only text is.
+fn path(call: &Call<'_, '_, '_>, at: usize) -> Result<String, Error> {
+    text_of(&call.value(at)?)
+}
+
+fn text_of(value: &Value) -> Result<String, Error> {
+    match value {
+        Value::Str(text) => Ok(text.as_str().to_owned()),
+        other => Err(fail(format!("expected str, bytes or os.PathLike object, not {}", inner(python_type(other))))),
+    }
 }
 
 fn common_path(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let value = call.value(0)?;
-    if !matches!(value, Value::List(_)) {
-        let got = crate::template::python_type(&value);
+    let Value::List(items) = &value else {
+        let got = inner_class(python_type(&value));
         return Err(fail(format!("|commonpath expects sequence, got <class '{got}'> instead.")));
-    }
-    let paths = texts(call)?;
+    };
+    let paths = items.iter().map(text_of).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = paths.first() else { return Err(fail("commonpath() arg is an empty sequence")) };
     let absolute = first.starts_with('/');
     if paths.iter().any(|p| p.starts_with('/') != absolute) {
@@ -192,20 +204,31 @@ fn common_path(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 }
 
 fn path_join(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let value = call.value(0)?;
-    if !matches!(value, Value::Str(_) | Value::List(_)) {
-        let got = crate::template::python_type(&value);
-        return Err(fail(format!("|path_join expects string or sequence, got <class '{got}'> instead.")));
-    }
-    let mut out = String::new();
-    for (i, part) in texts(call)?.into_iter().enumerate() {
-        if i == 0 || part.starts_with('/') {
-            out = part;
-        } else if out.is_empty() || out.ends_with('/') {
-            out.push_str(&part);
+    let parts = match call.value(0)? {
+        Value::List(parts) => parts.to_vec(),
+        one @ Value::Str(_) => vec![one],
+        other => {
+            let got = inner_class(python_type(&other));
+            return Err(fail(format!("|path_join expects string or sequence, got <class '{got}'> instead.")));
+        }
+    };
+    let Some((first, rest)) = parts.split_first() else {
+        return Err(fail("join() missing 1 required positional argument: 'a'"));
+    };
+    let mut out = text_of(first)?;
+    for part in rest {
+        let Value::Str(part) = part else {
+            let got = inner(python_type(part));
+            return Err(fail(format!("join() argument must be str, bytes, or os.PathLike object, not '{got}'")));
+        };
+        let part = part.as_str();
+        if part.starts_with('/') {
+            part.clone_into(&mut out);
         } else {
-            out.push('/');
-            out.push_str(&part);
+            if !out.is_empty() && !out.ends_with('/') {
+                out.push('/');
+            }
+            out.push_str(part);
         }
     }
     Ok(Jinja::from(out))

@@ -5,7 +5,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, Value as Jinja};
 
 use super::sequences::{attribute, no_attribute};
-use crate::template::call::{Call, Spec, ansible, fail, markup, type_name, undefined};
+use crate::template::call::{Call, Spec, ansible, fail, inner, markup, type_name, undefined};
 use crate::template::python;
 
 /// Columns that `pprint` fills.
@@ -32,7 +32,12 @@ fn capitalized(text: &str) -> String {
 
 fn trim(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let text = python::text(&call.value(0)?);
-    Ok(Jinja::from(match call.text_option(1)? {
+    let chars = match call.option(1)? {
+        None => None,
+        Some(crate::value::Value::Str(chars)) => Some(chars),
+        Some(_) => return Err(fail("strip arg must be None or str")),
+    };
+    Ok(Jinja::from(match chars.as_ref().map(crate::value::Str::as_str) {
         Some(chars) => text.trim_matches(|c| chars.contains(c)),
         None => text.trim(),
     }))
@@ -66,7 +71,7 @@ fn escaped(text: &str) -> String {
 fn xml_attributes(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let value = call.value(0)?;
     let Some(map) = value.as_map() else {
-        return Err(fail(format!("'{}' object has no attribute 'items'", crate::template::python_type(&value))));
+        return Err(fail(format!("'{}' object has no attribute 'items'", inner(crate::template::python_type(&value)))));
     };
     let mut out = Vec::new();
     for (key, value) in map.iter().filter(|(_, value)| !matches!(value, crate::value::Value::Null)) {

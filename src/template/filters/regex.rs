@@ -2,9 +2,9 @@
 
 use minijinja::{Error, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail};
-use crate::template::python;
+use crate::template::call::{Call, Spec, ansible, fail, inner};
 use crate::template::regex::{Flags, Pattern};
+use crate::template::{python, python_type};
 use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
@@ -22,10 +22,35 @@ fn text(call: &Call<'_, '_, '_>, at: usize) -> Result<String, Error> {
     Ok(python::text(&call.value(at)?))
 }
 
+/// The argument at a place as a pattern, which only text is.
+fn pattern(call: &Call<'_, '_, '_>, at: usize) -> Result<String, Error> {
+    match call.value(at)? {
+        Value::Str(pattern) => Ok(pattern.as_str().to_owned()),
+        other @ (Value::List(_) | Value::Map(_)) => {
+            Err(fail(format!("unhashable type: '{}'", inner(python_type(&other)))))
+        }
+        _ => Err(fail("first argument must be string or compiled pattern")),
+    }
+}
+
+/// The argument at a place as what comes into a match's place, which only text is.
+fn replacement(call: &Call<'_, '_, '_>, at: usize) -> Result<String, Error> {
+    match call.value(at)? {
+        Value::Str(text) => Ok(text.as_str().to_owned()),
+        other => {
+            let got = inner(python_type(&other));
+            Err(fail(match other {
+                Value::List(_) | Value::Map(_) => format!("unhashable type: '{got}'"),
+                _ => format!("decoding to str: need a bytes-like object, {got} found"),
+            }))
+        }
+    }
+}
+
 fn replace(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let value = text(call, 0)?;
-    let pattern = call.text_option(1)?.unwrap_or_default();
-    let replacement = call.text_option(2)?.unwrap_or_default();
+    let pattern = if call.arg(1).is_some() { pattern(call, 1)? } else { String::new() };
+    let replacement = if call.arg(2).is_some() { replacement(call, 2)? } else { String::new() };
     let flags = Flags { ignorecase: call.flag(3, false), multiline: call.flag(4, false) };
     let count = usize::try_from(call.int(5, 0)?).unwrap_or(0);
     let (out, done) = Pattern::new(&pattern, flags)?.replace(&value, &replacement, count)?;
@@ -45,7 +70,7 @@ fn search(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
             other => return Err(fail(format!("regex_search() got an unexpected keyword argument '{other}'"))),
         }
     }
-    let pattern = Pattern::new(&text(call, 1)?, flags)?;
+    let pattern = Pattern::new(&pattern(call, 1)?, flags)?;
     let mut wanted = Vec::new();
     for arg in &call.rest {
         let arg = arg.to_string();
@@ -69,7 +94,7 @@ fn search(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 
 fn findall(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let flags = Flags { multiline: call.flag(2, false), ignorecase: call.flag(3, false) };
-    let pattern = Pattern::new(&text(call, 1)?, flags)?;
+    let pattern = Pattern::new(&pattern(call, 1)?, flags)?;
     let value = text(call, 0)?;
     let found = pattern.all(&value)?;
     let items = found.iter().map(|m| {

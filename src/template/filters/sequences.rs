@@ -3,7 +3,7 @@
 use minijinja::value::{Kwargs, Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail, is_missing, type_name, undefined};
+use crate::template::call::{Call, Spec, ansible, each, fail, inner, is_missing, type_name, undefined};
 use crate::template::python;
 use crate::value::Value;
 
@@ -18,15 +18,16 @@ pub(super) const FILTERS: &[Spec] = &[
     }),
     ansible(&["list"], &["value"], |c| {
         let value = c.need(0)?;
-        if matches!(value.kind(), ValueKind::None | ValueKind::Number | ValueKind::Bool) {
-            return Err(fail(format!("'{}' object is not iterable", type_name(value))));
-        }
-        let items: Vec<Jinja> = value.try_iter()?.collect();
+        let items = each(value)?.collect::<Result<Vec<Jinja>, _>>()?;
         all_there(c, &items)?;
         Ok(Jinja::from(items))
     }),
     ansible(&["reverse"], &["value"], |c| {
         let value = c.need(0)?.clone();
+        if let Err(refusal) = each(&value) {
+            let refusal = refusal.detail().unwrap_or_default();
+            return Err(fail(format!("argument must be iterable: {refusal}")));
+        }
         if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
             let items: Vec<Jinja> = value.try_iter()?.collect();
             all_there(c, &items)?;
@@ -56,6 +57,10 @@ pub(super) fn attribute(item: &Jinja, path: &Jinja) -> Result<Jinja, Error> {
     let Some(text) = path.as_str() else { return item.get_item(path) };
     let mut here = item.clone();
     for part in text.split('.') {
+        // What is not there has no attributes that are.
+        if here.is_undefined() {
+            return Ok(here);
+        }
         here = match part.parse::<usize>() {
             Ok(index) if here.kind() != ValueKind::Map => here.get_item_by_index(index)?,
             Ok(index) => {
@@ -100,14 +105,9 @@ pub(super) fn key(item: &Jinja, path: Option<&Jinja>, case_sensitive: bool) -> R
 
 fn keyed(call: &Call<'_, '_, '_>, path: usize, case: usize) -> Result<Vec<(Value, Jinja)>, Error> {
     let value = call.need(0)?;
-    if value.is_none() {
-        return Err(fail("'NoneType' object is not iterable"));
-    }
     let path = call.arg(path).filter(|p| !p.is_none());
     let case_sensitive = call.flag(case, false);
-    value
-        .try_iter()?
-        .checked()
+    each(value)?
         .map(|item| {
             let item = item?;
             Ok((key(&item, path, case_sensitive)?, item))
@@ -116,8 +116,9 @@ fn keyed(call: &Call<'_, '_, '_>, path: usize, case: usize) -> Result<Vec<(Value
 }
 
 fn sort(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let reverse = call.index(1, 0)? != 0;
     let mut items = keyed(call, 3, 2)?;
-    python::sort_by_key(&mut items, call.flag(1, false))?;
+    python::sort_by_key(&mut items, reverse)?;
     Ok(items.into_iter().map(|(_, item)| item).collect::<Vec<_>>().into())
 }
 
@@ -127,7 +128,7 @@ fn extreme(call: &mut Call<'_, '_, '_>, largest: bool) -> Result<Jinja, Error> {
         let better = match &best {
             None => true,
             Some((so_far, _)) => {
-                let order = python::compare(&key, so_far)?;
+                let order = python::compare_by(&key, so_far, if largest { ">" } else { "<" })?;
                 if largest { order.is_gt() } else { order.is_lt() }
             }
         };
@@ -163,11 +164,11 @@ fn end(call: &mut Call<'_, '_, '_>, last: bool) -> Result<Jinja, Error> {
 fn sum(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let path = call.arg(1).filter(|p| !p.is_none()).cloned();
     let mut total = call.arg(2).cloned().unwrap_or_else(|| Jinja::from(0));
-    let value = call.need(0)?.clone();
-    if value.is_none() {
-        return Err(fail("'NoneType' object is not iterable"));
+    let items = each(call.need(0)?)?;
+    if total.as_str().is_some() {
+        return Err(fail("sum() can't sum strings [use ''.join(seq) instead]"));
     }
-    for item in value.try_iter()?.checked() {
+    for item in items {
         let item = item?;
         let part = match &path {
             Some(path) => attribute(&item, path)?,
@@ -205,11 +206,15 @@ fn add(a: &Jinja, b: &Jinja) -> Result<Jinja, Error> {
     if a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq {
         return Ok(a.try_iter()?.chain(b.try_iter()?).collect());
     }
-    Err(fail(format!("unsupported operand type(s) for +: '{}' and '{}'", type_name(a), type_name(b))))
+    let (a, b) = (inner(type_name(a)), inner(type_name(b)));
+    Err(fail(format!("unsupported operand type(s) for +: '{a}' and '{b}'")))
 }
 
 fn dictsort(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let value = call.need(0)?;
+    if value.kind() != ValueKind::Map {
+        return Err(fail(format!("'{}' object has no attribute 'items'", inner(type_name(value)))));
+    }
     let by = call.text_option(2)?.unwrap_or_else(|| "key".to_owned());
     if !matches!(by.as_str(), "key" | "value") {
         return Err(fail("You can only sort by either \"key\" or \"value\""));
@@ -230,6 +235,10 @@ fn select(call: &mut Call<'_, '_, '_>, by_attribute: bool, reject: bool) -> Resu
     if value.is_undefined() {
         return Err(undefined(call.state, &value));
     }
+    // As Jinja has it: what is false has no items, whatever it is.
+    if !value.is_true() {
+        return Ok(Jinja::from(Vec::<Jinja>::new()));
+    }
     let mut rest = std::mem::take(&mut call.rest).into_iter();
     let path = match by_attribute {
         true => Some(rest.next().ok_or_else(|| fail("Missing parameter for attribute name"))?),
@@ -244,7 +253,7 @@ fn select(call: &mut Call<'_, '_, '_>, by_attribute: bool, reject: bool) -> Resu
     let test = test.map(|t| t.to_str().ok_or_else(|| fail("the name of a test must be text"))).transpose()?;
     let of_undefined = test.as_deref().is_some_and(|t| matches!(t, "defined" | "undefined"));
     let mut out = Vec::new();
-    for item in value.try_iter()?.checked() {
+    for item in each(&value)? {
         let item = item?;
         let tested = match &path {
             Some(path) => attribute(&item, path)?,
@@ -259,7 +268,10 @@ fn select(call: &mut Call<'_, '_, '_>, by_attribute: bool, reject: bool) -> Resu
         let holds = match &test {
             Some(test) => {
                 args[0] = tested;
-                call.state.perform_test(test, &args)?
+                call.state.perform_test(test, &args).map_err(|error| match error.kind() {
+                    ErrorKind::UnknownTest => fail(format!("No test named '{test}'.")),
+                    _ => error,
+                })?
             }
             None => tested.is_true(),
         };

@@ -1,10 +1,11 @@
 //! Jinja's and Ansible's filters of text: `int`, `float`, `replace`, `indent`, `wordwrap`, `truncate`, `comment`, `format`, …
 
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::ValueKind;
 use minijinja::{Error, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail, to_float, to_int};
-use crate::template::{methods, printf, python};
+use crate::template::call::{Call, Spec, ansible, fail, inner, inner_type, to_float, to_int, type_name};
+use crate::template::printf::Arguments;
+use crate::template::{methods, printf, python, python_type};
 use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
@@ -19,6 +20,7 @@ pub(super) const FILTERS: &[Spec] = &[
             // It stays the user's own, or escaped, when it is.
             ValueKind::String => value.clone(),
             ValueKind::Seq | ValueKind::Iterable => Jinja::from(python::repr_of(value)?),
+            ValueKind::Plain => Jinja::from(value.to_string()),
             _ => Jinja::from(python::text(&c.value(0)?)),
         })
     }),
@@ -32,7 +34,8 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["split"], &["value", "sep", "maxsplit"], |c| {
         let text = c.value(0)?;
         let Some(text) = text.as_str() else {
-            return Err(fail(format!("'{}' object has no attribute 'split'", crate::template::python_type(&text))));
+            let got = inner(python_type(&text));
+            return Err(fail(format!("descriptor 'split' for 'str' objects doesn't apply to a '{got}' object")));
         };
         let args = [c.arg(1).cloned().unwrap_or_default(), c.arg(2).cloned().unwrap_or_else(|| Jinja::from(-1))];
         methods::split(text, "split", &args)
@@ -41,7 +44,7 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["indent"], &["s", "width", "first", "blank"], indent),
     ansible(&["wordwrap"], &["s", "width", "break_long_words", "wrapstring", "break_on_hyphens"], wordwrap),
     ansible(&["center"], &["value", "width"], |c| {
-        let (text, width) = (python::text(&c.value(0)?), usize::try_from(c.int(1, 80)?).unwrap_or(0));
+        let (text, width) = (python::text(&c.value(0)?), usize::try_from(c.index(1, 80)?).unwrap_or(0));
         Ok(Jinja::from(methods::center(&text, width, ' ')))
     }),
     ansible(&["truncate"], &["s", "length", "killwords", "end", "leeway"], truncate),
@@ -73,9 +76,10 @@ pub(super) const FILTERS: &[Spec] = &[
 fn int(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let value = call.value(0)?;
     let default = || call.arg(1).cloned().unwrap_or_else(|| Jinja::from(0));
-    let base = u32::try_from(call.int(2, 10)?).unwrap_or(10);
+    // A base that is no number reads nothing.
+    let base = call.index(2, 10).ok().map(|base| u32::try_from(base).unwrap_or(1));
     Ok(match &value {
-        Value::Str(text) => match based(text.as_str(), base) {
+        Value::Str(text) => match base.and_then(|base| based(text.as_str(), base)) {
             Some(number) => Jinja::from(number),
             None => match to_float(&value) {
                 Ok(f) if f.is_finite() => Jinja::from(f.trunc() as i64),
@@ -118,12 +122,35 @@ fn title(text: &str) -> String {
     out
 }
 
+/// Text that a filter calls a method of.
+fn text_with(call: &Call<'_, '_, '_>, method: &str) -> Result<String, Error> {
+    match call.value(0)? {
+        Value::Str(text) => Ok(text.as_str().to_owned()),
+        other => Err(no_method(python_type(&other), method)),
+    }
+}
+
+fn no_method(kind: &'static str, method: &str) -> Error {
+    fail(format!("'{}' object has no attribute '{method}'", inner(kind)))
+}
+
 fn indent(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let text = python::text(&call.value(0)?);
-    let by = match call.option(1)? {
+    let text = match call.value(0)? {
+        Value::Str(text) => text.as_str().to_owned(),
+        Value::List(_) => return Err(no_method("list", "splitlines")),
+        other => {
+            let got = inner(python_type(&other));
+            return Err(fail(format!("unsupported operand type(s) for +=: '{got}' and 'str'")));
+        }
+    };
+    let by = match call.arg(1).map(Value::from_jinja).transpose()? {
         None => " ".repeat(4),
         Some(Value::Str(by)) => by.as_str().to_owned(),
-        Some(width) => " ".repeat(usize::try_from(to_int(&width)?).unwrap_or(0)),
+        Some(width @ (Value::Int(_) | Value::Bool(_))) => " ".repeat(usize::try_from(to_int(&width)?).unwrap_or(0)),
+        Some(other) => {
+            let got = inner(python_type(&other));
+            return Err(fail(format!("can't multiply sequence by non-int of type '{got}'")));
+        }
     };
     let (first, blank) = (call.flag(2, false), call.flag(3, false));
     let mut out = String::new();
@@ -140,9 +167,19 @@ fn indent(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 }
 
 fn wordwrap(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let text = python::text(&call.value(0)?);
-    let width =
-        usize::try_from(call.int(1, 79)?).ok().filter(|w| *w > 0).ok_or_else(|| fail("invalid width (must be > 0)"))?;
+    let text = text_with(call, "splitlines")?;
+    if text.is_empty() {
+        return Ok(Jinja::from(text));
+    }
+    let width = match call.arg(1).map(Value::from_jinja).transpose()? {
+        None => 79,
+        Some(given @ (Value::Bool(_) | Value::Int(_) | Value::Float(_))) => to_int(&given)?,
+        Some(other) => {
+            let got = inner(python_type(&other));
+            return Err(fail(format!("'<=' not supported between instances of '{got}' and 'int'")));
+        }
+    };
+    let width = usize::try_from(width).ok().filter(|w| *w > 0).ok_or_else(|| fail("invalid width (must be > 0)"))?;
     let newline = call.text_option(3)?.unwrap_or_else(|| "\n".to_owned());
     let (long, hyphens) = (call.flag(2, true), call.flag(4, true));
     let lines = text.lines().map(|line| wrap(line, width, long, hyphens).join(&newline));
@@ -201,14 +238,33 @@ fn wrap(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<String
     out
 }
 
+/// A number that Python asserts to be large enough.
+fn at_least(call: &Call<'_, '_, '_>, (at, default): (usize, i64), least: usize, what: &str) -> Result<usize, Error> {
+    let given = call.arg(at).map(Value::from_jinja).transpose()?.unwrap_or(Value::Int(default));
+    let number = match &given {
+        Value::Bool(_) | Value::Int(_) | Value::Float(_) => to_int(&given)?,
+        other => {
+            let got = inner(python_type(other));
+            return Err(fail(format!("'>=' not supported between instances of '{got}' and 'int'")));
+        }
+    };
+    let enough = usize::try_from(number).ok().filter(|number| *number >= least);
+    enough.ok_or_else(|| fail(format!("expected {what} >= {least}, got {}", python::text(&given))))
+}
+
 fn truncate(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let text: Vec<char> = python::text(&call.value(0)?).chars().collect();
-    let size = |at, default| -> Result<usize, Error> { Ok(usize::try_from(call.int(at, default)?).unwrap_or(0)) };
-    let (length, leeway) = (size(1, 255)?, size(4, 5)?);
+    let value = call.need(0)?;
     let end = call.text_option(3)?.unwrap_or_else(|| "...".to_owned());
-    if text.len() <= length + leeway {
-        return Ok(Jinja::from(text.into_iter().collect::<String>()));
+    let length = at_least(call, (1, 255), end.chars().count(), "length")?;
+    let leeway = if call.arg(4).is_some_and(Jinja::is_none) { 5 } else { at_least(call, (4, 5), 0, "leeway")? };
+    // Whatever has a length is short enough or not.
+    let measured = value.as_str().map(|text| text.chars().count()).or_else(|| value.len());
+    match measured {
+        Some(measured) if measured <= length + leeway => return Ok(value.clone()),
+        Some(_) => {}
+        None => return Err(fail(format!("object of type '{}' has no len()", type_name(value)))),
     }
+    let text: Vec<char> = text_with(call, "rsplit")?.chars().collect();
     let kept: String = text.into_iter().take(length.saturating_sub(end.chars().count())).collect();
     let kept = match kept.rsplit_once(' ') {
         Some((words, _)) if !call.flag(2, false) => words.to_owned(),
@@ -242,19 +298,25 @@ fn strip_tags(text: &str) -> String {
 
 fn format(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let text = python::text(&call.value(0)?);
-    let args = if call.more.is_empty() {
-        call.rest.clone()
+    let arguments = if call.more.is_empty() {
+        Arguments { list: call.rest.clone(), mapping: None }
     } else {
         if !call.rest.is_empty() {
             return Err(fail("can't handle positional and keyword arguments at the same time"));
         }
-        vec![Jinja::from(Kwargs::from_iter(std::mem::take(&mut call.more)))]
+        let named = call.more()?;
+        let named = Value::map(named).to_jinja();
+        Arguments { list: vec![named.clone()], mapping: Some(named) }
     };
-    printf::format(&text, args).map(Jinja::from)
+    printf::format(&text, arguments, inner_type).map(Jinja::from)
 }
 
 fn comment(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let style = call.text_option(1)?.unwrap_or_else(|| "plain".to_owned());
+    let style = match call.arg(1).map(Value::from_jinja).transpose()? {
+        None => "plain".to_owned(),
+        Some(Value::Str(style)) => style.as_str().to_owned(),
+        Some(other) => return Err(fail(format!("Invalid style {}.", python::repr(&other)))),
+    };
     let (decoration, beginning, end) = match style.as_str() {
         "plain" => ("# ", "", ""),
         "erlang" => ("% ", "", ""),
@@ -283,7 +345,7 @@ fn comment(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         lines.push(beginning);
     }
     lines.extend(repeated(4, 5)?);
-    lines.extend(call.text(0)?.split(newline.as_str()).enumerate().map(|(i, line)| {
+    lines.extend(text_with(call, "replace")?.split(newline.as_str()).enumerate().map(|(i, line)| {
         // As in the reference: no space is left at the end of an empty line, the first excepted.
         if line.is_empty() && i > 0 { bare.clone() } else { format!("{decoration}{line}") }
     }));

@@ -2,18 +2,23 @@
 
 use minijinja::{Error, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail};
-use crate::template::python;
+use crate::template::call::{Call, Spec, ansible, fail, inner};
+use crate::template::{python, python_type};
 use crate::value::{Map, Value};
 
 pub(super) const FILTERS: &[Spec] = &[
     ansible(&["urlsplit"], &["url", "query"], urlsplit),
     ansible(&["urlencode"], &["value"], urlencode),
-    ansible(&["urldecode"], &["string"], |c| Ok(Jinja::from(decode(&c.text(0)?)))),
+    ansible(&["urldecode"], &["string"], |c| match c.value(0)? {
+        Value::Str(text) => Ok(Jinja::from(decode(text.as_str()))),
+        other => Err(fail(format!("'{}' object has no attribute 'replace'", inner(python_type(&other))))),
+    }),
 ];
 
 /// A URL's parts, by Python's rules.
 pub(in crate::template) fn parts(url: &str) -> Map {
+    // As Python has it: what stands before a URL and is nothing is left out.
+    let url = url.trim_start_matches(|c: char| c <= ' ');
     let mut rest = url;
     let mut scheme = String::new();
     if let Some((word, tail)) = url.split_once(':')
@@ -58,7 +63,18 @@ pub(in crate::template) fn parts(url: &str) -> Map {
 }
 
 fn urlsplit(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let parts = parts(&call.text(0)?);
+    let url = match call.value(0)? {
+        Value::Str(text) => text,
+        Value::Null => return Err(fail("none is no URL")),
+        other => {
+            let got = inner(python_type(&other));
+            return Err(fail(match other {
+                Value::List(_) | Value::Map(_) => format!("unhashable type: '{got}'"),
+                _ => format!("'{got}' object has no attribute 'decode'"),
+            }));
+        }
+    };
+    let parts = parts(url.as_str());
     match call.text_option(1)?.filter(|q| !q.is_empty()) {
         None => Ok(Value::map(parts).to_jinja()),
         Some(query) => match parts.get(query.as_str()) {
@@ -87,9 +103,14 @@ fn urlencode(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         Value::Map(map) => map.iter().map(|(k, v)| pair(&k.to_value(), v)).collect(),
         Value::List(items) => items
             .iter()
-            .map(|item| match item.as_list() {
-                Some([k, v]) => Ok(pair(k, v)),
-                _ => Err(fail("not a valid non-string sequence or mapping object")),
+            .map(|item| {
+                let parts = crate::template::call::items(item)
+                    .map_err(|_| fail(format!("cannot unpack non-iterable {} object", python_type(item))))?;
+                match parts.as_slice() {
+                    [k, v] => Ok(pair(k, v)),
+                    [] | [_] => Err(fail(format!("not enough values to unpack (expected 2, got {})", parts.len()))),
+                    _ => Err(fail("too many values to unpack (expected 2)")),
+                }
             })
             .collect::<Result<_, _>>()?,
         other => return Ok(Jinja::from(encode(&python::text(&other), "/", false))),

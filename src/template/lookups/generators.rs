@@ -3,8 +3,9 @@
 use minijinja::{Error, Value as Jinja};
 
 use super::Lookup;
-use crate::template::call::{fail, to_int};
+use crate::template::call::{self, fail, to_int, type_name};
 use crate::template::filters::lists;
+use crate::template::printf::Arguments;
 use crate::template::pyrandom::Random;
 use crate::template::{printf, python, python_type};
 use crate::value::{Map, Value};
@@ -32,8 +33,20 @@ pub(super) fn items(lookup: &Lookup<'_>) -> Found {
 
 pub(super) fn flattened(lookup: &Lookup<'_>) -> Found {
     let mut out = Vec::new();
-    lists::flat(&mut out, lookup.terms.clone(), None, true);
+    level(&mut out, &lookup.terms);
     Ok(out)
+}
+
+/// The items of lists in lists, texts without the space around them. As in the reference: the word for nothing ends its list.
+fn level(out: &mut Vec<Value>, items: &[Value]) {
+    for item in items {
+        match item {
+            Value::Str(text) if matches!(text.as_str(), "None" | "null") => break,
+            Value::Str(text) => out.push(Value::from(text.as_str().trim())),
+            Value::List(inner) => level(out, inner),
+            other => out.push(other.clone()),
+        }
+    }
 }
 
 pub(super) fn indexed_items(lookup: &Lookup<'_>) -> Found {
@@ -58,29 +71,33 @@ pub(super) fn dict(lookup: &Lookup<'_>) -> Found {
     Ok(out)
 }
 
-fn term_lists(lookup: &Lookup<'_>) -> Vec<Vec<Value>> {
-    lookup
-        .terms
-        .iter()
-        .map(|term| match term {
-            Value::List(items) => items.to_vec(),
-            Value::Map(map) => map.keys().map(crate::value::Key::to_value).collect(),
-            other => vec![other.clone()],
-        })
-        .collect()
+/// What each term goes through: for `cartesian` a text or a number is one thing, elsewhere it is what Python makes of it.
+fn term_lists(lookup: &Lookup<'_>) -> Result<Vec<Vec<Value>>, Error> {
+    let of = |term: &Value| match term {
+        Value::List(_) | Value::Map(_) => call::items(term),
+        other if lookup.name == "cartesian" => Ok(vec![other.clone()]),
+        other => call::items(other),
+    };
+    lookup.terms.iter().map(of).collect()
 }
 
 pub(super) fn nested(lookup: &Lookup<'_>) -> Found {
-    let lists = term_lists(lookup);
+    let lists = term_lists(lookup)?;
     if lists.is_empty() {
         return Err(fail(format!("with_{} requires at least one element in the nested list", lookup.name)));
     }
     let rows = lists::cartesian(&lists.iter().collect::<Vec<_>>())?;
-    Ok(rows.into_iter().map(|row| Value::list(flat(&row))).collect())
+    let deep = |row: Vec<Value>| {
+        let mut out = Vec::new();
+        lists::flat(&mut out, row, None, false);
+        out
+    };
+    let whole = lookup.name == "cartesian";
+    Ok(rows.into_iter().map(|row| Value::list(if whole { flat(&row) } else { deep(row) })).collect())
 }
 
 pub(super) fn together(lookup: &Lookup<'_>) -> Found {
-    let lists = term_lists(lookup);
+    let lists = term_lists(lookup)?;
     if lists.is_empty() {
         return Err(fail("with_together requires at least one element in each list"));
     }
@@ -255,7 +272,7 @@ impl Sequence {
         }
         let mut at = start;
         while if stride > 0 { at <= end } else { at >= end } {
-            let text = printf::format(&format, vec![Jinja::from(at)])
+            let text = printf::format(&format, Arguments { list: vec![Jinja::from(at)], mapping: None }, type_name)
                 .map_err(|_| fail(format!("problem formatting {at} with {}", python::quoted(&format))))?;
             out.push(Value::from(text));
             let Some(next) = at.checked_add(stride) else { break };

@@ -6,8 +6,8 @@ use minijinja::Error;
 
 use super::Lookup;
 use crate::config::{plugin_is_known, plugin_setting};
-use crate::template::call::fail;
-use crate::template::python;
+use crate::template::call::{fail, inner};
+use crate::template::{python, python_type};
 use crate::value::Value;
 
 type Found = Result<Vec<Value>, Error>;
@@ -15,11 +15,13 @@ type Found = Result<Vec<Value>, Error>;
 pub(super) fn env(lookup: &Lookup<'_>) -> Found {
     let default = lookup.options.get("default").cloned().unwrap_or_else(|| Value::from(""));
     let of = |term: &Value| {
-        let text = python::text(term);
-        let name = text.split_whitespace().next().unwrap_or_default();
-        std::env::var(name).map_or_else(|_| default.clone(), Value::from)
+        let Value::Str(text) = term else {
+            return Err(fail(format!("'{}' object has no attribute 'split'", inner(python_type(term)))));
+        };
+        let name = text.as_str().split_whitespace().next().ok_or_else(|| fail("list index out of range"))?;
+        Ok(std::env::var(name).map_or_else(|_| default.clone(), Value::from))
     };
-    Ok(lookup.terms.iter().map(of).collect())
+    lookup.terms.iter().map(of).collect()
 }
 
 /// What a shell command prints on the controller, run in the nearest directory of the search path.

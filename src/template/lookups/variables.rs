@@ -24,7 +24,8 @@ pub(super) fn vars(lookup: &Lookup<'_>) -> Found {
             Err(error) if error.is_undefined && lookup.options.contains_key("default") => None,
             Err(error) => return Err(error.into_engine()),
         };
-        match (found, lookup.options.get("default")) {
+        // As in the reference: none is no default.
+        match (found, lookup.options.get("default").filter(|default| !default.is_null())) {
             (Some(value), _) => out.push(value),
             (None, Some(default)) => out.push(default.clone()),
             (None, None) => {

@@ -7,8 +7,8 @@ use crate::template::call::{Call, Spec, ansible, fail};
 
 pub(super) const TESTS: &[Spec] = &[
     ansible(&["failed", "failure"], &["result"], |c| flag(c, "failed", "failed")),
-    ansible(&["success", "succeeded", "successful"], &["result"], |c| not(flag(c, "success", "failed")?)),
-    ansible(&["reachable"], &["result"], |c| not(flag(c, "reachable", "unreachable")?)),
+    ansible(&["success", "succeeded", "successful"], &["result"], |c| not(flag(c, "failed", "failed")?)),
+    ansible(&["reachable"], &["result"], |c| not(flag(c, "unreachable", "unreachable")?)),
     ansible(&["unreachable"], &["result"], |c| flag(c, "unreachable", "unreachable")),
     ansible(&["timedout"], &["result"], |c| {
         let timedout = entry(c, "timedout", "timedout")?;

@@ -2,12 +2,12 @@
 
 use minijinja::tests as engine;
 use minijinja::value::ValueKind;
-use minijinja::{Error, Value as Jinja};
+use minijinja::{Error, State, Value as Jinja};
 
-use crate::template::call::{Call, Spec, ansible, fail, is_missing};
+use crate::template::call::{Call, Spec, ansible, fail, inner, inner_type, is_missing};
 use crate::template::filters::urls;
 use crate::template::regex::{Flags, Pattern};
-use crate::template::{compare, python, python_type};
+use crate::template::{compare, operators, python, python_type};
 use crate::value::Value;
 
 pub(super) const TESTS: &[Spec] = &[
@@ -20,8 +20,16 @@ pub(super) const TESTS: &[Spec] = &[
     ansible(&["all"], &["value"], |c| Ok(Jinja::from(c.items(0)?.iter().all(crate::template::truthy)))),
     ansible(&["truthy"], &["value", "convert_bool"], |c| truth(c).map(Jinja::from)),
     ansible(&["falsy"], &["value", "convert_bool"], |c| Ok(Jinja::from(!truth(c)?))),
-    ansible(&["subset", "issubset"], &["a", "b"], |c| contains_all(&c.items(1)?, &c.items(0)?)),
-    ansible(&["superset", "issuperset"], &["a", "b"], |c| contains_all(&c.items(0)?, &c.items(1)?)),
+    ansible(&["subset", "issubset"], &["a", "b"], |c| {
+        let (a, b) = sets(c)?;
+        Ok(Jinja::from(a.iter().all(|item| b.contains(item))))
+    }),
+    ansible(&["superset", "issuperset"], &["a", "b"], |c| {
+        let (a, b) = sets(c)?;
+        Ok(Jinja::from(b.iter().all(|item| a.contains(item))))
+    }),
+    ansible(&["filter"], &["name"], |c| named(c, engine::is_filter)),
+    ansible(&["test"], &["name"], |c| named(c, engine::is_test)),
     ansible(&["contains"], &["a", "b"], contains),
     ansible(&["nan", "isnan"], &["value"], |c| Ok(Jinja::from(matches!(c.value(0)?, Value::Float(f) if f.is_nan())))),
     ansible(&["uri"], &["value", "schemes"], |c| uri(c, false)),
@@ -41,10 +49,14 @@ pub(super) const TESTS: &[Spec] = &[
     ansible(&["float"], &["value"], |c| Ok(Jinja::from(engine::is_float(c.need(0)?)))),
     ansible(&["true"], &["value"], |c| Ok(Jinja::from(engine::is_true(c.need(0)?)))),
     ansible(&["false"], &["value"], |c| Ok(Jinja::from(engine::is_false(c.need(0)?)))),
-    ansible(&["odd"], &["value"], |c| Ok(Jinja::from(engine::is_odd(c.need(0)?.clone())))),
-    ansible(&["even"], &["value"], |c| Ok(Jinja::from(engine::is_even(c.need(0)?.clone())))),
-    ansible(&["lower"], &["value"], |c| Ok(Jinja::from(engine::is_lower(c.need(0)?)))),
-    ansible(&["upper"], &["value"], |c| Ok(Jinja::from(engine::is_upper(c.need(0)?)))),
+    ansible(&["odd"], &["value"], |c| {
+        let rest = operators::modulo(c.need(0)?, &Jinja::from(2), inner_type)?;
+        Ok(Jinja::from(rest == Jinja::from(1)))
+    }),
+    ansible(&["escaped"], &["value"], |c| Ok(Jinja::from(c.need(0)?.is_safe()))),
+    ansible(&["even"], &["value"], |c| divides(c.need(0)?, &Jinja::from(2)).map(Jinja::from)),
+    ansible(&["lower"], &["value"], |c| Ok(Jinja::from(python::is_cased(&python::text(&c.value(0)?), false)))),
+    ansible(&["upper"], &["value"], |c| Ok(Jinja::from(python::is_cased(&python::text(&c.value(0)?), true)))),
     ansible(&["sameas"], &["value", "other"], |c| Ok(Jinja::from(engine::is_sameas(c.need(0)?, c.need(1)?)))),
     ansible(&["eq", "equalto", "=="], &["a", "b"], |c| Ok(Jinja::from(engine::is_eq(c.need(0)?, c.need(1)?)))),
     ansible(&["lt", "lessthan", "<"], &["a", "b"], |c| ordered(c, "<")),
@@ -53,27 +65,25 @@ pub(super) const TESTS: &[Spec] = &[
     ansible(&["ge", ">="], &["a", "b"], |c| ordered(c, ">=")),
     ansible(&["in"], &["value", "seq"], |c| {
         let (value, seq) = (c.need(0)?.clone(), c.need(1)?.clone());
-        engine::is_in(c.state, &value, &seq).map(Jinja::from)
+        compare::contained(c.state, &value, &seq, inner_type).map(Jinja::from).map_err(fail)
     }),
     ansible(&["ne", "!="], &["a", "b"], |c| Ok(Jinja::from(engine::is_ne(c.need(0)?, c.need(1)?)))),
     ansible(&["boolean"], &["value"], |c| Ok(Jinja::from(c.need(0)?.kind() == ValueKind::Bool))),
     ansible(&["number"], &["value"], |c| {
         Ok(Jinja::from(matches!(c.need(0)?.kind(), ValueKind::Number | ValueKind::Bool)))
     }),
-    ansible(&["divisibleby"], &["value", "num"], |c| {
-        let n = c.int(1, 0)?;
-        if n == 0 {
-            return Err(fail("integer modulo by zero"));
-        }
-        Ok(Jinja::from(c.int(0, 0)? % n == 0))
-    }),
+    ansible(&["divisibleby"], &["value", "num"], |c| divides(c.need(0)?, c.need(1)?).map(Jinja::from)),
 ];
 
 fn regex(call: &mut Call<'_, '_, '_>, kind: Option<&str>) -> Result<Jinja, Error> {
     let flags = Flags { ignorecase: call.flag(2, false), multiline: call.flag(3, false) };
-    let pattern = match call.arg(1) {
-        Some(_) => call.text(1)?,
+    let pattern = match call.arg(1).map(Value::from_jinja).transpose()? {
         None => String::new(),
+        Some(Value::Str(pattern)) => pattern.as_str().to_owned(),
+        Some(other @ (Value::List(_) | Value::Map(_))) => {
+            return Err(unhashable(&other));
+        }
+        Some(_) => return Err(fail("first argument must be string or compiled pattern")),
     };
     let text = python::text(&call.value(0)?);
     let kind = match kind {
@@ -114,29 +124,44 @@ fn truth(call: &Call<'_, '_, '_>) -> Result<bool, Error> {
 
 /// Two values by an operator, which Python refuses between values of two kinds.
 fn ordered(call: &Call<'_, '_, '_>, operator: &str) -> Result<Jinja, Error> {
-    compare::ordered(operator, call.need(0)?, call.need(1)?).map(Jinja::from).map_err(fail)
+    compare::ordered(operator, call.need(0)?, call.need(1)?, inner_type).map(Jinja::from).map_err(fail)
 }
 
-fn contains_all(set: &[Value], wanted: &[Value]) -> Result<Jinja, Error> {
-    // Sets are compared, which hold no dictionaries; a list may be a tuple of the reference's, which they do hold.
-    if wanted.iter().chain(set).any(|item| matches!(item, Value::Map(_))) {
-        return Err(fail("unhashable type: '_AnsibleLazyTemplateDict'".to_owned()));
+/// Whether the one number is a multiple of the other, by Python's `%`, which is also one of text.
+fn divides(value: &Jinja, by: &Jinja) -> Result<bool, Error> {
+    let rest = operators::modulo(value, by, inner_type)?;
+    Ok(rest.kind() == ValueKind::Number && !rest.is_true())
+}
+
+/// Whether there is a filter or a test of a name; as in the reference, what is no text counts as one.
+fn named(call: &mut Call<'_, '_, '_>, known: fn(&State<'_, '_>, &str) -> bool) -> Result<Jinja, Error> {
+    let name = call.value(0)?;
+    match &name {
+        Value::Str(name) => Ok(Jinja::from(known(call.state, name.as_str()))),
+        Value::List(_) | Value::Map(_) => Err(unhashable(&name)),
+        _ => Ok(Jinja::from(true)),
     }
-    Ok(Jinja::from(wanted.iter().all(|item| set.contains(item))))
+}
+
+fn unhashable(value: &Value) -> Error {
+    fail(format!("unhashable type: '{}'", inner(python_type(value))))
+}
+
+/// The two arguments as sets, which hold neither lists nor dictionaries.
+fn sets(call: &Call<'_, '_, '_>) -> Result<(Vec<Value>, Vec<Value>), Error> {
+    let set = |at: usize| {
+        let items = call.items(at)?;
+        match items.iter().find(|item| matches!(item, Value::Map(_) | Value::List(_))) {
+            Some(item) => Err(unhashable(item)),
+            None => Ok(items),
+        }
+    };
+    Ok((set(0)?, set(1)?))
 }
 
 fn contains(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let wanted = call.value(1)?;
-    Ok(Jinja::from(match call.value(0)? {
-        Value::Str(text) => match wanted.as_str() {
-            Some(part) => text.as_str().contains(part),
-            None => {
-                let kind = python_type(&wanted);
-                return Err(fail(format!("'in <string>' requires string as left operand, not {kind}")));
-            }
-        },
-        other => crate::template::call::items(&other)?.contains(&wanted),
-    }))
+    let (within, wanted) = (call.need(0)?.clone(), call.need(1)?.clone());
+    compare::contained(call.state, &wanted, &within, inner_type).map(Jinja::from).map_err(fail)
 }
 
 /// Python's `urlparse` finds a scheme and a path in anything; with `schemes` the scheme must be one of them, and with `place`

@@ -16,10 +16,10 @@ fn version(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let strict = call.option(3)?;
     let kind = call.text_option(4)?;
     let (own, other) = (python::text(&call.value(0)?), python::text(&call.value(1)?));
-    if own.is_empty() || call.need(0)?.is_none() {
+    if !call.need(0)?.is_true() {
         return Err(fail("Input version value cannot be empty"));
     }
-    if other.is_empty() || call.need(1)?.is_none() {
+    if !call.need(1)?.is_true() {
         return Err(fail("Version parameter to compare against cannot be empty"));
     }
     if strict.is_some() && kind.is_some() {
