@@ -44,7 +44,7 @@ use crate::vars::World;
 
 pub use host::HostPlay;
 pub(crate) use loops::NOT_A_LIST;
-pub use play::role_layers;
+pub use play::{public_roles, role_layers};
 pub use target::{Login, target_of};
 
 /// When facts are gathered (`gathering`).

@@ -379,7 +379,9 @@ fn unnamed(play: &Play, templar: &Templar) -> String {
     }
 }
 
-fn public_roles(play: &Play) -> Vec<RoleLayer> {
+/// The roles whose variables all of a play sees.
+#[must_use]
+pub fn public_roles(play: &Play) -> Vec<RoleLayer> {
     play.roles.iter().filter(|role| role.public).map(|role| role_layer(role)).collect()
 }
 

@@ -1,6 +1,6 @@
 //! A play's hosts: asked for, chosen, put in order and in batches.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use super::Engine;
 use super::event::Event;
@@ -50,6 +50,7 @@ impl Engine {
             directory: play.directory.clone(),
             vars: play.vars.clone(),
             prompts: Arc::new(prompts.clone()),
+            roles: RwLock::new(super::public_roles(play)),
             ..PlayVars::default()
         };
         let scope = Scope::new(&self.world, "localhost", Some(Arc::new(vars)), TaskVars::default());
@@ -59,7 +60,11 @@ impl Engine {
     /// The hosts of a play, those that are lost too; `None` when its pattern matches none at all.
     pub(super) fn select(&self, play: &Play, templar: &Templar) -> Result<Option<Vec<String>>, Diagnostic> {
         let wrong = |message: String| Diagnostic::error("run::hosts", message).at(play.span);
-        let hosts = templar.value(&play.hosts).map_err(|e| e.to_diagnostic().or_at(Some(play.span)))?;
+        let hosts = templar.value(&play.hosts).map_err(|error| {
+            // Without a name its hosts are what it is called by.
+            let keyword = if play.name.is_some() { "hosts" } else { "name" };
+            super::hands::about(keyword, error).to_diagnostic().or_at(Some(play.span))
+        })?;
         let pattern = match &hosts {
             Value::Omit => "None".to_owned(),
             Value::List(items) => items.iter().map(Value::to_text).collect::<Vec<_>>().join(","),

@@ -118,6 +118,9 @@ impl Loader<'_> {
     }
 
     fn play(&mut self, node: &Node, outer: &Context) -> Option<Play> {
+        // The variables of imports are the play's own, over those that it has itself.
+        let mut outer = outer.clone();
+        let imported = std::mem::take(&mut outer.vars);
         unknown_keywords(node, "play", &[keywords::SHARED, keywords::PLAY], self);
         let Some(hosts) = node.get("hosts") else {
             let diagnostic = Diagnostic::error("playbook::no-hosts", "this play has no `hosts`").at(node.span);
@@ -165,7 +168,8 @@ impl Loader<'_> {
         let context = outer.with(node, false, self);
         node.get("vars").into_iter().for_each(|vars| self.warn_reserved(vars));
         let vars = node.get("vars").map(|vars| self.vars(vars)).unwrap_or_default();
-        let vars = vars.iter().flat_map(|map| map.iter()).map(|(k, v)| (k.clone(), v.clone())).collect::<Map>();
+        let all = vars.iter().chain(&imported).flat_map(|map| map.iter());
+        let vars = all.map(|(k, v)| (k.clone(), v.clone())).collect::<Map>();
         self.play_vars.clone_from(&vars);
         self.know_files(node.get("vars_files"));
         let setting = |name: &str| node.get(name).map(Node::to_value);

@@ -1,7 +1,7 @@
 //! `--list-hosts`, `--list-tasks` and `--list-tags`: what is in playbooks, without running them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use crate::diagnostic::Diagnostic;
 use crate::engine::role_layers;
@@ -89,18 +89,19 @@ fn name(play: &Play, templar: &Templar) -> Result<String, Diagnostic> {
     let Some(name) = &play.name else { return Ok(String::new()) };
     match templar.string(name) {
         Ok(name) => Ok(name.to_text()),
-        Err(error) => Err(keyword(&error, play, name.origin())),
+        Err(error) => Err(keyword("name", &error, play, name.origin())),
     }
 }
 
 /// A keyword of a play that could not be evaluated; what is wrong with `hosts` is told of the name that comes of it.
-fn keyword(error: &TemplateError, play: &Play, place: Option<Span>) -> Diagnostic {
-    let message = format!("Error processing keyword 'name': {}", error.message);
+fn keyword(name: &str, error: &TemplateError, play: &Play, place: Option<Span>) -> Diagnostic {
+    let message = format!("Error processing keyword '{name}': {}", error.message);
     Diagnostic::error("playbook::keyword", message).or_at(place).or_at(error.span).or_at(Some(play.span))
 }
 
 fn templar(world: &Arc<World>, play: &Play, task: TaskVars) -> Templar {
-    let vars = PlayVars { directory: play.directory.clone(), vars: play.vars.clone(), ..PlayVars::default() };
+    let roles = RwLock::new(crate::engine::public_roles(play));
+    let vars = PlayVars { directory: play.directory.clone(), vars: play.vars.clone(), roles, ..PlayVars::default() };
     Templar::new(Arc::new(Scope::new(world, "localhost", Some(Arc::new(vars)), task)))
 }
 
@@ -110,7 +111,7 @@ fn patterns(play: &Play, templar: &Templar) -> Result<Vec<String>, Diagnostic> {
         Value::Str(text) => text.origin(),
         _ => None,
     };
-    let hosts = templar.value(&play.hosts).map_err(|error| keyword(&error, play, place))?;
+    let hosts = templar.value(&play.hosts).map_err(|error| keyword(if play.name.is_some() { "hosts" } else { "name" }, &error, play, place))?;
     Ok(match &hosts {
         Value::Omit => Vec::new(),
         Value::List(items) => items.iter().map(Value::to_text).collect(),

@@ -182,6 +182,7 @@ cases! {
     vars_prompt_encrypt
     end_batch_takes_those_who_wait
     pause_and_add_host_are_the_first_ones
+    plays_of_imports
     run_once_results_are_for_the_batch
     random_forced_handlers_without_notice
     random_forced_handlers_serial
