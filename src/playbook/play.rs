@@ -168,7 +168,8 @@ impl Loader<'_> {
         let context = outer.with(node, false, self);
         node.get("vars").into_iter().for_each(|vars| self.warn_reserved(vars));
         let vars = node.get("vars").map(|vars| self.vars(vars)).unwrap_or_default();
-        let all = vars.iter().chain(&imported).flat_map(|map| map.iter());
+        // Those of an import around another come over the inner one's.
+        let all = vars.iter().chain(imported.iter().rev()).flat_map(|map| map.iter());
         let vars = all.map(|(k, v)| (k.clone(), v.clone())).collect::<Map>();
         self.play_vars.clone_from(&vars);
         self.know_files(node.get("vars_files"));

@@ -156,6 +156,16 @@ fn through_edits(tokens: &Tokens<'_>, at: usize, edits: &mut Vec<Edit>) {
     }
 }
 
+/// Whether a name is that of a test, as in `value is match('x') | default(1)`.
+fn is_test(tokens: &Tokens<'_>, at: usize) -> bool {
+    let word = |back: usize| at.checked_sub(back).map(|at| &tokens[at].0);
+    match word(1) {
+        Some(Token::Ident("is")) => true,
+        Some(Token::Ident("not")) => matches!(word(2), Some(Token::Ident("is"))),
+        _ => false,
+    }
+}
+
 /// The chain that ends before `at`, and the names of the filters behind it. What `default` or `mandatory` gives is never
 /// undefined.
 fn filtered_chain(tokens: &Tokens<'_>, at: usize) -> Option<(usize, Vec<usize>, Vec<usize>)> {
@@ -169,6 +179,9 @@ fn filtered_chain(tokens: &Tokens<'_>, at: usize) -> Option<(usize, Vec<usize>, 
             _ => chain_before(tokens, end),
         };
         let (first, ends) = chain?;
+        if is_test(tokens, first) {
+            return None;
+        }
         let Some(pipe) = first.checked_sub(1).filter(|before| matches!(tokens[*before].0, Token::Pipe)) else {
             return Some((first, ends, filters));
         };
