@@ -111,7 +111,9 @@ fn patterns(play: &Play, templar: &Templar) -> Result<Vec<String>, Diagnostic> {
         Value::Str(text) => text.origin(),
         _ => None,
     };
-    let hosts = templar.value(&play.hosts).map_err(|error| keyword(if play.name.is_some() { "hosts" } else { "name" }, &error, play, place))?;
+    let hosts = templar
+        .value(&play.hosts)
+        .map_err(|error| keyword(if play.name.is_some() { "hosts" } else { "name" }, &error, play, place))?;
     Ok(match &hosts {
         Value::Omit => Vec::new(),
         Value::List(items) => items.iter().map(Value::to_text).collect(),

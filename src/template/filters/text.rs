@@ -345,10 +345,13 @@ fn comment(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         lines.push(beginning);
     }
     lines.extend(repeated(4, 5)?);
-    lines.extend(text_with(call, "replace")?.split(newline.as_str()).enumerate().map(|(i, line)| {
-        // As in the reference: no space is left at the end of an empty line, the first excepted.
-        if line.is_empty() && i > 0 { bare.clone() } else { format!("{decoration}{line}") }
-    }));
+    let commented = text_with(call, "replace")?;
+    let mut written = commented.split(newline.as_str()).peekable();
+    while let Some(line) = written.next() {
+        // As in the reference: no space is left at the end of an empty line, the last excepted.
+        let is_bare = line.is_empty() && written.peek().is_some();
+        lines.push(if is_bare { bare.clone() } else { format!("{decoration}{line}") });
+    }
     lines.extend(repeated(6, 7)?);
     if !end.is_empty() {
         lines.push(end);

@@ -151,7 +151,14 @@ fn unhashable(value: &Value) -> Error {
 fn sets(call: &Call<'_, '_, '_>) -> Result<(Vec<Value>, Vec<Value>), Error> {
     let set = |at: usize| {
         let items = call.items(at)?;
-        match items.iter().find(|item| matches!(item, Value::Map(_) | Value::List(_))) {
+        // A tuple may be in a set.
+        let hashed = |item: &Jinja| item.is_tuple() || !matches!(item.kind(), ValueKind::Map | ValueKind::Seq);
+        let given = call.need(at)?;
+        let wrong = match given.kind() {
+            ValueKind::Seq | ValueKind::Iterable => given.try_iter()?.position(|item| !hashed(&item)),
+            _ => None,
+        };
+        match wrong.and_then(|at| items.get(at)) {
             Some(item) => Err(unhashable(item)),
             None => Ok(items),
         }
