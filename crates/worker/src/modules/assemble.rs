@@ -139,7 +139,9 @@ impl Module for Assemble {
     fn check(&self) -> Result<(), String> {
         Selection::new(self.regexp.as_deref(), false)?;
         match &self.validate {
-            Some(command) if !command.contains("%s") => Err(format!("validate must contain %s: {command}")),
+            Some(command) if !command.is_empty() && !command.contains("%s") => {
+                Err(format!("validate must contain %s: {command}"))
+            }
             _ => Ok(()),
         }
     }
