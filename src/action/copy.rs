@@ -25,7 +25,7 @@ pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Actio
         (true, true) => return Err(ActionError::told("src and content are mutually exclusive")),
         _ => {}
     }
-    super::loosen(&mut args, &["follow", "local_follow"]);
+    super::loosen(&mut args, &["follow", "decrypt"]);
     // Nothing is no content.
     if args.get("content").is_some_and(Value::is_null) {
         args.shift_remove("content");

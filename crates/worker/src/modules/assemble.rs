@@ -168,7 +168,7 @@ impl Module for Assemble {
         };
         let written = host.write_file(&dest, &content, &options).map_err(|mut failure| {
             // Of a check that said no, this module tells in the message alone.
-            failure.fields.retain(|key, _| !matches!(key.as_str(), "exit_status" | "stdout" | "stderr"));
+            failure.fields.retain(|key, _| !matches!(key.as_str(), "exit_status" | "path" | "stdout" | "stderr"));
             failure
         })?;
         let mut outcome = Outcome::new(written.changed);

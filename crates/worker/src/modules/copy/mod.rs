@@ -157,8 +157,8 @@ impl Copy {
         let dest = self.destination(host, &source, &mut outcome)?;
         let src = source.path.as_deref().map(text).or_else(|| self.src.as_ref().map(|s| s.0.clone()));
         let existed = host.exists(&dest)?;
-        // A link to nothing is there too.
-        if existed || (!self.force && host.lstat(&dest)?.is_some()) {
+        // A link to nothing is there too, for what comes from the controller.
+        if existed || (!self.force && source.path.is_none() && host.lstat(&dest)?.is_some()) {
             if !self.force {
                 if let Some(src) = self._source_name.clone().or(src) {
                     outcome.set("src", src);

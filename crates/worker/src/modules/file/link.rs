@@ -54,7 +54,9 @@ impl Job<'_> {
             report.add(host.set_attributes(path, &self.attributes, self.args.follow)?);
             self.times.set(host, &self.followed(path.to_path_buf())?, &mut report)?;
         }
-        let mut outcome = report.outcome("dest", path).with("src", named);
+        // Of a link to nothing that was only looked at, it is not told where it leads to.
+        let told = if host.exists(path)? { Some(text(&src)) } else { named };
+        let mut outcome = report.outcome("dest", path).with("src", told);
         if self.args.follow && !host.check_mode() && !host.exists(path)? {
             let warning = "Cannot set fs attributes on a non-existent symlink target. follow should be set to False to avoid this.";
             outcome.set("warnings", vec![warning]);

@@ -172,6 +172,8 @@ fn a_link_to_nothing_is_followed() {
     std::os::unix::fs::symlink("later", dir.path().join("dangling")).unwrap();
     let left = file(&host, json!({"path": "/dangling"})).unwrap();
     assert!(!left.changed && left.fields["src"].is_null(), "without a state it is left as it is");
+    std::os::unix::fs::symlink("f", dir.path().join("good")).unwrap();
+    assert_eq!(file(&host, json!({"path": "/good"})).unwrap().fields["src"], "f");
     let msg = file(&host, json!({"path": "/dangling", "state": "file"})).unwrap_err().msg;
     assert_eq!(msg, "file (/later) is absent, cannot continue");
     let made = file(&host, json!({"path": "/dangling", "state": "directory"})).unwrap();
