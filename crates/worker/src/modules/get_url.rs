@@ -288,7 +288,7 @@ impl GetUrl {
     /// The body in a temporary file, piece by piece.
     fn receive(&self, host: &Host, answer: &mut Answer) -> Result<Content, Failure> {
         let attempted = || "failed to create temporary content file".to_owned();
-        let mut file = match &self.tmp_dest {
+        let mut file = match self.tmp_dest.as_ref().filter(|path| !path.0.is_empty()) {
             None => temporary(&std::env::temp_dir(), "").context(attempted)?,
             Some(directory) => {
                 let directory = host.path(directory)?;
