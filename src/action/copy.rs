@@ -25,6 +25,11 @@ pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Actio
         (true, true) => return Err(ActionError::told("src and content are mutually exclusive")),
         _ => {}
     }
+    super::loosen(&mut args, &["follow", "decrypt"]);
+    // Nothing is no content.
+    if args.get("content").is_some_and(Value::is_null) {
+        args.shift_remove("content");
+    }
     ctx.check_args(COPY, &args)?;
     if flag(&args, "remote_src", false) {
         return Ok(Plan::Remote { module: COPY, call: Call { args: to_json(&args), content: None } });
@@ -280,6 +285,7 @@ pub(super) fn template(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, A
     let Some(src) = text(&args, "src").filter(|_| text(&args, "dest").is_some()) else {
         return Err(ActionError::failed("src and dest are required"));
     };
+    super::loosen(&mut args, &["follow"]);
     ctx.check_args(ctx.module, &args)?;
     let path = ctx.file(&src, "templates")?;
     let options = FileOptions::of_args(&args);

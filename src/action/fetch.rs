@@ -10,9 +10,18 @@ use crate::remote::{Call, Received};
 use crate::value::{Map, Value};
 
 pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands) -> Result<Map, ActionError> {
+    for (name, called) in [("src", "source"), ("dest", "dest")] {
+        if args.get(name).is_some_and(|value| !value.is_null() && value.as_str().is_none()) {
+            let msg = format!("Invalid type supplied for {called} option, it must be a string");
+            return Err(ActionError::told(msg));
+        }
+    }
     let (Some(src), Some(dest)) = (text(args, "src"), text(args, "dest")) else {
         return Err(ActionError::failed("src and dest are required"));
     };
+    let mut args = args.clone();
+    super::loosen(&mut args, &["flat", "fail_on_missing", "validate_checksum"]);
+    let args = &args;
     ctx.check_args(ctx.module, args)?;
     let missing_fails = flag(args, "fail_on_missing", true);
     let target = destination(ctx, &src, &dest, flag(args, "flat", false))?;
@@ -49,6 +58,11 @@ pub(super) async fn fetch(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands
         }
         out.shift_remove("failed");
         out.shift_remove("exception");
+        if said.starts_with("Source is a directory") {
+            let msg = text(&out, "msg").unwrap_or_default();
+            out.insert("msg".into(), Value::from(format!("{msg}, not transferring, ignored")));
+            return Ok(out);
+        }
         out.insert("file".into(), src.into());
         return Ok(out);
     }

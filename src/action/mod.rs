@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use rplay_worker::args::ArgError;
 
 use crate::playbook::find_file;
 use crate::remote::{Answer, Call, RemoteError};
@@ -96,6 +97,14 @@ const GIVES_UP: [&str; 12] = [
     "set_stats",
     "wait_for_connection",
 ];
+
+/// Whether a module's answer is what its action in the reference finds out itself, before the module: a failure that
+/// neither conditions nor another try are asked about.
+#[must_use]
+pub fn gave_up(module: &str, answer: &Map) -> bool {
+    let said = |end: &str| answer.get("msg").and_then(Value::as_str).is_some_and(|msg| msg.ends_with(end));
+    module == "ansible.builtin.unarchive" && flag(answer, "failed", false) && said(" must be an existing dir")
+}
 
 /// Why an action could not be carried out.
 #[derive(Debug)]
@@ -304,10 +313,14 @@ impl ActionContext<'_> {
         use crate::playbook::Catalog;
         BuiltIn.check(module, &to_json(args)).map_err(|problem| {
             let near = problem.suggestion.map(|s| format!(" Did you mean `{s}`?")).unwrap_or_default();
-            let failure = Map::from_iter([
-                ("msg".into(), Value::from(format!("{}{near}", problem.message))),
+            let (message, details) = ArgError::told_apart(&problem.message);
+            let mut failure = Map::from_iter([
+                ("msg".into(), Value::from(format!("{message}{near}"))),
                 ("exception".into(), Value::from(NO_TRACEBACK)),
             ]);
+            if let Some(details) = details {
+                failure.insert("details".into(), details.into());
+            }
             // An action gives up; a module on the host ends in a failure.
             match GIVES_UP.contains(&self.module.strip_prefix("ansible.builtin.").unwrap_or(self.module)) {
                 true => ActionError::Raised(failure),
@@ -400,6 +413,17 @@ pub(crate) fn text(args: &Map, name: &str) -> Option<String> {
 /// An argument as a truth value.
 pub(crate) fn flag(args: &Map, name: &str, default: bool) -> bool {
     args.get(name).and_then(Value::to_bool).unwrap_or(default)
+}
+
+/// Arguments of which an action takes whatever is no truth value for no, as it does in the reference.
+pub(crate) fn loosen(args: &mut Map, names: &[&str]) {
+    for name in names {
+        if let Some(value) = args.get_mut(*name)
+            && value.to_bool().is_none()
+        {
+            *value = Value::Bool(false);
+        }
+    }
 }
 
 /// An argument as a list of texts.

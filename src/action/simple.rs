@@ -99,6 +99,7 @@ pub(super) fn set_fact(mut args: Map) -> Result<Map, ActionError> {
 pub(super) fn set_stats(args: &Map) -> Result<Map, ActionError> {
     let data = match args.get("data") {
         Some(Value::Map(data)) => data.clone(),
+        None => Map::new().into(),
         _ => return Err(ActionError::told("The 'data' option needs to be a dictionary/hash")),
     };
     if let Some(wrong) = data.keys().find(|key| !key.as_str().is_some_and(crate::value::is_variable_name)) {

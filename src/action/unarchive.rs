@@ -2,7 +2,7 @@
 
 use super::{ActionContext, ActionError, Plan, flag, text, to_json};
 use crate::remote::{Call, Content};
-use crate::value::Map;
+use crate::value::{Map, Value};
 
 /// How an `unarchive` is carried out: one call, with the archive unless the host has it.
 pub(super) fn unarchive(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
@@ -26,6 +26,15 @@ pub(super) fn unarchive(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, Acti
 
 /// How a `uri` or a `patch` is carried out: one call, with the file `src` unless the host has it.
 pub(super) fn with_src(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
+    if ctx.check && ctx.module == "ansible.builtin.uri" {
+        // As in the reference the action says so, before it looks at the arguments.
+        let msg = "This action (uri) does not support check mode.";
+        return Ok(Plan::Ready(Map::from_iter([
+            ("changed".into(), Value::Bool(false)),
+            ("skipped".into(), Value::Bool(true)),
+            ("msg".into(), msg.into()),
+        ])));
+    }
     ctx.check_args(ctx.module, &args)?;
     let content = match text(&args, "src") {
         Some(src) if !flag(&args, "remote_src", false) => Some(Content::File(ctx.file(&src, "files")?)),

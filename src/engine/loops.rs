@@ -333,7 +333,7 @@ impl OnHost<'_> {
             let sent = hands
                 .job(Job { module, calls, ..setting.job() }, |answer| {
                     if let Some(at) = places.get(answer.index) {
-                        let mut result = crate::value::from_object(&answer.result);
+                        let mut result = result::of_answer(self.task().action.module, &answer);
                         result::add_invocation(&mut result, invocations.get(answer.index).cloned().flatten());
                         answers.push((*at, result));
                     }

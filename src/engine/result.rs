@@ -54,6 +54,15 @@ pub(super) const RAISED: &str = "_ansible_raised";
 /// What a failure has that an action found by itself.
 pub(super) const TOLD: &str = "_ansible_told";
 
+/// What a host answered; what an action of the reference gives up on itself is marked as that.
+pub(super) fn of_answer(module: &str, answer: &crate::remote::Answer) -> Map {
+    let mut out = crate::value::from_object(&answer.result);
+    if crate::action::gave_up(module, &out) {
+        out.insert(RAISED.into(), Value::Bool(true));
+    }
+    out
+}
+
 /// Whether a result, or one of a loop's, says so.
 pub(super) fn keeps_secret(result: &Map) -> bool {
     let items = result.get("results").and_then(Value::as_list).unwrap_or_default();

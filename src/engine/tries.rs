@@ -120,7 +120,7 @@ impl OnHost<'_> {
                         None => hands.call(module, call).await,
                         Some(how) => hands.one(setting.background_job(how, module, call)).await,
                     };
-                    answer.map_or_else(|e| result::of_error(&e), |answer| crate::value::from_object(&answer.result))
+                    answer.map_or_else(|e| result::of_error(&e), |answer| result::of_answer(module, &answer))
                 }
                 Plan::Steps(args) => match action::steps(&self.context(pass, setting), args, &hands).await {
                     Ok(result) => result,

@@ -51,7 +51,7 @@ fn what_module_defaults_give_is_not_missing() {
 ",
         &[
             "site.yml:10:7 slurp: missing required arguments: src",
-            "site.yml:12:26 copy: Unsupported parameters for (copy) module: dets did you mean `dest`?",
+            "site.yml:12:26 copy: Unsupported parameters for (ansible.legacy.copy) module: dets did you mean `dest`?",
         ],
     );
 }
@@ -142,7 +142,7 @@ fn everything_static_at_once() {
             "site.yml:6:7 'wehn' is not a valid attribute for a Task did you mean `when`?",
             "site.yml:7:7 'regster' is not a valid attribute for a Task did you mean `register`?",
             "site.yml:8:7 `comand` is neither a keyword of a task nor a module that rplay has did you mean `command`?",
-            "site.yml:9:14 copy: Unsupported parameters for (copy) module: srcs did you mean `src`?",
+            "site.yml:9:14 copy: Unsupported parameters for (ansible.legacy.copy) module: srcs did you mean `src`?",
         ],
     );
 }

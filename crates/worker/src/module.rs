@@ -21,6 +21,8 @@ pub trait Module: DeserializeOwned + schemars::JsonSchema {
     /// Whether calls of it in one worker wait for each other: it reads something, changes it and puts it back, and hosts
     /// that delegate to the same one would undo each other's changes.
     const ALONE: bool = false;
+    /// Whether `mode` may be `preserve`: there is a source whose permissions it can mean.
+    const HAS_SOURCE: bool = false;
 
     /// Refuses combinations of arguments that can never work; called before anything is read or changed, and, when no
     /// argument is a template, before any host is contacted.
@@ -147,7 +149,11 @@ impl Failure {
 
 impl From<ArgError> for Failure {
     fn from(error: ArgError) -> Self {
-        Self::new(error.to_string())
+        let message = error.to_string();
+        match ArgError::told_apart(&message) {
+            (msg, Some(details)) => Self::new(msg).with("details", details),
+            (msg, None) => Self::new(msg),
+        }
     }
 }
 
@@ -161,6 +167,29 @@ impl<T, E: Display> Context<T> for Result<T, E> {
     fn context(self, attempted: impl FnOnce() -> String) -> Result<T, Failure> {
         self.map_err(|e| Failure::new(format!("{}: {e}", attempted())))
     }
+}
+
+/// A module of its arguments, and warnings of them.
+fn of_arguments<M: Module>(object: &Object) -> Result<(M, Vec<String>), ArgError> {
+    // What is not known yet may be left out in the end.
+    let known = object.values().all(|v| !args::is_opaque(v));
+    if !M::HAS_SOURCE && object.get("mode").and_then(Value::as_str) == Some("preserve") {
+        return Err(args::Mode::preserves_nothing());
+    }
+    args::checked(object, known.then_some(&M::check as args::Check<'_, M>))
+        .map_err(|e| e.of_module(M::NAME).with_schema(|| json!(schemars::schema_for!(M))))
+}
+
+/// Puts warnings before those that a result has already.
+fn warn(result: &mut Object, warnings: Vec<String>) {
+    if warnings.is_empty() {
+        return;
+    }
+    let mut warnings: Vec<Value> = warnings.into_iter().map(Value::from).collect();
+    if let Some(Value::Array(own)) = result.get("warnings") {
+        warnings.extend(own.iter().cloned());
+    }
+    result.insert("warnings".to_owned(), Value::Array(warnings));
 }
 
 /// A module in the registry, its type erased.
@@ -185,12 +214,12 @@ impl Entry {
             name: M::NAME,
             check_mode: M::CHECK_MODE,
             check: |object| {
-                let module: M = args::parse(object).map_err(|e| e.of_module(M::NAME))?;
+                let (module, _) = of_arguments::<M>(object)?;
                 let known = object.values().all(|v| !args::is_opaque(v));
                 if known { module.check().map_err(ArgError::Invalid) } else { Ok(()) }
             },
             run: |object, host| {
-                let module: M = args::parse(object).map_err(|e| e.of_module(M::NAME))?;
+                let (module, warnings) = of_arguments::<M>(object)?;
                 module.check().map_err(Failure::new)?;
                 if host.check_mode() && M::CHECK_MODE == CheckMode::Skipped {
                     let msg = format!(
@@ -200,7 +229,12 @@ impl Entry {
                     return Ok(Outcome::skipped(msg).with("failed", false));
                 }
                 let _turn = M::ALONE.then(|| crate::turns::take(M::NAME));
-                module.run(host)
+                let mut outcome = module.run(host);
+                match &mut outcome {
+                    Ok(outcome) => warn(&mut outcome.fields, warnings),
+                    Err(failure) => warn(&mut failure.fields, warnings),
+                }
+                outcome
             },
             schema: || json!(schemars::schema_for!(M)),
         }

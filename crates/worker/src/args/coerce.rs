@@ -43,6 +43,10 @@ impl<'a> Coerce<'a> {
     }
 
     fn no_bool(&self) -> ArgError {
+        if matches!(*self.value, Value::Null | Value::Array(_) | Value::Object(_)) {
+            return self
+                .invalid("bool", &format!("<class '{}'> cannot be converted to a bool", python_type(&self.value)));
+        }
         let shown = self.shown();
         let valid = "true, false, yes, no, on, off, y, n, t, f, 1, 0";
         self.invalid("bool", &format!("The value '{shown}' is not a valid boolean. Valid booleans include: {valid}"))
@@ -273,7 +277,8 @@ impl<'de> de::Deserializer<'de> for Coerce<'_> {
         visitor: V,
     ) -> Result<V::Value, ArgError> {
         let entries = self.entries()?;
-        let unknown: Vec<String> = entries.keys().filter(|k| !fields.contains(&k.as_str())).cloned().collect();
+        let mut unknown: Vec<String> = entries.keys().filter(|k| !fields.contains(&k.as_str())).cloned().collect();
+        unknown.sort();
         let within = self.name.clone();
         let mut entries = entries;
         entries.retain(|name, _| !unknown.contains(name));
@@ -281,7 +286,13 @@ impl<'de> de::Deserializer<'de> for Coerce<'_> {
         let out = visitor.visit_map(Entries { parent: self, entries: entries.into_iter(), value: None })?;
         match unknown.is_empty() {
             true => Ok(out),
-            false => Err(ArgError::Unknown { names: unknown, known: fields.to_vec(), within, module: "" }),
+            false => Err(ArgError::Unknown {
+                names: unknown,
+                known: fields.to_vec(),
+                aliases: Vec::new(),
+                within,
+                module: "",
+            }),
         }
     }
 
@@ -442,6 +453,28 @@ mod tests {
         let want = "argument 'count' is of type str and we were unable to convert to int: \"'abc'\" cannot be converted to an int";
         assert_eq!(text, want);
         assert_eq!(args(json!({"path": [1, "a'b", {"c": null}]})).unwrap().path, "[1, \"a'b\", {'c': None}]");
+    }
+
+    #[test]
+    fn of_several_mistakes_the_first_one_is_told() {
+        let told = |value: serde_json::Value| args(value).unwrap_err().to_string();
+        assert_eq!(told(json!({"count": "x", "bogus": 1})), "missing required arguments: path");
+        let text = told(json!({"state": "gone", "count": [1], "force": "maybe", "path": "x", "bogus": 1}));
+        assert!(text.starts_with("argument 'force' is of type str"), "{text}");
+        let text = told(json!({"state": "gone", "path": "x", "bogus": 1}));
+        assert_eq!(text, "value of state must be one of: present, absent, got: gone");
+        let text = told(json!({"path": "x", "b": 1, "a": 1}));
+        assert!(text.starts_with("Unsupported parameters: a, b. Supported"), "{text}");
+        let text = told(json!({"path": "x", "force": null}));
+        assert!(text.ends_with("to bool: <class 'NoneType'> cannot be converted to a bool"), "{text}");
+    }
+
+    #[test]
+    fn an_alias_counts_and_is_told_of_beside_its_argument() {
+        let object = json!({"path": "a", "dest": "b"});
+        let (got, warnings) = super::super::checked::<Args>(object.as_object().unwrap(), None).unwrap();
+        assert_eq!(got.path, "b");
+        assert_eq!(warnings, ["Both option path and its alias dest are set."]);
     }
 
     #[test]

@@ -3,6 +3,17 @@
 use std::fmt;
 
 use serde::de;
+use serde_json::Value;
+
+/// Modules that an action of the reference calls, and by which name: the one that it tells.
+const BY_ACTION: [(&str, &str); 6] = [
+    ("ansible.builtin.assemble", "ansible.legacy.assemble"),
+    ("ansible.builtin.command", "ansible.legacy.command"),
+    ("ansible.builtin.copy", "ansible.legacy.copy"),
+    ("ansible.builtin.shell", "ansible.legacy.command"),
+    ("ansible.builtin.unarchive", "ansible.legacy.unarchive"),
+    ("ansible.builtin.uri", "ansible.legacy.uri"),
+];
 
 /// Why a module's arguments were not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,9 +24,11 @@ pub enum ArgError {
         names: Vec<String>,
         /// The names it has.
         known: Vec<&'static str>,
+        /// Those among them that are other names of one of the rest.
+        aliases: Vec<&'static str>,
         /// The argument whose sub-options these are; empty at the top.
         within: String,
-        /// The module's short name; empty where it is not known.
+        /// The module's name as it is told; empty where it is not known.
         module: &'static str,
     },
     /// A required argument is not there.
@@ -29,9 +42,35 @@ impl ArgError {
     #[must_use]
     pub fn of_module(mut self, name: &'static str) -> Self {
         if let Self::Unknown { module, .. } = &mut self {
-            *module = name.rsplit('.').next().unwrap_or(name);
+            *module = BY_ACTION
+                .iter()
+                .find(|(own, _)| *own == name)
+                .map_or_else(|| name.strip_prefix("ansible.builtin.").unwrap_or(name), |(_, told)| told);
         }
         self
+    }
+
+    /// The same, where the schema of the module's arguments says which names are not just others of the same.
+    #[must_use]
+    pub fn with_schema(mut self, schema: impl FnOnce() -> Value) -> Self {
+        if let Self::Unknown { known, aliases, within, .. } = &mut self
+            && within.is_empty()
+        {
+            let schema = schema();
+            let own = |name: &str| schema.pointer("/properties").is_some_and(|own| own.get(name).is_some());
+            *aliases = known.iter().copied().filter(|name| !own(name)).collect();
+        }
+        self
+    }
+
+    /// What is said, and the details that are told apart from it, where there are some.
+    #[must_use]
+    pub fn told_apart(message: &str) -> (&str, Option<&str>) {
+        let details = message.strip_prefix(super::types::NO_MODE).and_then(|rest| rest.strip_prefix(": "));
+        match details {
+            Some(details) => (super::types::NO_MODE, Some(details)),
+            None => (message, None),
+        }
     }
 
     /// The nearest argument the module has to the first one it has not.
@@ -70,16 +109,24 @@ fn distance(a: &str, b: &str) -> usize {
 impl fmt::Display for ArgError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown { names, known, within, module } => {
+            Self::Unknown { names, known, aliases, within, module } => {
                 let of = if module.is_empty() { String::new() } else { format!(" for ({module}) module") };
                 write!(f, "Unsupported parameters{of}: {}", names.join(", "))?;
                 if !within.is_empty() {
                     write!(f, " found in {within}")?;
                 }
                 // Arguments of the project's own between its two halves are nobody's business.
-                let mut known: Vec<&str> = known.iter().copied().filter(|name| !name.starts_with('_')).collect();
-                known.sort_unstable();
-                write!(f, ". Supported parameters include: {}.", known.join(", "))
+                let listed = |names: &[&'static str], without: &[&'static str]| {
+                    let shown = |name: &&str| !name.starts_with('_') && !without.contains(name);
+                    let mut names: Vec<&str> = names.iter().copied().filter(shown).collect();
+                    names.sort_unstable();
+                    names.join(", ")
+                };
+                write!(f, ". Supported parameters include: {}", listed(known, aliases))?;
+                match listed(aliases, &[]) {
+                    aliases if aliases.is_empty() => f.write_str("."),
+                    aliases => write!(f, " ({aliases})."),
+                }
             }
             Self::Missing(name) => write!(f, "missing required arguments: {name}"),
             Self::Invalid(text) => f.write_str(text),

@@ -7,6 +7,7 @@
 mod coerce;
 mod error;
 mod python;
+mod told;
 mod types;
 
 use rplay_protocol::Object;
@@ -57,5 +58,23 @@ pub(crate) fn is_word(text: &str) -> bool {
 /// Fails on an argument the module does not have (with the nearest one it has), a missing one, and a value that does not
 /// fit its type or choices; the message names the argument.
 pub fn parse<T: DeserializeOwned>(args: &Object) -> Result<T, ArgError> {
-    T::deserialize(coerce::Coerce::root(args))
+    checked(args, None).map(|(parsed, _)| parsed)
 }
+
+/// The same, with what a module checks itself, so that of several mistakes the first one is told; and warnings of
+/// arguments that were given under two names.
+///
+/// The check is not made of arguments that fit; that is left to the caller.
+pub fn checked<T: DeserializeOwned>(args: &Object, check: Option<Check<'_, T>>) -> Result<(T, Vec<String>), ArgError> {
+    if let Ok(parsed) = T::deserialize(coerce::Coerce::root(args)) {
+        return Ok((parsed, Vec::new()));
+    }
+    let (args, warnings) = told::without_doubles::<T>(args);
+    match T::deserialize(coerce::Coerce::root(&args)) {
+        Ok(parsed) => Ok((parsed, warnings)),
+        Err(error) => Err(told::first(&args, error, check)),
+    }
+}
+
+/// What a module checks itself of its arguments.
+pub type Check<'a, T> = &'a dyn Fn(&T) -> Result<(), String>;

@@ -45,6 +45,9 @@ pub enum InstallState {
     Latest,
 }
 
+/// What is said of permissions that are none; what stands behind a colon then are the details.
+pub(super) const NO_MODE: &str = "mode must be in octal or symbolic form";
+
 /// Permissions as a user may write them: a number, an octal string, a symbolic change, or `preserve`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
@@ -63,17 +66,29 @@ impl Mode {
         if text == "preserve" {
             return Ok(Self::Preserve);
         }
-        if super::is_opaque(&Value::String(text.to_owned())) || text.is_empty() {
+        if super::is_opaque(&Value::String(text.to_owned())) {
             return Ok(Self::Bits(0));
         }
+        if text.is_empty() {
+            // As in the reference nothing is said: no permission is taken away.
+            return Ok(Self::Symbolic(String::new()));
+        }
+        let bad = |text: &str| format!("{NO_MODE}: bad symbolic permission for mode: {text}");
         if text.bytes().all(|b| b.is_ascii_digit()) || text.starts_with("0o") {
             return u32::from_str_radix(text.trim_start_matches("0o"), 8)
                 .ok()
                 .filter(|bits| *bits <= 0o7777)
                 .map(Self::Bits)
-                .ok_or_else(|| format!("mode must be in octal or symbolic form, got '{text}'"));
+                .ok_or_else(|| bad(text));
         }
-        crate::host::symbolic_mode(text, 0, false).map(|_| Self::Symbolic(text.to_owned()))
+        crate::host::symbolic_mode(text, 0, false).map(|_| Self::Symbolic(text.to_owned())).map_err(|_| bad(text))
+    }
+}
+
+impl Mode {
+    /// That there is no source whose permissions could be preserved.
+    pub(crate) fn preserves_nothing() -> super::ArgError {
+        super::ArgError::Invalid(format!("{NO_MODE}: bad symbolic permission for mode: preserve"))
     }
 }
 
@@ -82,10 +97,15 @@ impl<'de> Deserialize<'de> for Mode {
         match Value::deserialize(deserializer)? {
             Value::Number(n) => match n.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n <= 0o7777) {
                 Some(bits) => Ok(Self::Bits(bits)),
-                None => Err(D::Error::custom(format!("mode must be in octal or symbolic form, got {n}"))),
+                None => Err(D::Error::custom(format!("{NO_MODE}: bad symbolic permission for mode: {n}"))),
             },
+            // A number is what a truth value is in Python.
+            Value::Bool(b) => Ok(Self::Bits(b.into())),
             Value::String(text) => Self::parse(&text).map_err(D::Error::custom),
-            other => Err(D::Error::custom(format!("mode must be a number or a string, got {other}"))),
+            other => {
+                let other = super::python::python_text(&other);
+                Err(D::Error::custom(format!("{NO_MODE}: bad symbolic permission for mode: {other}")))
+            }
         }
     }
 }
@@ -257,6 +277,7 @@ mod tests {
         assert_eq!(Mode::parse("0644").unwrap(), Mode::Bits(0o644));
         assert_eq!(Mode::parse("u=rw,g+X").unwrap(), Mode::Symbolic("u=rw,g+X".into()));
         assert!(Mode::parse("99").is_err());
+        assert_eq!(Mode::parse("").unwrap(), Mode::Symbolic(String::new()), "nothing is no permission to take away");
         assert!(Mode::parse("rw-r--r--!").is_err());
     }
 }

@@ -155,8 +155,16 @@ impl Host {
         match mode {
             None | Some(Mode::Preserve) => Ok(None),
             Some(Mode::Bits(bits)) => Ok(Some(*bits)),
+            Some(Mode::Symbolic(text)) if text.is_empty() => Ok(None),
             Some(Mode::Symbolic(text)) => symbolic_mode(text, before, is_dir).map(Some).map_err(Failure::new),
         }
+    }
+
+    /// That there is no such owner or group, with what is at the path.
+    fn unknown(&self, path: &Path, msg: String) -> Failure {
+        let mut failure = Failure::new(msg).with("path", path.to_string_lossy());
+        failure.fields.extend(self.describe(path).unwrap_or_default());
+        failure
     }
 
     /// The user id that an `owner` argument means.
@@ -164,9 +172,9 @@ impl Host {
         if let Ok(id) = owner.parse() {
             return Ok(id);
         }
-        self.user(owner)?.map(|u| u.uid).ok_or_else(|| {
-            Failure::new(format!("chown failed: failed to look up user {owner}")).with("path", path.to_string_lossy())
-        })
+        self.user(owner)?
+            .map(|u| u.uid)
+            .ok_or_else(|| self.unknown(path, format!("chown failed: failed to look up user {owner}")))
     }
 
     /// The group id that a `group` argument means.
@@ -174,9 +182,9 @@ impl Host {
         if let Ok(id) = group.parse() {
             return Ok(id);
         }
-        self.group(group)?.map(|g| g.gid).ok_or_else(|| {
-            Failure::new(format!("chgrp failed: failed to look up group {group}")).with("path", path.to_string_lossy())
-        })
+        self.group(group)?
+            .map(|g| g.gid)
+            .ok_or_else(|| self.unknown(path, format!("chgrp failed: failed to look up group {group}")))
     }
 
     /// Whether SELinux is on.

@@ -52,6 +52,9 @@ fn usage(path: &Path) -> io::Result<Usage> {
     })
 }
 
+/// As many links as the kernel follows, one after the other.
+const MAX_LINKS: usize = 40;
+
 impl Host {
     /// How full the file system is that holds `path`.
     pub fn usage(&self, path: &Path) -> Result<Usage, Failure> {
@@ -139,6 +142,19 @@ impl Host {
     /// Where a symbolic link points, as it is written.
     pub fn read_link(&self, path: &Path) -> Result<PathBuf, Failure> {
         fs::read_link(self.real(path)).context(|| format!("cannot read the link {}", path.display()))
+    }
+
+    /// Where a chain of links ends, also one that leads to nothing; the path itself where it is no link.
+    pub fn end_of_links(&self, path: &Path) -> Result<PathBuf, Failure> {
+        let mut end = path.to_path_buf();
+        for _ in 0..MAX_LINKS {
+            if self.lstat(&end)?.is_none_or(|meta| !meta.is_symlink()) {
+                break;
+            }
+            let target = self.read_link(&end)?;
+            end = end.parent().unwrap_or(Path::new("/")).join(target);
+        }
+        self.canonical(&end)
     }
 
     /// The path with every link in it resolved; parts that do not exist stay as they are.

@@ -7,6 +7,9 @@
 pub fn symbolic_mode(text: &str, current: u32, is_dir: bool) -> Result<u32, String> {
     let bad = || format!("bad symbolic permission for mode: {text}");
     let mut mode = current;
+    if text.is_empty() {
+        return Ok(mode);
+    }
     for clause in text.split(',') {
         let end = clause.find(['+', '-', '=']).ok_or_else(bad)?;
         let (who, mut actions) = clause.split_at(end);

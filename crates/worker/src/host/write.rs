@@ -62,7 +62,7 @@ impl Host {
         let diff = self.content_diff(path, old.as_ref(), content)?;
         // As in the reference, the backup is there even where the new content proves not to be valid.
         let backup_file = if options.backup && old.is_some() { self.backup(path)? } else { None };
-        if let Some(command) = &options.validate {
+        if let Some(command) = options.validate.as_ref().filter(|command| !command.is_empty()) {
             self.validate(path, content, command)?;
         }
         self.change(|| self.replace(path, content, old.as_ref(), options))?;

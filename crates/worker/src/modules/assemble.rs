@@ -139,7 +139,9 @@ impl Module for Assemble {
     fn check(&self) -> Result<(), String> {
         Selection::new(self.regexp.as_deref(), false)?;
         match &self.validate {
-            Some(command) if !command.contains("%s") => Err(format!("validate must contain %s: {command}")),
+            Some(command) if !command.is_empty() && !command.contains("%s") => {
+                Err(format!("validate must contain %s: {command}"))
+            }
             _ => Ok(()),
         }
     }
@@ -166,7 +168,7 @@ impl Module for Assemble {
         };
         let written = host.write_file(&dest, &content, &options).map_err(|mut failure| {
             // Of a check that said no, this module tells in the message alone.
-            failure.fields.retain(|key, _| !matches!(key.as_str(), "exit_status" | "stdout" | "stderr"));
+            failure.fields.retain(|key, _| !matches!(key.as_str(), "exit_status" | "path" | "stdout" | "stderr"));
             failure
         })?;
         let mut outcome = Outcome::new(written.changed);

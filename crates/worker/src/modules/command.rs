@@ -118,12 +118,12 @@ impl Module for Script {
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
         let there = |arg: &PathArg| Ok::<_, Failure>(!host.glob(&host.path(arg)?)?.is_empty());
-        if let Some(path) = &self.creates
+        if let Some(path) = self.creates.as_ref().filter(|path| !path.0.is_empty())
             && there(path)?
         {
             return Ok(Outcome::skipped(format!("{} exists, matching creates option", path.0)));
         }
-        if let Some(path) = &self.removes
+        if let Some(path) = self.removes.as_ref().filter(|path| !path.0.is_empty())
             && !there(path)?
         {
             return Ok(Outcome::skipped(format!("{} does not exist, matching removes option", path.0)));
@@ -304,12 +304,12 @@ impl Job {
             let pattern = directory.as_ref().map_or(pattern.clone(), |d| d.join(&pattern));
             Ok(!host.glob(&pattern)?.is_empty())
         };
-        if let Some(path) = &self.creates
+        if let Some(path) = self.creates.as_ref().filter(|path| !path.0.is_empty())
             && exists(path)?
         {
             return Ok(not_run(&self.shown, host, &format!("run command since '{}' exists", path.0)));
         }
-        if let Some(path) = &self.removes
+        if let Some(path) = self.removes.as_ref().filter(|path| !path.0.is_empty())
             && !exists(path)?
         {
             return Ok(not_run(&self.shown, host, &format!("run command since '{}' does not exist", path.0)));

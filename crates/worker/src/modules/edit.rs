@@ -48,7 +48,7 @@ impl<'a> Edit<'a> {
     ) -> Result<Edited, Failure> {
         let host = self.host;
         // A link is written through.
-        let real = if host.exists(&self.path)? { host.canonical(&self.path)? } else { self.path.clone() };
+        let real = if host.lstat(&self.path)?.is_some() { host.end_of_links(&self.path)? } else { self.path.clone() };
         let mut edited = Edited { outcome: Outcome::unchanged(), backup: None };
         let changed = self.old.as_ref() != Some(&new);
         let texts = if host.diff_mode() {
@@ -63,6 +63,10 @@ impl<'a> Edit<'a> {
             let mode = host.mode_of_new(wanted.mode.as_ref(), false)?;
             let options = WriteOptions { mode_if_new: Some(mode), ..options };
             let diff = Diff::contents(self.old.as_deref().unwrap_or_default(), &new, &self.header("content"));
+            // A copy of what a link leads to is called after the link.
+            let copied = options.backup && self.exists() && real != self.path;
+            edited.backup = if copied { host.backup(&self.path)? } else { None };
+            let options = WriteOptions { backup: options.backup && !copied, ..options };
             let written = host.write_file(&real, &Content::from(new), &options).map_err(|mut failure| {
                 // Of a check that said no, these modules tell it in the message alone.
                 if failure.fields.contains_key("exit_status") {
@@ -74,7 +78,7 @@ impl<'a> Edit<'a> {
             })?;
             edited.outcome.changed = true;
             edited.outcome.diffs.push(diff);
-            edited.backup = written.backup_file;
+            edited.backup = edited.backup.or(written.backup_file);
         }
         let mut attributes = Outcome::unchanged();
         files::settle(host, &real, wanted, true, &mut attributes)?;

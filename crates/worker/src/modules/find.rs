@@ -31,7 +31,7 @@ pub struct Find {
     patterns: Vec<String>,
     /// Patterns for names that are left out.
     #[serde(default, alias = "exclude")]
-    excludes: Vec<String>,
+    excludes: Option<Vec<String>>,
     /// A regular expression that a line of the file must begin with.
     #[serde(default)]
     contains: Option<String>,
@@ -63,10 +63,10 @@ pub struct Find {
     #[serde(default)]
     follow: bool,
     /// Whether files' checksums are computed.
-    #[serde(default, alias = "checksum")]
+    #[serde(default)]
     get_checksum: bool,
     /// By which algorithm.
-    #[serde(default, alias = "checksum_algo")]
+    #[serde(default, alias = "checksum", alias = "checksum_algo")]
     checksum_algorithm: Algorithm,
     /// Whether patterns are regular expressions.
     #[serde(default)]
@@ -89,11 +89,11 @@ pub struct Find {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum FileType {
+    Any,
+    Directory,
     #[default]
     File,
-    Directory,
     Link,
-    Any,
 }
 
 /// Which time counts as the age.
@@ -198,7 +198,7 @@ impl Find {
             .map(|pattern| if self.read_whole_file { text(pattern) } else { text(&format!("\\A(?:{pattern})")) });
         Ok(Patterns {
             wanted: compile_all(&self.patterns)?,
-            excluded: compile_all(&self.excludes)?,
+            excluded: compile_all(self.excludes.as_deref().unwrap_or_default())?,
             contains: contains.transpose()?,
         })
     }

@@ -40,7 +40,7 @@ file_arguments! {
         timeout: u64,
         /// Headers to send.
         #[serde(default)]
-        headers: IndexMap<String, String>,
+        headers: Option<IndexMap<String, String>>,
         /// Names of headers that do not follow a redirection.
         #[serde(default)]
         unredirected_headers: Vec<String>,
@@ -244,7 +244,7 @@ impl GetUrl {
             agent: self.http_agent.clone(),
             credentials: self.url_username.clone().map(|u| (u, self.url_password.clone().unwrap_or_default())),
             force_basic_auth: self.force_basic_auth,
-            headers: self.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            headers: self.headers.iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect(),
             unredirected: self.unredirected_headers.clone(),
             client_cert: path(&self.client_cert)?,
             client_key: path(&self.client_key)?,
@@ -288,7 +288,7 @@ impl GetUrl {
     /// The body in a temporary file, piece by piece.
     fn receive(&self, host: &Host, answer: &mut Answer) -> Result<Content, Failure> {
         let attempted = || "failed to create temporary content file".to_owned();
-        let mut file = match &self.tmp_dest {
+        let mut file = match self.tmp_dest.as_ref().filter(|path| !path.0.is_empty()) {
             None => temporary(&std::env::temp_dir(), "").context(attempted)?,
             Some(directory) => {
                 let directory = host.path(directory)?;

@@ -138,7 +138,9 @@ impl Module for Git {
         if self.accept_hostkey && self.accept_newhostkey {
             return Err("parameters are mutually exclusive: accept_hostkey|accept_newhostkey".into());
         }
-        let words = [&self.repo, &self.version, &self.remote].into_iter().chain(&self.refspec);
+        let words = [&self.repo, &self.version, &self.remote]
+            .into_iter()
+            .chain(self.refspec.iter().filter(|refspec| !refspec.is_empty()));
         match words.into_iter().find(|word| word.is_empty() || word.starts_with('-') || word.contains('\0')) {
             Some(word) => Err(format!("'{word}' is not a repository, version, remote or refspec")),
             None => Ok(()),
@@ -286,7 +288,9 @@ impl<'a> Work<'a> {
         }
         self.change(&self.git(words).arg("--").arg(&self.url).arg(&self.dest), None)?;
         if !self.args.bare {
-            if matches!(version, Version::Other) || self.args.refspec.is_some() {
+            if matches!(version, Version::Other)
+                || self.args.refspec.as_ref().is_some_and(|refspec| !refspec.is_empty())
+            {
                 self.fetch(&version)?;
             }
             self.switch(&version)?;
@@ -370,7 +374,7 @@ impl<'a> Work<'a> {
             _ => words.extend(["--tags", remote]),
         }
         self.change(&self.here(words), failed())?;
-        match self.args.refspec.as_deref() {
+        match self.args.refspec.as_deref().filter(|refspec| !refspec.is_empty()) {
             Some(refspec) => self.change(&self.here(["fetch", "--force", remote, refspec]), failed()),
             None => Ok(()),
         }

@@ -85,9 +85,9 @@ impl HasValue {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum State {
+    Absent,
     #[default]
     Present,
-    Absent,
 }
 
 impl Module for IniFile {
@@ -124,7 +124,8 @@ impl Module for IniFile {
         let old = old.strip_prefix('\u{feff}').unwrap_or(&old).replace("\r\n", "\n");
         let mut file = File::read(&old);
         let msg = self.edit(&mut file);
-        let new = file.text();
+        // An empty file of which nothing is wanted stays empty.
+        let new = if old.is_empty() && msg == Done::Nothing { String::new() } else { file.text() };
         // A file that is not there and would hold nothing is not made.
         let changed = if there { new != old } else { msg != Done::Nothing };
         let mut outcome = Outcome::new(changed).with("path", text(&path)).with("msg", msg.words());

@@ -173,7 +173,9 @@ fn content(line: &str) -> &str {
 impl LineInFile {
     /// Where a new line goes; `None` when nothing is said, which means the end.
     fn place(&self) -> Option<Result<Place, String>> {
-        match (self.insertafter.as_deref(), self.insertbefore.as_deref()) {
+        // As in the reference, an empty `insertbefore` says nothing.
+        let before = self.insertbefore.as_deref().filter(|before| !before.is_empty());
+        match (self.insertafter.as_deref(), before) {
             (Some("BOF"), _) | (_, Some("BOF")) => Some(Ok(Place::Beginning)),
             (Some("EOF"), _) | (_, Some("EOF")) => Some(Ok(Place::End)),
             (Some(pattern), _) => Some(Pattern::bytes(pattern).map(Place::After)),

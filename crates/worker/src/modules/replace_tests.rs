@@ -70,5 +70,5 @@ fn backup_validation_and_refusals() {
     assert_eq!(host.text(done.fields["backup_file"].as_str().unwrap()).unwrap(), FILE);
     assert!(call(&host, json!({"regexp": "("})).unwrap_err().msg.contains("regular expression"));
     let failure = call(&host, json!({"regexp": "a", "replace": "\\3"})).unwrap_err();
-    assert_eq!(failure.msg, "Unable to process replace due to error: invalid group reference 3");
+    assert_eq!(failure.msg, "Unable to process replace due to error: invalid group reference 3 at position 1");
 }

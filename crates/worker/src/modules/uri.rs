@@ -114,11 +114,11 @@ file_arguments! {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Format {
-    FormMultipart,
     FormUrlencoded,
     Json,
     #[default]
     Raw,
+    FormMultipart,
 }
 
 fn get() -> String {
@@ -228,9 +228,9 @@ impl Module for Uri {
 
 impl Uri {
     fn follow(&self) -> Result<Follow, String> {
-        match self.follow_redirects.to_lowercase().as_str() {
-            "all" | "yes" | "true" => Ok(Follow::All),
-            "none" | "no" | "false" => Ok(Follow::None),
+        match self.follow_redirects.as_str() {
+            "all" | "yes" | "true" | "True" => Ok(Follow::All),
+            "none" | "no" | "false" | "False" => Ok(Follow::None),
             "safe" => Ok(Follow::Safe),
             "urllib2" => Ok(Follow::Plain),
             other => {

@@ -33,7 +33,7 @@ file_arguments! {
         exclude_path: Vec<PathArg>,
         /// Patterns of names in the archive that are left out.
         #[serde(default)]
-        exclusion_patterns: Vec<PathArg>,
+        exclusion_patterns: Option<Vec<PathArg>>,
         /// Whether a single file becomes an archive too.
         #[serde(default)]
         force_archive: bool,
@@ -215,7 +215,7 @@ impl Archive {
         }
         for path in trees.iter().map(|(path, _)| path).chain(&rest) {
             let name = path.strip_prefix(&plan.root).unwrap_or(path).to_path_buf();
-            if !self.exclusion_patterns.iter().any(|pattern| matches(&pattern.0, &text(&name))) {
+            if !self.exclusion_patterns.iter().flatten().any(|pattern| matches(&pattern.0, &text(&name))) {
                 members.push(Member { path: path.clone(), name });
             }
         }

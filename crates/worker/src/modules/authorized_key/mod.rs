@@ -52,9 +52,9 @@ pub struct AuthorizedKey {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum State {
+    Absent,
     #[default]
     Present,
-    Absent,
 }
 
 impl Module for AuthorizedKey {

@@ -73,6 +73,7 @@ file_arguments! {
 
 impl Module for Copy {
     const NAME: &'static str = "ansible.builtin.copy";
+    const HAS_SOURCE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.src.is_some() && self.content.is_some() {
@@ -84,7 +85,7 @@ impl Module for Copy {
         if self.remote_src && self.src.is_none() {
             return Err("src (or content) is required".to_owned());
         }
-        if self.validate.as_ref().is_some_and(|v| !v.contains("%s")) {
+        if self.validate.as_ref().is_some_and(|v| !v.is_empty() && !v.contains("%s")) {
             return Err(format!("validate must contain %s: {}", self.validate.as_deref().unwrap_or_default()));
         }
         Ok(())
@@ -98,8 +99,9 @@ impl Module for Copy {
                 (None, None) => return Err(Failure::new("src (or content) is required")),
             };
             let basename = self._original_basename.clone();
+            let checksum = content.checksum("sha1").context(|| "cannot read the source".to_owned())?;
             let source = Source { content, basename, mode: self._source_mode.map(|m| m.0), path: None };
-            return self.copy_file(host, source);
+            return self.copy_file(host, source).map_err(|failure| told_of(failure, &checksum, host.diff_mode()));
         }
         let Some(src) = &self.src else { return Err(Failure::new("src (or content) is required")) };
         let path = host.path(src)?;
@@ -122,6 +124,20 @@ impl Module for Copy {
     }
 }
 
+/// A failure to copy what the controller sent, with what is told of that in any case.
+fn told_of(mut failure: Failure, checksum: &str, diff_mode: bool) -> Failure {
+    if failure.fields.contains_key("exit_status") {
+        // Of a check that said no, what it said is told apart.
+        "failed to validate".clone_into(&mut failure.msg);
+        failure.fields.shift_remove("path");
+    }
+    failure.fields.entry("checksum").or_insert_with(|| checksum.into());
+    if !diff_mode {
+        failure.fields.entry("diff").or_insert_with(|| json!([]));
+    }
+    failure
+}
+
 /// A file to copy, wherever it came from.
 struct Source {
     content: Content,
@@ -133,7 +149,7 @@ struct Source {
 impl Copy {
     fn copy_file(&self, host: &Host, source: Source) -> Result<Outcome, Failure> {
         let checksum = source.content.checksum("sha1").context(|| "cannot read the source".to_owned())?;
-        if let Some(expected) = self.checksum.as_ref().filter(|c| **c != checksum) {
+        if let Some(expected) = self.checksum.as_ref().filter(|c| !c.is_empty() && **c != checksum) {
             let msg = "Copied file does not match the expected checksum. Transfer failed.";
             return Err(Failure::new(msg).with("checksum", checksum).with("expected_checksum", expected.as_str()));
         }
@@ -141,7 +157,8 @@ impl Copy {
         let dest = self.destination(host, &source, &mut outcome)?;
         let src = source.path.as_deref().map(text).or_else(|| self.src.as_ref().map(|s| s.0.clone()));
         let existed = host.exists(&dest)?;
-        if existed {
+        // A link to nothing is there too, for what comes from the controller.
+        if existed || (!self.force && source.path.is_none() && host.lstat(&dest)?.is_some()) {
             if !self.force {
                 if let Some(src) = self._source_name.clone().or(src) {
                     outcome.set("src", src);
@@ -154,10 +171,7 @@ impl Copy {
             }
         } else if !outcome.changed && !host.check_mode() {
             // In a dry run an earlier task may not have made it.
-            parent_must_exist(host, &dest).map_err(|failure| match source.path {
-                None if !host.diff_mode() => failure.with("checksum", checksum.as_str()).with("diff", json!([])),
-                _ => failure,
-            })?;
+            parent_must_exist(host, &dest)?;
         }
         let mut attributes = self.attributes_for(source.mode);
         let written = host.write_file(&dest, &source.content, &self.options(host, &attributes)?)?;

@@ -13,18 +13,18 @@ impl Job<'_> {
         let host = self.host;
         let before = state_at(host, path)?;
         let src = match &self.args.src {
-            Some(src) => host.path(src)?,
-            None if before == "link" => host.read_link(path)?,
-            None => return Err(Failure::new("src is required for creating new symlinks").with("dest", text(path))),
+            Some(src) if !src.0.is_empty() => host.path(src)?,
+            _ if before == "link" => host.read_link(path)?,
+            _ => return Err(Failure::new("src is required for creating new symlinks").with("dest", text(path))),
         };
         let old = if before == "link" { Some(host.read_link(path)?) } else { None };
-        let failure = |msg: String| Err(Failure::new(msg).with("path", text(path)).with("src", text(&src)));
+        let failure = |msg: String| Err(Failure::new(msg).with("path", text(path)));
+        let named = self.args.src.as_ref().map(|_| text(&src));
         let base = if before == "directory" { path } else { path.parent().unwrap_or(Path::new("/")) };
-        if !self.args.force && !host.exists(&base.join(&src))? {
-            return failure(format!(
-                "src file does not exist, use 'force=yes' if you really want to create the link: {}",
-                text(&base.join(&src))
-            ));
+        if !self.args.force && named.is_some() && !host.exists(&base.join(&src))? {
+            let told = text(&base.join(&src));
+            let msg = format!("src file does not exist, use 'force=yes' if you really want to create the link: {told}");
+            return Err(Failure::new(msg).with("path", text(path)).with("src", text(&src)));
         }
         match before {
             "directory" if !self.args.force => {
@@ -54,10 +54,11 @@ impl Job<'_> {
             report.add(host.set_attributes(path, &self.attributes, self.args.follow)?);
             self.times.set(host, &self.followed(path.to_path_buf())?, &mut report)?;
         }
-        let mut outcome = report.outcome("dest", path).with("src", text(&src));
+        // Of a link to nothing that was only looked at, it is not told where it leads to.
+        let told = if host.exists(path)? { Some(text(&src)) } else { named };
+        let mut outcome = report.outcome("dest", path).with("src", told);
         if self.args.follow && !host.check_mode() && !host.exists(path)? {
-            let warning =
-                "Cannot set fs attributes on a non-existent symlink target. With follow=false that is not tried.";
+            let warning = "Cannot set fs attributes on a non-existent symlink target. follow should be set to False to avoid this.";
             outcome.set("warnings", vec![warning]);
         } else {
             files::describe(host, path, &mut outcome)?;

@@ -74,15 +74,20 @@ enum State {
     Touch,
 }
 
+/// What is said of `recurse` where there is nothing to go down into.
+const NOT_A_DIRECTORY: &str = "recurse option requires state to be 'directory'";
+
 impl Module for File {
     const NAME: &'static str = "ansible.builtin.file";
     const ALONE: bool = true;
 
     fn check(&self) -> Result<(), String> {
         if self.recurse && !matches!(self.state, Some(State::Directory) | None) {
-            return Err("recurse option requires state to be 'directory'".to_owned());
+            return Err(NOT_A_DIRECTORY.to_owned());
         }
-        if self.src.is_some() && !matches!(self.state, Some(State::Link | State::Hard)) {
+        if self.src.as_ref().is_some_and(|src| !src.0.is_empty())
+            && !matches!(self.state, Some(State::Link | State::Hard))
+        {
             return Err("src option requires state to be 'link' or 'hard'".to_owned());
         }
         Ok(())
@@ -91,7 +96,7 @@ impl Module for File {
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
         let path = host.path(&self.path)?;
         // A link is managed by its own name; a directory is told by the one that was given.
-        let path = if self.state == Some(State::Directory) { path } else { trimmed(path) };
+        let path = if self.state == Some(State::Directory) { path } else { managed(host, path)? };
         let before = state_at(host, &path)?;
         let state = match self.state {
             Some(state) => state,
@@ -103,6 +108,9 @@ impl Module for File {
                 _ => State::File,
             },
         };
+        if self.recurse && state != State::Directory {
+            return Err(Failure::new(NOT_A_DIRECTORY).with("path", text(&path)));
+        }
         let mut path = path;
         if !matches!(state, State::Link | State::Absent)
             && host.stat(&path)?.is_some_and(|meta| meta.is_dir())
@@ -150,9 +158,10 @@ impl File {
     }
 }
 
-/// The path without the slash at its end: a link is managed by its own name.
-fn trimmed(path: PathBuf) -> PathBuf {
-    path.components().collect()
+/// The path without the slash at its end: a link is managed by its own name. A directory keeps it.
+fn managed(host: &Host, path: PathBuf) -> Result<PathBuf, Failure> {
+    let trimmed: PathBuf = path.components().collect();
+    Ok(if state_at(host, &trimmed)? == "directory" { path } else { trimmed })
 }
 
 /// What is at a path, in the words of the `state` argument.
@@ -302,8 +311,13 @@ impl Job<'_> {
         Ok(path)
     }
 
+    /// The same, where a link leads to nothing too.
+    fn end(&self, path: PathBuf) -> Result<PathBuf, Failure> {
+        if self.args.follow { self.host.end_of_links(&path) } else { Ok(path) }
+    }
+
     fn file(&self, path: PathBuf) -> Result<Outcome, Failure> {
-        let path = self.followed(path)?;
+        let path = if self.host.kind(&path)? == FileKind::Link { self.end(path)? } else { path };
         let state = state_at(self.host, &path)?;
         if !matches!(state, "file" | "hard") {
             let msg = format!("file ({}) is {state}, cannot continue", path.display());
@@ -318,7 +332,7 @@ impl Job<'_> {
     }
 
     fn directory(&self, path: PathBuf) -> Result<Outcome, Failure> {
-        let path = self.followed(path)?;
+        let path = if self.host.kind(&path)? == FileKind::Link { self.end(path)? } else { path };
         let state = state_at(self.host, &path)?;
         let mut report = Report::new(&path);
         match state {
@@ -430,8 +444,7 @@ impl Job<'_> {
         let mode = self.host.mode_of_new(self.attributes.mode.as_ref(), false)?;
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !self.host.check_mode() && !self.host.exists(parent)? {
-            let msg = format!("Error, could not touch target: the directory {} does not exist", parent.display());
-            return Err(Failure::new(msg).with("path", text(path)));
+            return Err(Failure::new("Error, could not touch target.").with("path", text(path)));
         }
         let options =
             WriteOptions { mode_if_new: Some(mode), unsafe_writes: self.args.unsafe_writes, ..WriteOptions::default() };

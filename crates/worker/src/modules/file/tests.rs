@@ -151,7 +151,7 @@ fn touching() {
     assert!(settles(&dir, &date).changed);
     let bad = file(&host, json!({"path": "/f", "state": "touch", "access_time": "soon"})).unwrap_err();
     assert!(bad.msg.starts_with("Error while obtaining timestamp for time soon using format"), "{}", bad.msg);
-    assert!(file(&host, json!({"path": "/none/t", "state": "touch"})).unwrap_err().msg.contains("/none"));
+    assert!(file(&host, json!({"path": "/none/t", "state": "touch"})).unwrap_err().fields["path"] == "/none/t");
 }
 
 #[test]
@@ -164,4 +164,34 @@ fn impossible_arguments_are_refused() {
     ] {
         assert!(file(&host, args.clone()).is_err(), "{args}");
     }
+}
+
+#[test]
+fn a_link_to_nothing_is_followed() {
+    let (dir, host) = host();
+    std::os::unix::fs::symlink("later", dir.path().join("dangling")).unwrap();
+    let left = file(&host, json!({"path": "/dangling"})).unwrap();
+    assert!(!left.changed && left.fields["src"].is_null(), "without a state it is left as it is");
+    std::os::unix::fs::symlink("f", dir.path().join("good")).unwrap();
+    assert_eq!(file(&host, json!({"path": "/good"})).unwrap().fields["src"], "f");
+    let msg = file(&host, json!({"path": "/dangling", "state": "file"})).unwrap_err().msg;
+    assert_eq!(msg, "file (/later) is absent, cannot continue");
+    let made = file(&host, json!({"path": "/dangling", "state": "directory"})).unwrap();
+    assert!(made.changed && dir.path().join("later").is_dir());
+    assert_eq!(made.fields["path"], "/later");
+}
+
+#[test]
+fn what_is_no_directory_cannot_be_gone_down_into() {
+    let (_dir, host) = host();
+    let msg = file(&host, json!({"path": "/f", "recurse": true})).unwrap_err().msg;
+    assert_eq!(msg, "recurse option requires state to be 'directory'");
+}
+
+#[test]
+fn an_empty_mode_takes_no_permission_away() {
+    let (_dir, host) = host();
+    let before = mode(&host, "/f");
+    assert!(!file(&host, json!({"path": "/f", "mode": ""})).unwrap().changed);
+    assert_eq!(mode(&host, "/f"), before);
 }

@@ -95,7 +95,13 @@ fn parse(text: &str, format: &str) -> Result<SystemTime, Failure> {
     if let Ok(timestamp) = parts.to_timestamp() {
         return Ok(SystemTime::from(timestamp));
     }
-    let date = parts.to_date().map_err(|e| bad(e.to_string()))?;
+    // As in Python, a month or a day that is not written is the first one.
+    let date = match (parts.to_date(), parts.year()) {
+        (Ok(date), _) => date,
+        (Err(error), None) => return Err(bad(error.to_string())),
+        (Err(_), Some(year)) => jiff::civil::Date::new(year, parts.month().unwrap_or(1), parts.day().unwrap_or(1))
+            .map_err(|e| bad(e.to_string()))?,
+    };
     let time = parts.to_time().unwrap_or_default();
     let zoned = date.to_datetime(time).to_zoned(jiff::tz::TimeZone::system()).map_err(|e| bad(e.to_string()))?;
     let second = zoned.timestamp().as_second();

@@ -20,12 +20,15 @@ impl Replacement {
         let names: Vec<Option<&str>> = pattern.group_names().collect();
         let mut parts = Parts::default();
         let mut chars = text.chars().peekable();
+        // Where something begins of which so many characters are read.
+        let total = text.chars().count();
+        let at = |left: usize, read: usize| format!(" at position {}", total.saturating_sub(left + read));
         while let Some(c) = chars.next() {
             if c != '\\' {
                 parts.push(c);
                 continue;
             }
-            let Some(escape) = chars.next() else { return Err("bad escape (end of pattern)".to_owned()) };
+            let Some(escape) = chars.next() else { return Err(format!("bad escape (end of pattern){}", at(0, 1))) };
             match escape {
                 'g' => {
                     let name = group_name(&mut chars)?;
@@ -36,7 +39,8 @@ impl Replacement {
                             .position(|n| *n == Some(&name))
                             .ok_or_else(|| format!("unknown group name '{name}'"))?,
                     };
-                    parts.group(group, names.len())?;
+                    let read = name.chars().count() + 1;
+                    parts.group(group, names.len()).map_err(|e| e + &at(chars.clone().count(), read))?;
                 }
                 '0'..='9' => {
                     let mut digits = escape.to_string();
@@ -53,7 +57,8 @@ impl Replacement {
                         let code = u32::from_str_radix(&digits, 8).unwrap_or(0);
                         parts.push(char::from_u32(code).unwrap_or('\0'));
                     } else {
-                        parts.group(digits.parse().unwrap_or(usize::MAX), names.len())?;
+                        let group = digits.parse().unwrap_or(usize::MAX);
+                        parts.group(group, names.len()).map_err(|e| e + &at(chars.clone().count(), digits.len()))?;
                     }
                 }
                 'a' => parts.push('\u{7}'),
@@ -64,7 +69,9 @@ impl Replacement {
                 't' => parts.push('\t'),
                 'v' => parts.push('\u{b}'),
                 '\\' => parts.push('\\'),
-                c if c.is_ascii_alphabetic() => return Err(format!("bad escape \\{c}")),
+                c if c.is_ascii_alphabetic() => {
+                    return Err(format!("bad escape \\{c}{}", at(chars.count(), 2)));
+                }
                 c => {
                     parts.push('\\');
                     parts.push(c);
