@@ -24,9 +24,7 @@ impl Engine {
             let message = format!("{action} task does not support when conditional");
             self.emit(Event::Warning(Diagnostic::warning("run::meta-when", message)));
         }
-        // Of these each host is told of in its turn, of others what was done before what was not.
-        let flushes = action == "flush_handlers";
-        let (mut meant, mut skipped) = (Vec::new(), Vec::new());
+        let mut meant = Vec::new();
         for host in if single { hosts } else { &hosts[..1.min(hosts.len())] } {
             if unconditional {
                 meant.push(host.clone());
@@ -34,8 +32,12 @@ impl Engine {
             }
             match result::all(&run.templar(self, host), &run.task.context.when) {
                 Ok(true) => {
-                    if flushes {
-                        self.did(run, format!("triggered running handlers for {}", host.name));
+                    // Each host is told of in its turn.
+                    match action {
+                        "flush_handlers" => self.did(run, format!("triggered running handlers for {}", host.name)),
+                        "end_host" => self.did(run, format!("ending play for {}", host.name)),
+                        "end_role" => self.did(run, format!("ending role for {}", host.name)),
+                        _ => {}
                     }
                     meant.push(host.clone());
                 }
@@ -56,10 +58,7 @@ impl Engine {
                     };
                     self.did(run, what.clone());
                     let fields = Map::from_iter([("msg".into(), short.into()), ("skip_reason".into(), what.into())]);
-                    match flushes {
-                        true => self.own_result(run, host, Verdict::Skipped, fields),
-                        false => skipped.push((host.clone(), fields)),
-                    }
+                    self.own_result(run, host, Verdict::Skipped, fields);
                 }
                 Err(error) => {
                     self.emit(Event::Error(error.to_diagnostic().or_at(Some(run.task.span))));
@@ -70,17 +69,6 @@ impl Engine {
                     self.settle(&run.run, hosts, &down(hosts), walk);
                 }
             }
-        }
-        let ended = match action {
-            "end_host" => Some("play"),
-            "end_role" => Some("role"),
-            _ => None,
-        };
-        if let Some(what) = ended {
-            meant.iter().for_each(|host| self.did(run, format!("ending {what} for {}", host.name)));
-        }
-        for (host, fields) in skipped {
-            self.own_result(run, &host, Verdict::Skipped, fields);
         }
         if meant.is_empty() {
             return;
