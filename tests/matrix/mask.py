@@ -35,6 +35,7 @@ NAMES = (
     (re.compile(r'"(?:TMP|-)":(?=\d)'), '"TMP":'),
     (re.compile(r"(?<=/p\.)\w{8}(?=\.s\b)"), "RANDOM"),
     (re.compile(r"/tmp/\.rplay-[\w.-]+"), "TMP"),
+    (re.compile(r"Done in \d+\.\d+s\."), "Done in TIME."),
     (re.compile(r"/root/\.cache/rplay/[\w./-]+"), "TMP"),
 )
 

@@ -1,11 +1,13 @@
 //! `community.general.apk`.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::package;
-use crate::args::InstallState as State;
+use crate::args::{InstallState as State, python_repr};
 use crate::host::{Command, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 
@@ -14,7 +16,7 @@ use crate::module::{Failure, Module, Outcome};
 pub struct Apk {
     /// The packages.
     #[serde(default)]
-    name: Vec<String>,
+    name: Option<Vec<String>>,
     /// What should be so.
     #[serde(default)]
     state: State,
@@ -35,44 +37,45 @@ pub struct Apk {
     upgrade: bool,
     /// The file that names what was asked for.
     #[serde(default = "world")]
-    world: String,
+    world: PathBuf,
 }
 
-fn world() -> String {
-    "/etc/apk/world".to_owned()
+fn world() -> PathBuf {
+    PathBuf::from("/etc/apk/world")
 }
 
 impl Module for Apk {
     const NAME: &'static str = "community.general.apk";
 
     fn check(&self) -> Result<(), String> {
-        if self.name.is_empty() && !self.update_cache && !self.upgrade {
+        if self.name.is_none() && !self.update_cache && !self.upgrade {
             return Err("one of the following is required: name, update_cache, upgrade".into());
         }
-        if self.upgrade && !self.name.is_empty() {
+        if self.upgrade && self.name.is_some() {
             return Err("parameters are mutually exclusive: name|upgrade".into());
         }
-        if self.name.iter().any(|name| name.trim().is_empty()) {
+        if self.names().iter().any(|name| name.trim().is_empty()) {
             return Err("Package name(s) cannot be empty or whitespace-only".into());
         }
         if self.repository.iter().any(|repository| repository.starts_with('-')) {
             return Err("repository must be addresses, not options".into());
         }
-        package::names(&self.name).map(drop)
+        package::names(self.names()).map(drop)
     }
 
     fn run(self, host: &Host) -> Result<Outcome, Failure> {
-        let names = package::names(&self.name).map_err(Failure::new)?;
+        let names = package::names(self.names()).map_err(Failure::new)?;
+        let lists_alone = self.name.is_none() && !self.upgrade;
         if self.update_cache && !host.check_mode() {
             let output = host.run(&self.apk(host)?.arg("update"))?.unwrap_or_default();
             if output.rc != 0 {
                 return Err(told(Failure::new("could not update package db"), &output));
             }
-            if names.is_empty() && !self.upgrade {
+            if lists_alone {
                 let outcome = Outcome::new(true).with("msg", "updated repository indexes");
                 return Ok(with(outcome, &output));
             }
-        } else if self.update_cache && names.is_empty() && !self.upgrade {
+        } else if self.update_cache && lists_alone {
             return Ok(Outcome::new(true).with("msg", "updated repository indexes"));
         }
         if self.upgrade {
@@ -86,6 +89,10 @@ impl Module for Apk {
 }
 
 impl Apk {
+    fn names(&self) -> &[String] {
+        self.name.as_deref().unwrap_or_default()
+    }
+
     fn apk(&self, host: &Host) -> Result<Command, Failure> {
         let mut command = Command::new(host.require_program("apk")?).c_locale();
         if self.no_cache {
@@ -98,13 +105,17 @@ impl Apk {
         Ok(command)
     }
 
-    /// Runs a command, or in check mode has apk simulate it.
-    fn change(&self, host: &Host, command: Command, error: &str) -> Result<Output, Failure> {
+    /// Runs a command with packages, or in check mode has apk simulate it.
+    fn change(&self, host: &Host, command: Command, names: &[String], error: &str) -> Result<Output, Failure> {
+        // An option behind the two dashes would be a package.
+        let simulate = host.check_mode().then_some("--simulate");
+        let dashes = (!names.is_empty()).then_some("--");
+        let command = command.args(simulate).args(dashes).args(names);
         let output = match host.check_mode() {
-            true => host.query(&command.arg("--simulate"))?,
+            true => host.query(&command)?,
             false => host.run(&command.streamed())?.unwrap_or_default(),
         };
-        if output.rc == 0 { Ok(output) } else { Err(told(Failure::new(error), &output)) }
+        if output.rc == 0 { Ok(output) } else { Err(refused(error, &output)) }
     }
 
     fn upgrade_all(&self, host: &Host) -> Result<Outcome, Failure> {
@@ -112,15 +123,11 @@ impl Apk {
         if self.available {
             command = command.arg("--available");
         }
-        let output = self.change(host, command, "failed to upgrade packages")?;
+        let output = self.change(host, command, &[], "failed to upgrade packages")?;
         let packages = packages(&output.stdout_text());
         let changed = !packages.is_empty();
         let msg = if changed { "upgraded packages" } else { "packages already upgraded" };
-        let mut outcome = Outcome::new(changed).with("msg", msg);
-        if changed || host.check_mode() {
-            outcome.set("packages", json!(packages));
-        }
-        Ok(with(outcome, &output))
+        Ok(with(Outcome::new(changed).with("msg", msg).with("packages", json!(packages)), &output))
     }
 
     fn is_installed(&self, host: &Host, name: &str) -> Result<bool, Failure> {
@@ -129,17 +136,25 @@ impl Apk {
     }
 
     fn add(&self, host: &Host, names: &[&str]) -> Result<Outcome, Failure> {
-        let world = host.text(&self.world).unwrap_or_default();
+        let world = String::from_utf8_lossy(&host.read(&self.world)?).into_owned();
         let asked: Vec<&str> = world.split_whitespace().collect();
         let (mut missing, mut old) = (Vec::new(), Vec::new());
         for name in names {
             if !self.is_installed(host, name)? {
-                missing.push(*name);
-            } else if self.state == State::Latest && self.is_old(host, name)? {
-                old.push(*name);
-            } else if !asked.iter().any(|line| line == name || base(line) == base(name) && base(name) == *name) {
+                missing.push((*name).to_owned());
+                continue;
+            }
+            if self.state == State::Latest {
+                for part in self.parts(host, name)? {
+                    if self.is_old(host, &part)? {
+                        old.push(part);
+                    }
+                }
+            }
+            let is_asked = asked.iter().any(|line| line == name || base(line) == base(name) && base(name) == *name);
+            if !is_asked && !old.iter().any(|old| old == name) {
                 // One that is there for another's sake is wanted for itself now.
-                missing.push(*name);
+                missing.push((*name).to_owned());
             }
         }
         if missing.is_empty() && old.is_empty() {
@@ -149,12 +164,23 @@ impl Apk {
         if !old.is_empty() {
             command = command.arg("--upgrade");
         }
-        let wanted: Vec<&str> = missing.iter().chain(&old).copied().collect();
-        let error = format!("failed to install {}", wanted.join(" "));
-        let output = self.change(host, command.arg("--").args(&wanted), &error)?;
-        let msg = format!("installed {} package(s)", wanted.join(" "));
-        let outcome = Outcome::new(true).with("msg", msg).with("packages", json!(packages(&output.stdout_text())));
-        Ok(with(outcome, &output))
+        missing.append(&mut old);
+        let listed = python_repr(&json!(missing));
+        let output = self.change(host, command, &missing, &format!("failed to install {listed}"))?;
+        let outcome = Outcome::new(true).with("msg", format!("installed {listed} package(s)"));
+        Ok(with(outcome.with("packages", json!(packages(&output.stdout_text()))), &output))
+    }
+
+    /// What an installed package stands for: itself, or, of one that only names others, these.
+    fn parts(&self, host: &Host, name: &str) -> Result<Vec<String>, Failure> {
+        let ask = |what: &str| -> Result<String, Failure> {
+            Ok(host.query(&self.apk(host)?.args(["-v", "info", what, "--", base(name)]))?.stdout_text())
+        };
+        if !ask("--description")?.contains(": virtual meta package") {
+            return Ok(vec![name.to_owned()]);
+        }
+        let said = ask("--depends")?;
+        Ok(said.split_once(':').map_or("", |(_, names)| names).split_whitespace().map(ToOwned::to_owned).collect())
     }
 
     /// Whether there is a newer version than the installed one.
@@ -172,23 +198,23 @@ impl Apk {
         let mut there = Vec::new();
         for name in names {
             if self.is_installed(host, name)? {
-                there.push(*name);
+                there.push((*name).to_owned());
             }
         }
         if there.is_empty() {
             return Ok(Outcome::unchanged().with("msg", "package(s) already removed"));
         }
-        let error = "failed to remove package(s)";
-        let output = self.change(host, self.apk(host)?.args(["del", "--purge", "--"]).args(&there), error)?;
+        let listed = python_repr(&json!(there));
+        let error = format!("failed to remove {listed} package(s)");
+        let output = self.change(host, self.apk(host)?.args(["del", "--purge"]), &there, &error)?;
         // What another package still needs is taken out of the list alone.
         for name in &there {
             if !host.check_mode() && self.is_installed(host, name)? {
-                return Err(told(Failure::new(error), &output));
+                return Err(refused(&error, &output));
             }
         }
-        let msg = format!("removed {} package(s)", there.join(" "));
-        let outcome = Outcome::new(true).with("msg", msg).with("packages", json!(packages(&output.stdout_text())));
-        Ok(with(outcome, &output))
+        let outcome = Outcome::new(true).with("msg", format!("removed {listed} package(s)"));
+        Ok(with(outcome.with("packages", json!(packages(&output.stdout_text()))), &output))
     }
 }
 
@@ -217,6 +243,11 @@ fn with(outcome: Outcome, output: &Output) -> Outcome {
     outcome.with("stdout", output.stdout_text()).with("stderr", output.stderr_text())
 }
 
+/// The failure of a command that changes packages.
+fn refused(error: &str, output: &Output) -> Failure {
+    told(Failure::new(error), output).with("packages", json!(packages(&output.stdout_text())))
+}
+
 fn told(failure: Failure, output: &Output) -> Failure {
     failure.with("stdout", output.stdout_text()).with("stderr", output.stderr_text())
 }
@@ -232,6 +263,8 @@ mod tests {
         stage.program(
             "apk",
             "for last; do :; done; case \"$*\" in\n\
+             *description*virtual) echo 'virtual: virtual meta package';;\n\
+             *depends*) echo 'virtual: there dep ';;\n\
              *info*) [ -e $R/db/$last ];;\n\
              *version*) echo 'Installed: Available:'; [ $last = dep ] || echo \"$last-1.0-r0 < 1.1-r0\";;\n\
              upgrade*) echo 'OK: 10 MiB';;\n\
@@ -248,10 +281,11 @@ mod tests {
         let stage = stage();
         let args = json!({"name": "new"});
         assert!(stage.check::<Apk>(args.clone()).unwrap().changed && !stage.exists("/db/new"));
+        assert_eq!(stage.calls().last().unwrap(), "apk [add] [--simulate] [--] [new]");
         let done = stage.call::<Apk>(args.clone()).unwrap();
         assert_eq!(
             (&done.fields["msg"], &done.fields["packages"]),
-            (&json!("installed new package(s)"), &json!(["musl", "new"]))
+            (&json!("installed ['new'] package(s)"), &json!(["musl", "new"]))
         );
         let again = stage.call::<Apk>(args).unwrap();
         assert_eq!((again.changed, &again.fields["msg"]), (false, &json!("package(s) already installed")));
@@ -267,6 +301,9 @@ mod tests {
         let calls = stage.calls();
         assert_eq!(calls[0], "apk [--no-cache] [update]");
         assert_eq!(calls.last().unwrap(), "apk [--no-cache] [add] [--upgrade] [--] [there]");
+        stage.file("/db/virtual", "");
+        stage.call::<Apk>(json!({"name": "virtual", "state": "latest"})).unwrap();
+        assert_eq!(stage.calls().last().unwrap(), "apk [add] [--upgrade] [--] [virtual] [there]");
         let all = stage.call::<Apk>(json!({"upgrade": true, "available": true})).unwrap();
         assert_eq!((all.changed, &all.fields["msg"]), (false, &json!("packages already upgraded")));
         let lists = stage.call::<Apk>(json!({"update_cache": true})).unwrap();
@@ -279,7 +316,7 @@ mod tests {
         for (args, word) in [
             (json!({}), "one of the following is required"),
             (json!({"name": "a", "upgrade": true}), "mutually exclusive"),
-            (json!({"name": "bad"}), "failed to install bad"),
+            (json!({"name": "bad"}), "failed to install ['bad']"),
             (json!({"name": "-x"}), "not the name of a package"),
         ] {
             assert!(stage.call::<Apk>(args).unwrap_err().msg.contains(word), "{word}");

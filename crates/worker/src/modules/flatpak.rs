@@ -190,9 +190,6 @@ impl Module for FlatpakRemote {
         if self.name.is_empty() || self.name.starts_with('-') || url.starts_with('-') {
             return Err("name and flatpakrepo_url must not begin with a dash".to_owned());
         }
-        if self.state == Presence::Present && url.is_empty() {
-            return Err("state is present but all of the following are missing: flatpakrepo_url".to_owned());
-        }
         Ok(())
     }
 
@@ -209,7 +206,9 @@ impl Module for FlatpakRemote {
             return Ok(talk.outcome());
         }
         if held.is_none() {
-            talk.change(&["remote-add", flag, &self.name, self.flatpakrepo_url.as_deref().unwrap_or_default()])?;
+            let missing = "state is present but all of the following are missing: flatpakrepo_url";
+            let url = self.flatpakrepo_url.as_deref().filter(|url| !url.is_empty());
+            talk.change(&["remote-add", flag, &self.name, url.ok_or_else(|| Failure::new(missing))?])?;
         }
         // A new one is used.
         let enabled = !held.is_some_and(|line| line.split([',', '\t', ' ']).any(|word| word == "disabled"));
@@ -287,6 +286,8 @@ mod tests {
                 json!({"name": "hub", "flatpakrepo_url": "u", "enabled": false}),
                 vec!["remote-modify] [--disable] [--system] [hub]"],
             ),
+            (json!({"name": "hub"}), vec![]),
+            (json!({"name": "hub", "enabled": false}), vec!["remote-modify] [--disable] [--system] [hub]"]),
             (json!({"name": "off", "flatpakrepo_url": "u"}), vec!["remote-modify] [--enable] [--system] [off]"]),
             (json!({"name": "off", "flatpakrepo_url": "u", "enabled": false}), vec![]),
             (json!({"name": "hub", "state": "absent"}), vec!["remote-delete] [--system] [--force] [hub]"]),
@@ -299,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_told() {
-        let stage = Stage::new(&[("/list", "")]);
+        let stage = Stage::new(&[("/list", ""), ("/remotes", "")]);
         stage.program("flatpak", PROGRAM);
         for (args, word) in [
             (json!({"name": "-x"}), "not the name"),

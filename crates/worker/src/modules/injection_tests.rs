@@ -73,6 +73,7 @@ impl Field {
             ("k", "-----BEGIN PGP PUBLIC KEY BLOCK-----\n"),
             ("r", "flask\n"),
             ("a.tar", "no archive"),
+            ("etc/apk/world", ""),
             ("a.zip", "PK\u{3}\u{4}"),
             ("etc/fstab", ""),
             ("etc/debian_version", "12\n"),

@@ -71,6 +71,9 @@ impl Module for Lvg {
         if self.pesize.is_empty() || !self.pesize.starts_with(|c: char| c.is_ascii_digit()) {
             return Err(format!("'{}' is not a size for pesize", self.pesize));
         }
+        if self.reset_pv_uuid && self.pvs.is_none() {
+            return Err("reset_pv_uuid is True but all of the following are missing: pvs".to_owned());
+        }
         lvm::options("pv_options", self.pv_options.as_deref())?;
         lvm::options("vg_options", self.vg_options.as_deref())?;
         match self.pvs.iter().flatten().find(|pv| pv.0.starts_with('-')) {
@@ -169,8 +172,16 @@ impl Call<'_> {
         self.prepare(&self.devices.iter().collect::<Vec<_>>(), &self.volumes()?)?;
         let mut options = lvm::options("vg_options", args.vg_options.as_deref()).map_err(Failure::new)?;
         let named = options.iter().any(|option| option.starts_with("--setautoactivation"));
-        if args.state == State::Inactive && !named && self.autoactivates()? {
-            options.extend(["--setautoactivation", "n"].map(ToOwned::to_owned));
+        let word = match args.state {
+            State::Active => Some("y"),
+            State::Inactive => Some("n"),
+            State::Absent | State::Present => None,
+        };
+        if let Some(word) = word
+            && !named
+            && self.autoactivates()?
+        {
+            options.extend(["--setautoactivation", word].map(ToOwned::to_owned));
         }
         let create = program(self.host, "vgcreate")?.args(options).args(["-s", &args.pesize, &args.vg]);
         run(self.host, &create.args(&self.devices), || format!("Creating volume group '{}' failed", args.vg))
@@ -191,14 +202,7 @@ impl Call<'_> {
         };
         let vg = &self.args.vg;
         let word = if on { "y" } else { "n" };
-        let said = report(self.host, "lvs", "lv_attr", &[vg])?.stdout_text();
-        let is_on = |row: Vec<&str>| row.first().and_then(|attr| attr.chars().nth(4)) == Some('a');
         let mut changed = false;
-        if rows(&said).any(|row| is_on(row) != on) {
-            changed = true;
-            let change = program(self.host, "vgchange")?.args(["--activate", word, vg]);
-            run(self.host, &change, || format!("Failed to change the activation of volume group {vg}"))?;
-        }
         if self.autoactivates()? {
             let said = report(self.host, "vgs", "vg_autoactivation", &[vg])?;
             let enabled = said.stdout_text().trim() == "enabled";
@@ -207,6 +211,13 @@ impl Call<'_> {
                 let change = program(self.host, "vgchange")?.args(["--setautoactivation", word, vg]);
                 run(self.host, &change, || format!("Failed to change the autoactivation of volume group {vg}"))?;
             }
+        }
+        let said = report(self.host, "lvs", "lv_attr", &[vg])?.stdout_text();
+        let is_on = |row: Vec<&str>| row.first().and_then(|attr| attr.chars().nth(4)) == Some('a');
+        if rows(&said).any(|row| is_on(row) != on) {
+            changed = true;
+            let change = program(self.host, "vgchange")?.args(["--activate", word, vg]);
+            run(self.host, &change, || format!("Failed to change the activation of volume group {vg}"))?;
         }
         Ok(changed)
     }
@@ -349,6 +360,8 @@ mod tests {
             "vgcreate [--addtag] [a b] [--setautoactivation] [n] [-s] [8M] [new] [/dev/c]",
         ];
         assert_eq!(calls(args), made);
+        let made = calls(json!({"vg": "new", "pvs": "/dev/c", "state": "active"}));
+        assert_eq!(made[1], "vgcreate [--setautoactivation] [y] [-s] [4] [new] [/dev/c]");
         assert_eq!(calls(json!({"vg": "empty", "state": "absent"})), ["vgremove [--force] [empty]"]);
         assert_eq!(calls(json!({"vg": "v0", "state": "absent", "force": true})), ["vgremove [--force] [v0]"]);
         assert!(calls(json!({"vg": "none", "state": "absent"})).is_empty());
@@ -371,7 +384,7 @@ mod tests {
     #[test]
     fn groups_are_switched_on_and_off() {
         assert!(calls(json!({"vg": "v0", "state": "active"})).is_empty());
-        let off = ["vgchange [--activate] [n] [v0]", "vgchange [--setautoactivation] [n] [v0]"];
+        let off = ["vgchange [--setautoactivation] [n] [v0]", "vgchange [--activate] [n] [v0]"];
         assert_eq!(calls(json!({"vg": "v0", "state": "inactive"})), off);
     }
 

@@ -88,7 +88,7 @@ impl Size {
             if number > 100 {
                 return Err("Size percentage cannot be larger than 100%".to_owned());
             }
-            let known = ["VG", "PVS", "FREE", "ORIGIN"].into_iter().find(|known| *known == of.to_uppercase());
+            let known = ["VG", "PVS", "FREE", "ORIGIN"].into_iter().find(|known| *known == of);
             let of = known.ok_or("Specify extents as a percentage of VG|PVS|FREE|ORIGIN")?;
             let text = format!("{number}%{of}");
             return Ok(Self { sign, number: number.into(), unit: Unit::PercentOf(of), text });
@@ -132,6 +132,8 @@ struct Volume {
     name: String,
     size: f64,
     active: bool,
+    /// Whether it lies in a thin pool.
+    thin: bool,
 }
 
 /// A volume group.
@@ -140,6 +142,8 @@ struct Group {
     size: f64,
     free: f64,
     extent: f64,
+    /// The size of the origin of a snapshot; other volumes have at most all of the group.
+    origin: f64,
 }
 
 impl Module for Lvol {
@@ -183,15 +187,16 @@ impl Module for Lvol {
         let [size, free, extent] = numbers.as_slice() else {
             return Err(Failure::new(format!("cannot read what vgs says of {}", self.vg)));
         };
-        let group = Group { size: *size, free: *free, extent: extent.max(1.0) };
         let volumes = call.volumes()?;
         let there = |name: &str| volumes.iter().find(|volume| volume.name == name);
-        if let (Some(_), Some(origin)) = (&self.snapshot, &self.lv)
-            && there(origin).is_none()
-        {
-            let msg = format!("Snapshot origin LV {origin} does not exist in volume group {}.", self.vg);
-            return Err(Failure::new(msg));
-        }
+        let origin = match (&self.snapshot, &self.lv) {
+            (Some(_), Some(origin)) => Some(there(origin).ok_or_else(|| {
+                Failure::new(format!("Snapshot origin LV {origin} does not exist in volume group {}.", self.vg))
+            })?),
+            _ => None,
+        };
+        let origin_size = origin.map_or(*size, |origin| origin.size);
+        let group = Group { size: *size, free: *free, extent: extent.max(1.0), origin: origin_size };
         if let (Some(pool), Some(_)) = (&self.thinpool, &self.lv)
             && there(pool).is_none()
         {
@@ -200,6 +205,9 @@ impl Module for Lvol {
         match (self.state, there(call.name())) {
             (State::Absent, None) => Ok(Outcome::unchanged().with("msg", "")),
             (State::Absent, Some(volume)) => call.remove(volume),
+            (State::Present, None) if self.size.is_none() && !origin.is_some_and(|origin| origin.thin) => {
+                Err(Failure::new("No size given."))
+            }
             (State::Present, None) => call.make(),
             (State::Present, Some(volume)) => call.settle(volume, group),
         }
@@ -230,7 +238,8 @@ impl Call<'_> {
             let [name, size, attr, ..] = row.as_slice() else { return None };
             // Those that LVM keeps for itself are in brackets.
             let name = name.trim_matches(['[', ']']).to_owned();
-            Some(Volume { name, size: size.parse().ok()?, active: attr.chars().nth(4) == Some('a') })
+            let active = attr.chars().nth(4) == Some('a');
+            Some(Volume { name, size: size.parse().ok()?, active, thin: attr.starts_with('V') })
         };
         Ok(rows(&said).filter_map(volume).collect())
     }
@@ -260,9 +269,6 @@ impl Call<'_> {
     fn make(&self) -> Result<Outcome, Failure> {
         let args = self.args;
         let thin = args.thinpool.as_deref();
-        if self.size.is_none() && args.snapshot.is_none() {
-            return Err(Failure::new("No size given."));
-        }
         if let Some(size) = self.size.as_ref().filter(|size| size.sign == Some('-')) {
             return Err(Failure::new(format!("Bad size specification of '-{}' for creating LV", size.text)));
         }
@@ -326,7 +332,7 @@ impl Call<'_> {
         let mut wanted = match size.unit {
             Unit::Bytes(bytes) => (size.number * bytes / group.extent).ceil() * group.extent,
             Unit::PercentOf("FREE") => share(group.free),
-            // The origin of a snapshot is not looked for: a volume has at most all of the group.
+            Unit::PercentOf("ORIGIN") => share(group.origin),
             Unit::PercentOf(_) => share(group.size),
         };
         match size.sign {

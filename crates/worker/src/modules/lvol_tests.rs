@@ -46,7 +46,7 @@ fn volumes_are_made() {
         (json!({"lv": "c", "size": "1.5g"}), "lvcreate --yes -n c -L 1.5g v0"),
         (json!({"lv": "c", "size": "+10%FREE"}), "lvcreate --yes -n c -l 10%FREE v0"),
         (
-            json!({"lv": "c", "size": "10%vg", "opts": "-i 2 -I 64", "pvs": "/dev/a,/dev/b"}),
+            json!({"lv": "c", "size": "10%VG", "opts": "-i 2 -I 64", "pvs": "/dev/a,/dev/b"}),
             "lvcreate --yes -n c -l 10%VG -i 2 -I 64 v0 /dev/a /dev/b",
         ),
         (json!({"lv": "c", "size": 20, "active": false}), "lvcreate --yes -n c -L 20m v0; lvchange -an v0/c"),
@@ -75,9 +75,13 @@ fn volumes_change_their_size() {
         (json!({"size": "-8M", "force": true}), "lvreduce --force -L -8M v0/a"),
         (json!({"size": 10, "force": true}), "lvreduce --force -L 10m v0/a"),
         (json!({"size": 10, "shrink": false}), ""),
+        (json!({"lv": "o", "snapshot": "s", "size": "40%ORIGIN"}), ""),
+        (json!({"lv": "o", "snapshot": "s", "size": "100%ORIGIN"}), "lvextend -l 100%ORIGIN v0/s"),
     ] {
         let mut args = args;
-        args["lv"] = json!("a");
+        if args["lv"].is_null() {
+            args["lv"] = json!("a");
+        }
         assert_eq!(calls(args), wanted);
     }
     let told = stage().call::<Lvol>(json!({"vg": "v0", "lv": "a", "size": "0.02g", "shrink": false})).unwrap();
@@ -107,6 +111,8 @@ fn what_cannot_be_is_refused() {
     for (args, word) in [
         (json!({}), "one of the following is required: lv, thinpool"),
         (json!({"lv": "c"}), "No size given."),
+        (json!({"lv": "a", "snapshot": "n"}), "No size given."),
+        (json!({"lv": "c", "size": "10%vg"}), "Specify extents as a percentage"),
         (json!({"lv": "c", "size": "10x"}), "Bad size specification of '10x'"),
         (json!({"lv": "c", "size": ".5g"}), "Bad size specification of"),
         (json!({"lv": "c", "size": "-8M"}), "for creating LV"),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::files::text;
 use crate::args::PathArg;
-use crate::host::{Command, Host, Output};
+use crate::host::{Command, Diff, Host, Output};
 use crate::module::{Failure, Module, Outcome};
 
 /// Manages applications that pipx installs, each with an environment of its own.
@@ -169,11 +169,20 @@ impl Module for Pipx {
         let own = |(name, value): (&String, &Value)| {
             (self.name.is_none() || *name == key).then(|| (name.clone(), value.clone()))
         };
-        outcome.set("application", after.iter().filter_map(own).collect::<Object>());
+        let [old, new] = [&before, &after].map(|all| all.iter().filter_map(own).collect::<Object>());
+        if old != new {
+            let side = |held: &Object| json!({ "application": held });
+            outcome.diffs.push(Diff::values(side(&old), side(&new)));
+        }
+        outcome.set("application", new);
         outcome.set("version", release);
         if let Some(words) = words {
             outcome.set("stdout", said.as_ref().map(Output::stdout_text));
             outcome.set("stderr", said.as_ref().map(Output::stderr_text));
+            if said.is_none() {
+                outcome.set("stdout_lines", json!([]));
+                outcome.set("stderr_lines", json!([]));
+            }
             outcome.set("cmd", words);
         }
         Ok(outcome)
@@ -286,7 +295,8 @@ impl Pipx {
         match self.state {
             State::Present | State::Install | State::Reinstall => true,
             State::Latest => held.is_none() || force,
-            State::Upgrade | State::InstallAll | State::UpgradeAll => force,
+            State::Upgrade | State::UpgradeAll => force,
+            State::InstallAll => force || check,
             State::Inject => force || (check && self.injected(held, false)),
             State::Absent | State::Uninstall => check,
             State::Uninject => check && self.injected(held, true),
@@ -331,7 +341,7 @@ impl Pipx {
             }
             State::Inject if held.is_none() => Err(missing("inject packages into")),
             State::Inject => {
-                let kinds = ["apps", "deps", "force", "index", "editable", "pip"];
+                let kinds = ["apps", "deps", "index", "force", "editable", "pip"];
                 one(with("inject", &kinds, &[&[suffixed.as_str()], &packages[..]].concat()))
             }
             State::Uninject if held.is_none() => Err(missing("uninject packages into")),
@@ -437,7 +447,7 @@ mod tests {
             (json!({"state": "upgrade_all", "force": true}), true, vec!["upgrade-all] [--force"]),
             (json!({"state": "upgrade_shared"}), false, vec!["upgrade-shared"]),
             (json!({"state": "reinstall_all", "python": "p"}), false, vec!["reinstall-all] [--python] [p"]),
-            (json!({"state": "install_all", "spec_metadata": "/s"}), false, vec!["install-all] [/s"]),
+            (json!({"state": "install_all", "spec_metadata": "/s"}), true, vec!["install-all] [/s"]),
         ] {
             let stage = stage();
             let asked = |call: &String| call.contains("[list]") || call.contains("[--version]");
@@ -460,6 +470,7 @@ mod tests {
         assert_eq!((&told.fields["application"], &told.fields["version"]), (&application, &json!("1.7.1")));
         let gone = stage.call::<Pipx>(json!({"name": "tox", "state": "absent"})).unwrap();
         assert_eq!((gone.changed, &gone.fields["application"]), (true, &json!({})));
+        assert_eq!(gone.diffs.len(), 1);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `ansible.posix.selinux`: whether SELinux is enforced.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -74,22 +74,35 @@ impl Module for Selinux {
         let old = String::from_utf8(old).context(|| format!("cannot edit {}", path.display()))?;
         let held_policy = value(&old, "SELINUXTYPE");
         let policy = self.policy.clone().or(held_policy.clone()).unwrap_or_default();
-        let mut new = set(&old, "SELINUX", self.state.word());
+        let mut new = old.clone();
         let mut msgs = Vec::new();
+        let active = host.text("/etc/selinux/config").and_then(|config| value(&config, "SELINUXTYPE"));
+        if let Some(active) = active.filter(|active| !policy.is_empty() && *active != policy) {
+            msgs.push(format!("Running SELinux policy changed from '{active}' to '{policy}'"));
+        }
         if let (Some(policy), true) = (&self.policy, self.policy != held_policy) {
+            // A host whose policy is not there does not come up again.
+            if policy.contains('/') || !host.exists(&Path::new("/etc/selinux").join(policy))? {
+                return Err(Failure::new(format!("Policy {policy} does not exist in /etc/selinux/")));
+            }
             new = set(&new, "SELINUXTYPE", policy);
-            let held = held_policy.as_deref().unwrap_or_default();
+            let held = held_policy.as_deref().unwrap_or("None");
             msgs.push(format!("SELinux policy configuration in '{}' changed from '{held}' to '{policy}'", text(&path)));
         }
-        let held = value(&old, "SELINUX").unwrap_or_default();
+        new = set(&new, "SELINUX", self.state.word());
+        let held = value(&old, "SELINUX").unwrap_or_else(|| "None".to_owned());
         if held != self.state.word() {
             msgs.push(format!("Config SELinux state changed from '{held}' to '{}'", self.state.word()));
         }
-        let mut reboot = held_policy.as_ref() != Some(&policy);
+        let mut reboot = self.state != State::Disabled && held_policy.as_ref() != Some(&policy);
+        let mut warning = None;
         match (running, self.state) {
             (State::Disabled, State::Disabled) => {}
             // A kernel that runs without it, or with it, does so until it is booted again.
-            (State::Disabled, _) => reboot = true,
+            (State::Disabled, _) => {
+                reboot = true;
+                warning = Some(format!("Reboot is required to set SELinux state to '{}'", self.state.word()));
+            }
             (State::Enforcing, State::Disabled | State::Permissive) => {
                 reboot |= self.state == State::Disabled;
                 enforce(host, "0")?;
@@ -105,6 +118,9 @@ impl Module for Selinux {
         let outcome = Outcome::new(!msgs.is_empty()).with("msg", msgs.join(", ")).with("policy", policy);
         let mut outcome = outcome.with("state", self.state.word()).with("reboot_required", reboot);
         outcome.set("configfile", text(&path));
+        if let Some(warning) = warning {
+            outcome.set("warnings", vec![warning]);
+        }
         self.write(host, path, old, new, &mut outcome)?;
         Ok(outcome)
     }
@@ -159,7 +175,12 @@ fn set(config: &str, key: &str, wanted: &str) -> String {
         return format!("{config}{end}{line}");
     }
     let is_it = |held: &str| held.strip_prefix(key).is_some_and(|rest| rest.starts_with('='));
-    config.split_inclusive('\n').map(|held| if is_it(held) { line.as_str() } else { held }).collect()
+    let mut set: String =
+        config.split_inclusive('\n').map(|held| if is_it(held) { line.as_str() } else { held }).collect();
+    if !set.ends_with('\n') {
+        set.push('\n');
+    }
+    set
 }
 
 #[cfg(test)]
@@ -193,7 +214,7 @@ mod tests {
             ),
             (json!({"state": "permissive", "policy": "mls"}), None, CONFIG.replace("targeted", "mls"), None, true),
         ] {
-            let stage = Stage::new(&[(FILE, CONFIG)]);
+            let stage = Stage::new(&[(FILE, CONFIG), ("/etc/selinux/mls/policy", "")]);
             stage.program("setenforce", "");
             if let Some(enforce) = enforce {
                 stage.file("/sys/fs/selinux/enforce", enforce);
@@ -206,6 +227,20 @@ mod tests {
             assert_eq!(stage.text(FILE), config);
             assert_eq!(stage.calls(), call.into_iter().collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn policies_that_are_not_there_are_refused() {
+        let stage = Stage::new(&[(FILE, CONFIG)]);
+        for policy in ["mls", "../selinux"] {
+            let failure = stage.check::<Selinux>(json!({"state": "permissive", "policy": policy})).unwrap_err();
+            assert!(failure.msg.contains("does not exist in /etc/selinux/"));
+        }
+    }
+
+    #[test]
+    fn the_last_line_gets_its_end() {
+        assert_eq!(set("SELINUX=disabled\nA=b", "SELINUX", "enforcing"), "SELINUX=enforcing\nA=b\n");
     }
 
     #[test]

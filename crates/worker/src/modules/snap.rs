@@ -16,10 +16,10 @@ pub struct Snap {
     /// What should be.
     #[serde(default)]
     state: State,
-    /// Whether a single snap may do everything on the host.
+    /// Whether the snaps may do everything on the host.
     #[serde(default)]
     classic: bool,
-    /// The channel that a single snap follows.
+    /// The channel that they follow.
     #[serde(default)]
     channel: Option<String>,
     /// Options, as `key=value` for all or `snap:key=value` for one of the snaps.
@@ -54,9 +54,6 @@ impl Module for Snap {
     fn check(&self) -> Result<(), String> {
         if let Some(name) = self.name.iter().find(|name| name.is_empty() || name.starts_with('-')) {
             return Err(format!("'{name}' is not the name of a snap"));
-        }
-        if self.name.len() > 1 && (self.classic || self.channel.is_some()) {
-            return Err("classic and channel can be given for a single snap only".to_owned());
         }
         self.options.iter().try_for_each(|option| parsed(option).map(drop))
     }
@@ -165,19 +162,18 @@ impl Snap {
             if self.dangerous {
                 words.push("--dangerous");
             }
-            words.extend(missing.iter().map(|at| self.name.get(*at).unwrap_or(&names[*at]).as_str()));
-            change(host, &words, commands)?;
-            done.extend(missing.iter().map(|at| names[*at].clone()));
+            // The program takes channel and confinement with one snap only.
+            for at in &missing {
+                let name = self.name.get(*at).unwrap_or(&names[*at]);
+                change(host, &[&words[..], &[name]].concat(), commands)?;
+                done.push(name.clone());
+            }
         }
         if let Some(channel) = self.channel.as_deref() {
             let elsewhere = |name: &&String| find(name).is_some_and(|held| whole(&held.channel) != whole(channel));
-            let moved: Vec<&String> = names.iter().filter(elsewhere).collect();
-            if !moved.is_empty() {
-                let mut words = vec!["refresh"];
-                words.extend(&flags);
-                words.extend(moved.iter().map(|name| name.as_str()));
-                change(host, &words, commands)?;
-                done.extend(moved.into_iter().cloned());
+            for name in names.iter().filter(elsewhere) {
+                change(host, &[&["refresh"], &flags[..], &[name]].concat(), commands)?;
+                done.push(name.clone());
             }
         }
         let options = self.set_options(host, &names, &missing, commands)?;
@@ -259,8 +255,8 @@ impl Snap {
         };
         let wanted = |name: &&String| match (state, find(name)) {
             (State::Absent, held) => held.is_some(),
-            // One that is not there makes the program fail.
-            (_, None) => true,
+            // Enabling one that is not there makes the program fail.
+            (state, None) => state == State::Enabled,
             (State::Enabled, Some(held)) => held.disabled,
             (_, Some(held)) => !held.disabled,
         };
@@ -306,11 +302,21 @@ mod tests {
     fn snaps_are_as_they_should_be() {
         for (args, made) in [
             (json!({"name": "one"}), vec![]),
-            (json!({"name": "one,new,other"}), vec!["install] [new] [other]"]),
+            (json!({"name": "one,new,other"}), vec!["install] [new]", "install] [other]"]),
             (
                 json!({"name": "new", "classic": true, "channel": "edge"}),
                 vec!["install] [--classic] [--channel] [edge] [new]"],
             ),
+            (
+                json!({"name": "one,two,a,b", "channel": "beta"}),
+                vec![
+                    "install] [--channel] [beta] [a]",
+                    "install] [--channel] [beta] [b]",
+                    "refresh] [--channel] [beta] [one]",
+                    "refresh] [--channel] [beta] [two]",
+                ],
+            ),
+            (json!({"name": "zz", "state": "disabled"}), vec![]),
             (json!({"name": "new", "channel": "stable", "dangerous": true}), vec!["install] [--dangerous] [new]"]),
             (json!({"name": "one", "channel": "stable"}), vec![]),
             (json!({"name": "three", "channel": "1.0"}), vec![]),
@@ -346,7 +352,6 @@ mod tests {
     fn what_cannot_be_is_told() {
         for (args, word) in [
             (json!({"name": "-x"}), "not the name of a snap"),
-            (json!({"name": "a,b", "classic": true}), "single snap only"),
             (json!({"name": "one", "options": ["nonsense"]}), "Cannot parse set option 'nonsense'"),
             (json!({"name": "one", "options": ["two:a=1"]}), "not in the list of snap names"),
             (json!({"name": "bad"}), "Snaps not found: [\"bad\"]"),

@@ -90,6 +90,10 @@ impl Module for Yarn {
         if settled {
             return Ok(Outcome::unchanged().with("out", "").with("err", ""));
         }
+        if self.state == State::Latest && version.is_some() {
+            let words: &[&str] = if self.global { &["global", "upgrade"] } else { &["upgrade"] };
+            return self.change(host, &base, &directory, &[words, &[name, "--latest"]].concat());
+        }
         let wanted = match (self.state, &self.version) {
             (State::Latest, _) => format!("{name}@latest"),
             (State::Present, Some(version)) => format!("{name}@{version}"),
@@ -207,7 +211,8 @@ mod tests {
             (json!({"name": "a", "version": "1.0.0"}), None),
             (json!({"name": "a", "version": "1.2.0"}), Some("add] [a@1.2.0]")),
             (json!({"name": "n"}), Some("add] [n]")),
-            (json!({"name": "a", "state": "latest"}), Some("add] [a@latest]")),
+            (json!({"name": "a", "state": "latest"}), Some("upgrade] [a] [--latest]")),
+            (json!({"name": "n", "state": "latest"}), Some("add] [n@latest]")),
             (json!({"name": "@s/c", "state": "latest"}), None),
             (json!({"name": "a", "state": "absent"}), Some("remove] [a]")),
             (json!({"name": "n", "state": "absent"}), None),
