@@ -104,7 +104,11 @@ impl OnHost<'_> {
             None => Value::Null,
         };
         let params = pass.item.as_ref().map(super::on_host::Item::layer).unwrap_or_default();
-        let label = pass.item.as_ref().map(|item| self.label(pass, item, &mut out));
+        // As in the reference, what is kept secret is said even where there is no item.
+        let label = match (&pass.item, pass.no_log) {
+            (_, true) => Some(Value::from("(censored due to no_log)")),
+            (item, false) => item.as_ref().map(|item| self.label(pass, item, &mut out)),
+        };
         Ok((Wanted { what, apply, params, label }, out))
     }
 }

@@ -17,9 +17,9 @@ pub(super) const FILTERS: &[Spec] = &[
         if name.as_str().is_none() {
             return Err(fail(format!("attribute name must be string, not '{}'", inner_type(name))));
         }
-        // An attribute of Python's, which entries of a dictionary are not.
+        // An attribute of Python's, which entries of a dictionary are not; groups have some.
         let found = match value.kind() {
-            ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => None,
+            ValueKind::Map | ValueKind::Iterable => None,
             _ => name.as_str().and_then(|name| value.get_attr(name).ok()),
         };
         found.filter(|found| !found.is_undefined()).ok_or_else(|| no_attribute(value, name))
