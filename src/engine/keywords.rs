@@ -55,8 +55,7 @@ pub(super) fn wrong_of_play(play: &Play, templar: &Templar) -> Option<TemplateEr
         ("force_handlers", &play.force_handlers, Kind::Bool),
         ("max_fail_percentage", &play.max_fail_percentage, Kind::Float),
     ];
-    let given = settings.iter().filter_map(|(name, setting, kind)| Some((*name, setting.as_ref()?, *kind)));
-    given.into_iter().find_map(|(name, value, kind)| check(templar, name, value, kind))
+    first_wrong(templar, &settings)
 }
 
 impl OnHost<'_> {
@@ -70,8 +69,7 @@ impl OnHost<'_> {
             ("extended", &control.extended, Kind::Bool),
             ("extended_allitems", &control.extended_allitems, Kind::Bool),
         ];
-        let given = settings.iter().filter_map(|(name, setting, kind)| Some((*name, setting.as_ref()?, *kind)));
-        given.into_iter().find_map(|(name, value, kind)| check(&self.templar, name, value, kind))
+        first_wrong(&self.templar, &settings)
     }
 
     /// What is wrong with the first keyword that cannot be evaluated, or does not come to what it has to be.
@@ -98,9 +96,8 @@ impl OnHost<'_> {
             ("retries", &task.retries, Kind::Int),
             ("delay", &task.delay, Kind::Float),
         ];
-        let given = settings.iter().filter_map(|(name, setting, kind)| Some((*name, setting.as_ref()?, *kind)));
-        let notified = task.notify.iter().map(|value| ("notify", value, Kind::Any));
-        given.chain(notified).find_map(|(name, value, kind)| check(&pass.templar, name, value, kind))
+        let notified = || task.notify.iter().find_map(|value| check(&pass.templar, "notify", value, Kind::Any));
+        first_wrong(&pass.templar, &settings).or_else(notified)
     }
 
     /// Whether what the task says is kept secret: where that cannot be told, it is.
@@ -122,6 +119,11 @@ impl OnHost<'_> {
             Err(_) => truthy(value),
         }
     }
+}
+
+/// What is wrong with the first of some keywords that is given and wrong.
+fn first_wrong(templar: &Templar, settings: &[(&str, &Option<Value>, Kind)]) -> Option<TemplateError> {
+    settings.iter().find_map(|(name, setting, kind)| check(templar, name, setting.as_ref()?, *kind))
 }
 
 /// What is wrong with a keyword's value, when something is.

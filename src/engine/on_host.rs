@@ -314,7 +314,7 @@ impl<'e> OnHost<'e> {
         // As in the reference, it has to be known where something would run before it is known whether it does.
         match self.delegation(pass) {
             Err(Nowhere::Unknown(error)) => return Some(self.failed(&error)),
-            Err(Nowhere::Nobody(message)) => return Some(result::failed(format!("Task failed: {message}"))),
+            Err(Nowhere::Nobody(message)) => return Some(result::given_up(format!("Task failed: {message}"))),
             Ok(_) => {}
         }
         for condition in &self.task().context.when {
@@ -450,9 +450,8 @@ impl<'e> OnHost<'e> {
                 out
             }
             ActionError::Raised(result) => {
-                let mut out = result::failed("");
+                let mut out = result::given_up("");
                 out.extend(result);
-                out.insert(result::RAISED.into(), Value::Bool(true));
                 out
             }
             ActionError::Failed(result) => {

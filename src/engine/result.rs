@@ -18,6 +18,13 @@ pub(super) fn failed(message: impl Into<String>) -> Map {
     ])
 }
 
+/// A result that says the task was given up: it is not judged, and not tried again.
+pub(super) fn given_up(message: impl Into<String>) -> Map {
+    let mut out = failed(message);
+    out.insert(RAISED.into(), Value::Bool(true));
+    out
+}
+
 /// A result that says a condition said no.
 pub(super) fn skipped(condition: &Value) -> Map {
     Map::from_iter([

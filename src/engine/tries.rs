@@ -143,11 +143,10 @@ impl OnHost<'_> {
 /// The result of a task that took longer than its `timeout`.
 fn timed_out(limit: Duration) -> Map {
     let seconds = limit.as_secs();
-    let mut out = result::failed(format!("Task failed: Timed out after {seconds} second(s)."));
+    let mut out = result::given_up(format!("Task failed: Timed out after {seconds} second(s)."));
     let frame = "Configure `DISPLAY_TRACEBACK` to see a traceback on timeout errors.";
     let period = Value::Int(i64::try_from(seconds).unwrap_or(i64::MAX));
     let about = Map::from_iter([("frame".into(), frame.into()), ("period".into(), period)]);
     out.insert("timedout".into(), Value::map(about));
-    out.insert(result::RAISED.into(), Value::Bool(true));
     out
 }

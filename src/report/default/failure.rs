@@ -108,17 +108,11 @@ impl Report {
             "" if result.result.get("attempts").is_some() => "Action failed.".to_owned(),
             "" => format!("{whose} failed."),
             said if said.starts_with("async task did not complete") => format!("Action failed: {said}"),
-            said if said.starts_with(NOWHERE) => said.trim_start_matches("Task failed: ").to_owned(),
-            said if result.raised || said.contains(crate::action::ON_CONTROLLER) => {
-                said.trim_start_matches("Task failed: ").to_owned()
-            }
+            said if result.raised => said.trim_start_matches("Task failed: ").to_owned(),
             said => format!("{whose} failed: {}", said.trim_start_matches("Task failed: Action failed: ")),
         }
     }
 }
-
-/// What is said of a task that is delegated to nobody.
-const NOWHERE: &str = "Task failed: Empty hostname produced from delegate_to: ";
 
 /// Whether `changed_when` or `failed_when` could not be evaluated: the result itself says why.
 pub(super) fn is_misjudged(result: &HostResult) -> bool {
