@@ -228,6 +228,7 @@ impl Engine {
                     used: Used::Included,
                     entry: RoleOptions::entry_of(params.as_ref().clone()),
                     vars: Vec::new(),
+                    own_params: None,
                     span: Some(task.action.span),
                 };
                 // The role that includes is not a dependent of the one included.

@@ -77,6 +77,7 @@ impl Engine {
             run.size.store(size, Ordering::SeqCst);
             *run.vars.batch.write().unwrap_or_else(PoisonError::into_inner) = batch;
             self.batch(&run, &members).await;
+            self.note_unrescued(&members);
             let lost = members.iter().filter(|host| self.lost().contains_key(&*host.name)).count();
             // The play holds its hosts and they hold the play.
             run.members.write().unwrap_or_else(PoisonError::into_inner).clear();
@@ -86,6 +87,16 @@ impl Engine {
             }
             if self.is_aborted() || run.ended.load(Ordering::SeqCst) {
                 return;
+            }
+        }
+    }
+
+    /// Whom nothing rescued is lost as any other.
+    fn note_unrescued(&self, members: &[Arc<HostPlay>]) {
+        let mut lost = self.lost();
+        for host in members.iter().filter(|host| host.standing() == Standing::Failed) {
+            if let Some(loss @ Loss::Rescued) = lost.get_mut(&*host.name) {
+                *loss = Loss::Failed;
             }
         }
     }

@@ -14,7 +14,7 @@ use super::turns::Turns;
 use super::walk::{Walk, is_among};
 use super::{Engine, Loss};
 use crate::action::BuiltIn;
-use crate::playbook::{Item, TEMPLATED, Task, UNAVAILABLE, canonical_name};
+use crate::playbook::{Item, Role, TEMPLATED, Task, UNAVAILABLE, canonical_name};
 use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Str, Value};
 use crate::vars::{Scope, TaskVars};
@@ -170,9 +170,8 @@ impl Engine {
     pub(super) fn any_chosen(&self, items: &[Item], host: &Arc<HostPlay>) -> bool {
         items.iter().any(|item| match item {
             Item::Task(task) => self.chosen(&TaskRun::new(task, &host.play), host).unwrap_or(false),
-            // Behind a role's tasks stands one of the engine's own, which has no tags.
             Item::Block(block) => {
-                block.role.is_some()
+                block.role.as_ref().is_some_and(|role| self.is_role_noted(role))
                     || [&block.body, &block.rescue, &block.always].iter().any(|part| self.any_chosen(part, host))
             }
         })
@@ -187,12 +186,17 @@ impl Engine {
         let mut names = Vec::new();
         for tag in tags {
             let value = if tag.has_templates() { run.templar(self, host).value(tag)? } else { tag.clone() };
-            match value {
-                Value::List(items) => names.extend(items.iter().map(Value::to_text)),
-                other => names.extend(other.to_text().split(',').map(|t| t.trim().to_owned())),
-            }
+            names.extend(tag_names(&value));
         }
         Ok(self.options.tags.allows(&names))
+    }
+
+    /// Whether it is noted that a role has run. As in the reference a task behind the role's own does that, which has the
+    /// role's tags and `always`: where these are skipped, the role may run again.
+    pub(super) fn is_role_noted(&self, role: &Role) -> bool {
+        let mut names: Vec<String> = role.tags.iter().flat_map(tag_names).collect();
+        names.push("always".to_owned());
+        self.options.tags.allows(&names)
     }
 
     /// With `--start-at-task`: whether that task was reached.
@@ -412,8 +416,10 @@ impl Engine {
             let others: Vec<_> = others.collect();
             let fresh = alive(&others);
             others.iter().for_each(|host| host.push_on(if once { 2 } else { 1 }));
-            // As in the reference, these are lost for later plays even so, other than those that did fail.
+            // As in the reference, these are lost for later plays even so, other than those that did fail; where no play
+            // comes, that they had a rescue counts.
             self.note_lost(&run.run, &fresh, &Walk::default());
+            self.lost().extend(fresh.iter().map(|host| (host.name.to_string(), Loss::Rescued)));
             self.lose_ended(&run.run);
         }
         self.settle(&run.run, hosts, &failed, walk);
@@ -431,6 +437,14 @@ impl Engine {
             return self.world.info.settings.get("ANY_ERRORS_FATAL").and_then(|s| s.value.as_bool()) == Some(true);
         };
         run.templar(self, host).value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)
+    }
+}
+
+/// The tags that a value of `tags` names.
+fn tag_names(value: &Value) -> Vec<String> {
+    match value {
+        Value::List(items) => items.iter().map(Value::to_text).collect(),
+        other => other.to_text().split(',').map(|tag| tag.trim().to_owned()).collect(),
     }
 }
 

@@ -185,5 +185,10 @@ cases! {
     plays_of_imports
     run_once_results_are_for_the_batch
     random_forced_handlers_without_notice
+    role_argument_specs_parameters
+    roles_again_without_always
+    rescue_of_role_that_tags_leave_out
+    fatal_and_rescued_at_the_end
+    fatal_and_rescued_in_nested_blocks
     random_forced_handlers_serial
 }
