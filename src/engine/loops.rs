@@ -17,10 +17,16 @@ pub(crate) const NOT_A_LIST: &str = "The `loop` value must resolve to a 'list'";
 
 /// Why there are no items.
 enum NoItems {
-    /// They cannot be evaluated.
-    Unknown(TemplateError),
-    /// They come to something that is no list of items.
+    /// Something in them is undefined.
+    Undefined(TemplateError),
+    /// They cannot be evaluated, or come to something that is no list of items.
     NotOne(TemplateError),
+}
+
+impl From<TemplateError> for NoItems {
+    fn from(error: TemplateError) -> Self {
+        if error.is_undefined { Self::Undefined(error) } else { Self::NotOne(error) }
+    }
 }
 
 impl OnHost<'_> {
@@ -33,7 +39,7 @@ impl OnHost<'_> {
                 // The reference says so before it asks for anything else.
                 return Err(self.loop_failed(error));
             }
-            Err(NoItems::Unknown(error)) => {
+            Err(NoItems::Undefined(error)) => {
                 // A loop over something undefined is fine where the task would have been skipped.
                 if let Some(condition) = self.first_false(&self.templar) {
                     return Err(result::skipped(&condition));
@@ -98,7 +104,7 @@ impl OnHost<'_> {
     fn items(&self) -> Result<Vec<Value>, NoItems> {
         let Some(looped) = &self.task().looped else { return Ok(Vec::new()) };
         let Some(lookup) = &looped.lookup else {
-            let value = self.templar.value(&looped.items).map_err(NoItems::Unknown)?;
+            let value = self.templar.value(&looped.items)?;
             return match value {
                 Value::List(items) => Ok(items.to_vec()),
                 other => {
@@ -111,7 +117,7 @@ impl OnHost<'_> {
             };
         };
         lookups::loop_items_for(self.task().action.module, lookup, &looped.items, &self.templar)
-            .map_err(|e| NoItems::Unknown(TemplateError { span: e.span.or(Some(looped.span)), ..e }))
+            .map_err(|e| TemplateError { span: e.span.or(Some(looped.span)), ..e }.into())
     }
 
     /// All items: together in one request where nothing forces one at a time.
@@ -317,8 +323,8 @@ impl OnHost<'_> {
         for (at, entry) in ready.into_iter().enumerate() {
             match entry {
                 Ok((own, call)) => {
-                    setting.get_or_insert(own);
-                    invocations.push(self.invocation(&call));
+                    let setting = setting.get_or_insert(own);
+                    invocations.push(self.invocation(&call, setting));
                     calls.push(call);
                     places.push(at);
                     results.push(None);

@@ -7,7 +7,7 @@ use super::event::{HostResult, Verdict};
 use super::hands::Setting;
 use super::host::HostPlay;
 use super::include::Wanted;
-use super::invocation::invocation;
+use super::invocation::Invocation;
 use super::task::TaskRun;
 use super::{Engine, result};
 use crate::action::{self, ActionContext, ActionError, Plan};
@@ -368,10 +368,10 @@ impl<'e> OnHost<'e> {
     }
 
     /// The arguments of a call, for the results of those who ask for that much, and for variables that keep a loop's.
-    pub(super) fn invocation(&self, call: &Call) -> Option<Value> {
+    pub(super) fn invocation(&self, call: &Call, setting: &Setting) -> Option<Invocation> {
         let kept = self.task().looped.is_some() && self.task().register.is_some();
         let wanted = kept || self.engine.world.info.verbosity > 2;
-        wanted.then(|| invocation(self.task().action.module, &call.args)).flatten()
+        wanted.then(|| Invocation::of_call(self.task().action.module, &call.args, setting.check)).flatten()
     }
 
     pub(super) fn plan(&self, pass: &Pass, setting: &Setting) -> Result<Plan, ActionError> {

@@ -1,7 +1,7 @@
 //! From what a module said to a verdict: `changed_when`, `failed_when`, and what every result has.
 
 use super::event::Verdict;
-use super::invocation::INVOCATION;
+use super::invocation::{INVOCATION, Invocation};
 use crate::action::NO_TRACEBACK;
 use crate::playbook::Task;
 use crate::remote::RemoteError;
@@ -91,9 +91,10 @@ pub(super) fn censored(result: &Map) -> Map {
 }
 
 /// Adds an `invocation` to a result that has none of its own; a module that was not reached was not invoked.
-pub(super) fn add_invocation(result: &mut Map, invocation: Option<Value>) {
-    if let Some(invocation) = invocation.filter(|_| !flag(result, "unreachable")) {
-        result.entry(INVOCATION.into()).or_insert(invocation);
+pub(super) fn add_invocation(result: &mut Map, invocation: Option<Invocation>) {
+    if let Some(invocation) = invocation.filter(|_| !flag(result, "unreachable") && !result.contains_key(INVOCATION)) {
+        let invocation = invocation.with(result);
+        result.insert(INVOCATION.into(), invocation);
     }
 }
 

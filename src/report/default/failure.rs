@@ -47,7 +47,8 @@ impl Report {
             let message = error.message.clone();
             if said == message {
                 // A loop that cannot be, or that cannot be told when to end.
-                let place = error.span.map(origin).unwrap_or_else(|| "\n\n".to_owned());
+                let place = error.span.map(|span| written(&result.task, span));
+                let place = place.map(origin).unwrap_or_else(|| "\n\n".to_owned());
                 let help = if message.starts_with(crate::engine::NOT_A_LIST) { A_LIST } else { "" };
                 return self.display.error(&format!("{message}{place}{help}"), to_stderr);
             }
@@ -137,6 +138,28 @@ fn written(task: &Task, place: Span) -> Span {
     let conditions = [&context.when, &task.changed_when, &task.failed_when, &task.until].into_iter().flatten();
     let looped = task.looped.as_ref().map(|looped| &looped.items);
     let vars = context.vars.iter().flat_map(|map| map.values());
-    let all = task.action.args.values().chain(conditions).chain(looped).chain(vars);
+    let keywords = [
+        &context.any_errors_fatal,
+        &context.become_,
+        &context.become_user,
+        &context.check_mode,
+        &context.connection,
+        &context.delegate_facts,
+        &context.delegate_to,
+        &context.diff,
+        &context.ignore_errors,
+        &context.ignore_unreachable,
+        &context.no_log,
+        &context.port,
+        &context.remote_user,
+        &context.run_once,
+        &context.timeout,
+        &task.asynchronous,
+        &task.poll,
+        &task.retries,
+        &task.delay,
+    ];
+    let keywords = keywords.into_iter().flatten().chain(&context.environment);
+    let all = task.action.args.values().chain(conditions).chain(looped).chain(vars).chain(keywords);
     all.into_iter().find_map(|value| search(value, place)).unwrap_or(place)
 }
