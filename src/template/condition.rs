@@ -164,7 +164,7 @@ fn written_at(span: Span) -> String {
         || source.name.clone(),
         |path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string(),
     );
-    format!("{file}:{}:{}", place.line, place.column)
+    if source.by_line { format!("{file}:{}", place.line) } else { format!("{file}:{}:{}", place.line, place.column) }
 }
 
 /// Whether a condition, or what it comes to, says nothing.

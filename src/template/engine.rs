@@ -166,7 +166,10 @@ pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateEr
     let template = format!("{{{{ {} }}}}", text.as_str());
     native(&EXPRESSIONS, root, &template).map_err(|e| {
         let mut error = operators::told(TemplateError::new(&e, None), &e, root);
-        if let Some(refusal) = error.message.strip_prefix(compare::RENDERING) {
+        // What a variable's own template ran into is not the expression's.
+        if error.whole.is_none()
+            && let Some(refusal) = error.message.strip_prefix(compare::RENDERING)
+        {
             error.message = format!("Error rendering expression: {refusal}");
         }
         if error.span.is_none() {
@@ -174,6 +177,7 @@ pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateEr
             let range = e.range().map(|r| r.start.saturating_sub(3)..r.end.saturating_sub(3));
             error.span = super::place_within(text, e.line(), range).or(text.origin());
         }
+        error.seen_from(Some(text));
         missing::spelled(error, root, &template)
     })
 }
