@@ -82,7 +82,7 @@ fn show(ctx: &ActionContext<'_>, var: &Value, out: &mut Map) -> Result<(), Actio
     };
     match &name {
         Value::Str(expression) => {
-            let value = result(ctx, expression, out)?;
+            let value = result(ctx, expression)?;
             out.insert(Key::from(expression.as_str()), value);
         }
         other @ (Value::Map(_) | Value::List(_)) => {
@@ -99,17 +99,18 @@ fn show(ctx: &ActionContext<'_>, var: &Value, out: &mut Map) -> Result<(), Actio
 }
 
 /// What an expression comes to; in the place of what is not there, a word and a warning.
-fn result(ctx: &ActionContext<'_>, expression: &Str, out: &mut Map) -> Result<Value, ActionError> {
+fn result(ctx: &ActionContext<'_>, expression: &Str) -> Result<Value, ActionError> {
     if !expression.is_trusted() {
         let message = format!("Error while resolving `var` expression: {UNTRUSTED}");
         return Err(TemplateError::message(message, expression.origin()).into());
     }
-    let (shown, warning) = match ctx.templar.expression(expression) {
-        Ok(Value::Omit) => ("<<Omit>>".to_owned(), OMITTED.to_owned()),
+    let (shown, warning, place) = match ctx.templar.expression(expression) {
+        Ok(Value::Omit) => ("<<Omit>>".to_owned(), OMITTED.to_owned(), expression.origin()),
         Ok(value) => return Ok(value),
         Err(error) if error.is_undefined => {
             let why = format!("error 1 - {}", error.message);
-            (format!("<< {why} >>"), format!("Encountered 1 template error.\n{why}"))
+            let place = error.whole.or(expression.origin());
+            (format!("<< {why} >>"), format!("Encountered 1 template error.\n{why}"), place)
         }
         Err(mut error) => {
             let message = error.message.replace("rendering template", "rendering expression");
@@ -117,6 +118,8 @@ fn result(ctx: &ActionContext<'_>, expression: &Str, out: &mut Map) -> Result<Va
             return Err(error.into());
         }
     };
-    out.insert("warnings".into(), Value::list(vec![warning.into()]));
+    if let Some(notices) = ctx.templar.variables().notices() {
+        notices.warn(warning, place);
+    }
     Ok(shown.into())
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{Event, Verdict};
+use super::event::{Event, HostResult, Verdict};
 use super::hands::{RemoteHands, Setting};
 use super::on_host::{Item, OnHost, Pass};
 use super::result;
 use crate::action::{self, Plan};
 use crate::remote::{Call, Job};
-use crate::template::{Templar, TemplateError, lookups};
+use crate::template::{Notices, Templar, TemplateError, add_notices, lookups};
 use crate::value::{Key, Map, Value, is_variable_name};
 
 /// How what is said of a `loop` begins that is no list.
@@ -33,7 +33,7 @@ impl OnHost<'_> {
     /// The items of the loop; or the result of a loop that could not be made.
     pub(super) fn passes(&self) -> Result<Vec<Pass>, Map> {
         let task = self.task();
-        let items = match self.without_notices(|| self.items()) {
+        let items = match self.notices.unsaid(|| self.items()) {
             Ok(items) => items,
             Err(NoItems::NotOne(error)) => {
                 // The reference says so before it asks for anything else.
@@ -83,12 +83,13 @@ impl OnHost<'_> {
                 index: index_var.clone().map(|name| (name, at)),
                 extended: extended.then(|| extended_loop(&items, at, all_items)),
             };
-            let templar = Templar::new(Arc::new(self.scope.with_top(item.layer())));
+            let notices = Arc::new(Notices::default());
+            let templar = Templar::new(Arc::new(self.scope.with_top(item.layer()).with_notices(notices.clone())));
             let no_log = self.is_secret(&templar);
             if no_log {
                 item.label = Value::from("(censored due to no_log)");
             }
-            passes.push(Pass { templar, item: Some(item), no_log });
+            passes.push(Pass { templar, item: Some(item), no_log, notices });
         }
         Ok(passes)
     }
@@ -145,7 +146,7 @@ impl OnHost<'_> {
         let (mut renewed, mut found) = (None, Map::new());
         for (at, pass) in passes.iter().enumerate() {
             // What an item sets is there for those after it.
-            let own = renewed.take().map(|templar| Pass { templar, item: pass.item.clone(), no_log: pass.no_log });
+            let own = renewed.take().map(|layer: Map| pass.over(&self.scope, layer));
             let pass = own.as_ref().unwrap_or(pass);
             if let (Some(pause), true) = (pause, at > 0) {
                 tokio::time::sleep(Duration::from_secs_f64(f64::max(pause, 0.0))).await;
@@ -171,7 +172,7 @@ impl OnHost<'_> {
                 if facts.is_some() || registered.is_some() {
                     let mut layer = found.clone();
                     layer.extend(next.layer());
-                    renewed = Some(Templar::new(Arc::new(self.scope.with_top(layer))));
+                    renewed = Some(layer);
                 }
             }
             let stop = !control.break_when.is_empty() && {
@@ -225,7 +226,10 @@ impl OnHost<'_> {
         if verdict == Verdict::Failed {
             self.note_failed_item(ignored);
         }
-        let event = Event::Item { result: self.shown(pass, &result, verdict, ignored), label: Arc::new(label) };
+        let notices = pass.notices.take();
+        add_notices(&mut result, &notices);
+        let shown = HostResult { notices, ..self.shown(pass, &result, verdict, ignored) };
+        let event = Event::Item { result: shown, label: Arc::new(label) };
         self.run.say(self.engine, &self.host.name, event);
         result.shift_remove(crate::action::WHOLE);
         result.shift_remove(result::RAISED);
@@ -239,7 +243,7 @@ impl OnHost<'_> {
         let Some(label) = self.task().loop_control().label.as_ref().filter(says) else {
             return item.label.clone();
         };
-        match self.without_notices(|| self.with_register(pass, result).value(label)) {
+        match pass.notices.unsaid(|| self.with_register(pass, result).value(label)) {
             Ok(label) => label,
             Err(error) => {
                 self.note(&error);

@@ -63,7 +63,7 @@ pub(super) struct OnHost<'e> {
     pub(super) scope: Scope,
     pub(super) templar: Templar,
     /// What the task's templates give to say.
-    notices: Arc<Notices>,
+    pub(super) notices: Arc<Notices>,
     delegates: Mutex<Vec<Option<String>>>,
     pub(super) inclusions: Mutex<Vec<Wanted>>,
     /// Of each item that failed, whether that counts for nothing.
@@ -78,6 +78,16 @@ pub(super) struct Pass {
     pub templar: Templar,
     pub item: Option<Item>,
     pub no_log: bool,
+    /// What its templates give to say.
+    pub notices: Arc<Notices>,
+}
+
+impl Pass {
+    /// The same with other variables on top.
+    pub fn over(&self, scope: &Scope, layer: Map) -> Self {
+        let templar = Templar::new(Arc::new(scope.with_top(layer).with_notices(self.notices.clone())));
+        Self { templar, item: self.item.clone(), no_log: self.no_log, notices: self.notices.clone() }
+    }
 }
 
 /// What an item adds to a result.
@@ -159,14 +169,6 @@ impl<'e> OnHost<'e> {
         }
     }
 
-    /// What an evaluation comes to whose notices nobody is told, as in the reference.
-    pub(super) fn without_notices<T>(&self, evaluate: impl FnOnce() -> T) -> T {
-        let before = self.notices.len();
-        let out = evaluate();
-        self.notices.truncate(before);
-        out
-    }
-
     pub(super) fn task(&self) -> &'e Arc<Task> {
         &self.run.task
     }
@@ -194,7 +196,7 @@ impl<'e> OnHost<'e> {
 
     fn single(&self) -> Pass {
         let no_log = self.is_secret(&self.templar);
-        Pass { templar: self.templar.clone(), item: None, no_log }
+        Pass { templar: self.templar.clone(), item: None, no_log, notices: self.notices.clone() }
     }
 
     fn finish(&self, mut result: Map, no_log: bool) -> Finished {
@@ -484,7 +486,7 @@ impl<'e> OnHost<'e> {
         for (key, value) in result.get("ansible_facts").and_then(Value::as_map).into_iter().flatten() {
             layer.insert(key.clone(), value.clone());
         }
-        Templar::new(Arc::new(self.scope.with_top(layer)))
+        Templar::new(Arc::new(self.scope.with_top(layer).with_notices(pass.notices.clone())))
     }
 
     /// A module's answer with everything a result has, judged by `changed_when` and `failed_when`.

@@ -300,7 +300,12 @@ pub(super) fn all(templar: &Templar, conditions: &[Value]) -> Result<bool, Templ
 }
 
 /// What all items of a loop come to together.
-pub(super) fn combine(results: Vec<Map>) -> Map {
+pub(super) fn combine(mut results: Vec<Map>) -> Map {
+    // What items warn of is the whole task's.
+    let said = ["warnings", "deprecations"].map(|key| {
+        let of_items = results.iter_mut().filter_map(|result| result.shift_remove(key));
+        (key, of_items.flat_map(|said| said.as_list().unwrap_or_default().to_vec()).collect::<Vec<_>>())
+    });
     let any = |key: &str| results.iter().any(|r| flag(r, key));
     let all_skipped = !results.is_empty() && results.iter().all(|r| flag(r, "skipped"));
     let (changed, unreachable, failed) = (any("changed"), any("unreachable"), any("failed"));
@@ -313,11 +318,19 @@ pub(super) fn combine(results: Vec<Map>) -> Map {
     let mut out = Map::new();
     out.insert("results".into(), Value::list(results.into_iter().map(Value::map).collect()));
     out.insert("skipped".into(), Value::Bool(all_skipped));
+    if changed {
+        out.insert("changed".into(), Value::Bool(true));
+    }
     if failed {
         out.insert("failed".into(), Value::Bool(true));
     }
     if unreachable {
         out.insert("unreachable".into(), Value::Bool(true));
+    }
+    for (key, said) in said {
+        if !said.is_empty() {
+            out.insert(key.into(), Value::list(said));
+        }
     }
     out.insert("msg".into(), Value::from(message));
     out.insert("changed".into(), Value::Bool(changed));

@@ -10,8 +10,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja};
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
 use super::{
-    TemplateError, call, chain, compare, filters, forms, functions, lookups, methods, missing, mutable, operators,
-    python, tests, time,
+    TemplateError, call, chain, compare, filters, forms, functions, lookups, methods, missing, mutable, notices,
+    operators, python, tests, time,
 };
 use crate::value::{Str, Undecryptable};
 
@@ -148,7 +148,7 @@ pub(super) fn touch(value: Jinja) -> Jinja {
 
 /// Evaluates a string that is a template; one that is a single expression keeps the expression's type.
 pub(super) fn render_inline(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
-    native(&INLINE, root, text.as_str()).map_err(|e| {
+    notices::within(text.origin(), || native(&INLINE, root, text.as_str())).map_err(|e| {
         missing::spelled(operators::told(TemplateError::new(&e, Some(text)), &e, root), root, text.as_str())
     })
 }
@@ -164,7 +164,7 @@ pub(super) fn names_in(text: &str) -> Vec<String> {
 /// Evaluates an expression without braces.
 pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
     let template = format!("{{{{ {} }}}}", text.as_str());
-    native(&EXPRESSIONS, root, &template).map_err(|e| {
+    notices::within(text.origin(), || native(&EXPRESSIONS, root, &template)).map_err(|e| {
         let mut error = operators::told(TemplateError::new(&e, None), &e, root);
         // What a variable's own template ran into is not the expression's.
         if error.whole.is_none()

@@ -8,6 +8,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{State, Value as Jinja};
 
 use super::error::Reason;
+use super::notices::current_text;
 use super::{TemplateError, Variable, Variables, engine};
 use crate::value::{Key, Map, OwnTexts, Undecryptable, Value, Watching};
 
@@ -69,7 +70,8 @@ impl Root {
         if name == "play_hosts"
             && let Some(notices) = self.variables.notices()
         {
-            notices.deprecate("The `play_hosts` magic variable is deprecated.", None);
+            let sentence = "The `play_hosts` magic variable is deprecated.";
+            notices.deprecate_with(sentence, current_text(), Some("Use `ansible_play_batch` instead."));
         }
         let value = match self.variables.get(name) {
             Some(Variable::Dynamic(value)) => return Some(value),

@@ -319,8 +319,13 @@ impl Report {
     fn remarks(&self, result: &HostResult) {
         let list = |key: &str| result.result.get(key).and_then(Value::as_list).unwrap_or_default().to_vec();
         for notice in &result.notices {
-            let text = format!("{}{}", notice.sentence(), notice.origin.map(origin).unwrap_or_default());
+            let help = notice.help.map(|help| format!("{help}\n\n")).unwrap_or_default();
+            let text = format!("{}{}{help}", notice.sentence(), notice.origin.map(origin).unwrap_or_default());
             if notice.deprecated { self.display.deprecated(&text) } else { self.display.warning(&text) }
+        }
+        if result.result.get("results").is_some() && result.task.looped.is_some() {
+            // Its items have said so themselves.
+            return;
         }
         let new = |text: &str| !result.notices.iter().any(|notice| notice.text == text);
         let warnings = list("warnings").into_iter().map(|entry| entry.to_text());
