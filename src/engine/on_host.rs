@@ -199,6 +199,19 @@ impl<'e> OnHost<'e> {
         Pass { templar: self.templar.clone(), item: None, no_log, notices: self.notices.clone() }
     }
 
+    /// Whether handlers hear of a result. As in the reference, they are told before it is known whether a host or a group is a
+    /// new one, so of these only changes of an item before the last count.
+    fn tells_of_change(&self, result: &Map) -> bool {
+        let task = self.task();
+        let late = matches!(task.action.module, "ansible.builtin.add_host" | "ansible.builtin.group_by");
+        if !late || !task.changed_when.is_empty() {
+            return result::flag(result, "changed");
+        }
+        let items = result.get("results").and_then(Value::as_list).unwrap_or_default();
+        let before = items.split_last().map_or(&[][..], |(_, before)| before);
+        before.iter().filter_map(Value::as_map).any(|item| result::flag(item, "changed"))
+    }
+
     fn finish(&self, mut result: Map, no_log: bool) -> Finished {
         let task = self.task();
         let no_log = result::keeps_secret(&result) || no_log;
@@ -229,7 +242,7 @@ impl<'e> OnHost<'e> {
             }
         });
         Finished {
-            notifies: !task.notify.is_empty() && result::flag(&result, "changed") && verdict != Verdict::Failed,
+            notifies: !task.notify.is_empty() && self.tells_of_change(&result) && verdict != Verdict::Failed,
             verdict,
             ignored,
             no_log,
@@ -495,7 +508,7 @@ impl<'e> OnHost<'e> {
         let raised = answer.contains_key(result::RAISED);
         // What an action says itself to have failed is no exception.
         let excepted = answer.shift_remove(result::TOLD).is_none() || answer.contains_key("exception");
-        result::complete(&mut answer);
+        result::complete(task.action.module, &mut answer);
         if !excepted {
             answer.shift_remove("exception");
         }
