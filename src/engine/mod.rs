@@ -25,6 +25,7 @@ mod select;
 mod step;
 mod target;
 mod task;
+mod title;
 mod tries;
 mod turns;
 mod walk;

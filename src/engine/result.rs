@@ -286,7 +286,8 @@ pub(super) fn order(module: &str, result: &mut Map) {
         "fetch" => &["changed", "md5sum", "file", "dest", "remote_md5sum", "checksum", "remote_checksum"],
         "copy" | "template" if result.contains_key("path") => &COPIED_BEFORE,
         "copy" | "template" => &["diff", "dest", "src", "md5sum", "checksum", "changed", "backup_file"],
-        "debug" | "set_fact" | "ping" | "include_vars" | "fail" | "slurp" | "getent" | "setup" | "wait_for" | "mount_facts" => {
+        "debug" | "set_fact" | "ping" | "include_vars" | "fail" | "slurp" | "getent" | "setup" | "wait_for"
+        | "mount_facts" => {
             // Their results do not say whether something changed; that comes last.
             let last = ["changed", "exception"].map(|key| result.shift_remove_entry(&Key::from(key)));
             result.entry("failed".into()).or_insert(Value::Bool(false));

@@ -19,13 +19,6 @@ use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Str, Value};
 use crate::vars::{Scope, TaskVars};
 
-/// The first template in a text.
-fn expression_of(text: &str) -> &str {
-    let start = text.find("{{").unwrap_or(0);
-    let end = text[start..].find("}}").map_or(text.len(), |end| start + end + 2);
-    &text[start..end]
-}
-
 /// What each host wants included.
 pub(super) type Asked = Vec<(Arc<HostPlay>, Vec<Wanted>)>;
 
@@ -191,12 +184,17 @@ impl Engine {
         Ok(self.options.tags.allows(&names))
     }
 
-    /// Whether it is noted that a role has run. As in the reference a task behind the role's own does that, which has the
-    /// role's tags and `always`: where these are skipped, the role may run again.
-    pub(super) fn is_role_noted(&self, role: &Role) -> bool {
-        let mut names: Vec<String> = role.tags.iter().flat_map(tag_names).collect();
+    /// Whether a task that nobody wrote is run, in a place with these tags: it has `always` too.
+    pub(super) fn is_own_task_chosen(&self, tags: &[Value]) -> bool {
+        let mut names: Vec<String> = tags.iter().flat_map(tag_names).collect();
         names.push("always".to_owned());
         self.options.tags.allows(&names)
+    }
+
+    /// Whether it is noted that a role has run. As in the reference a task behind the role's own does that: where it is
+    /// skipped, the role may run again.
+    pub(super) fn is_role_noted(&self, role: &Role) -> bool {
+        self.is_own_task_chosen(&role.tags)
     }
 
     /// With `--start-at-task`: whether that task was reached.
@@ -212,27 +210,6 @@ impl Engine {
             self.started_at.store(true, Ordering::SeqCst);
         }
         here
-    }
-
-    /// The task's name as this host sees it; as it is written where it cannot be evaluated.
-    fn title(&self, run: &TaskRun, host: &HostPlay) -> String {
-        let task = &run.task;
-        let written = match &task.name {
-            Some(name) if name.is_template() => name,
-            _ => return task.title(),
-        };
-        let own = match run.templar(self, host).string(written) {
-            // What comes to nothing is no name.
-            Ok(own) if matches!(own, Value::Omit) || !crate::template::truthy(&own) => {
-                return task.title_without_name();
-            }
-            Ok(own) => own.to_text(),
-            // The reference shows what is wrong in the place of the name, too.
-            Err(error) => {
-                written.as_str().replace(expression_of(written.as_str()), &format!("<< error 1 - {} >>", error.message))
-            }
-        };
-        task.title_with(own)
     }
 
     /// What is wrong with a task for all hosts ends the run, as in the reference.

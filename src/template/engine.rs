@@ -153,10 +153,11 @@ pub(super) fn render_inline(root: &Arc<Root>, text: &Str) -> Result<Jinja, Templ
     })
 }
 
-/// The variables that a template uses, in the order in which they stand in it.
+/// The variables that a template uses, functions of the language aside, in the order in which they stand in it.
 pub(super) fn names_in(text: &str) -> Vec<String> {
     let Ok(template) = INLINE.get_template(text) else { return Vec::new() };
-    let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
+    let is_function = |name: &String| INLINE.globals().any(|(known, _)| known == name);
+    let mut names: Vec<String> = template.undeclared_variables(false).into_iter().filter(|n| !is_function(n)).collect();
     names.sort_by_key(|name| text.find(name.as_str()));
     names
 }

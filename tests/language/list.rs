@@ -190,5 +190,7 @@ cases! {
     rescue_of_role_that_tags_leave_out
     fatal_and_rescued_at_the_end
     fatal_and_rescued_in_nested_blocks
+    handlers_without_always
+    handlers_of_new_hosts_and_groups
     random_forced_handlers_serial
 }
