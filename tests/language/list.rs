@@ -192,5 +192,6 @@ cases! {
     fatal_and_rescued_in_nested_blocks
     handlers_without_always
     handlers_of_new_hosts_and_groups
+    notify_of_blocks
     random_forced_handlers_serial
 }
