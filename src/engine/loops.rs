@@ -220,6 +220,8 @@ impl OnHost<'_> {
         result.extend(item.layer());
         if well && self.task().is_include() {
             // What is included says so itself.
+            result.shift_remove("changed");
+            result.shift_remove("failed");
             return result;
         }
         let ignored = verdict == Verdict::Failed && self.is_forgiven(&pass.templar);

@@ -213,7 +213,7 @@ impl Engine {
     }
 
     /// What is wrong with a task for all hosts ends the run, as in the reference.
-    fn stop_at(&self, run: &TaskRun, error: TemplateError) {
+    pub(super) fn stop_at(&self, run: &TaskRun, error: TemplateError) {
         let mut diagnostic = error.to_diagnostic().or_at(Some(run.task.span));
         diagnostic.code = "run::keyword";
         self.broken(vec![diagnostic]);

@@ -193,5 +193,6 @@ cases! {
     handlers_without_always
     handlers_of_new_hosts_and_groups
     notify_of_blocks
+    meta_condition_that_cannot_be
     random_forced_handlers_serial
 }
