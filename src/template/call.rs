@@ -6,6 +6,7 @@ use std::sync::Arc;
 use minijinja::value::{Kwargs, Object, ObjectRepr, Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value as Jinja};
 
+use super::compare::RENDERING;
 use crate::value::{Map, Value};
 
 /// What a filter, test or function does.
@@ -68,6 +69,10 @@ fn prefix(error: Error, kind: &str, name: &str) -> Error {
     let detail = error.detail().unwrap_or_default();
     if detail.starts_with("The ") && detail.contains(" plugin '") {
         return error;
+    }
+    // A function is no plugin.
+    if kind == "function" {
+        return fail(format!("{RENDERING}{detail}"));
     }
     // A collection's own goes by its full name.
     let owner = if name.contains('.') { "" } else { "ansible.builtin." };

@@ -10,6 +10,7 @@ mod general;
 mod groups;
 pub(super) mod hashes;
 pub(super) mod json;
+mod json_reader;
 pub(super) mod lists;
 mod numbers;
 pub(super) mod paths;

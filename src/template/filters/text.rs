@@ -182,7 +182,7 @@ fn wordwrap(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let width = usize::try_from(width).ok().filter(|w| *w > 0).ok_or_else(|| fail("invalid width (must be > 0)"))?;
     let newline = call.text_option(3)?.unwrap_or_else(|| "\n".to_owned());
     let (long, hyphens) = (call.flag(2, true), call.flag(4, true));
-    let lines = text.lines().map(|line| wrap(line, width, long, hyphens).join(&newline));
+    let lines = python::lines(&text).map(|(line, _)| wrap(line, width, long, hyphens).join(&newline));
     Ok(Jinja::from(lines.collect::<Vec<_>>().join(&newline)))
 }
 
