@@ -10,8 +10,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja};
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
 use super::{
-    TemplateError, call, chain, compare, filters, forms, functions, lookups, methods, missing, mutable, operators,
-    python, tests, time,
+    TemplateError, call, chain, compare, filters, forms, functions, lipsum, lookups, methods, missing, mutable,
+    operators, python, tests, time,
 };
 use crate::value::{Str, Undecryptable};
 
@@ -94,6 +94,7 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
     time::add_to(&mut env);
     call::add_functions(&mut env, time::FUNCTIONS);
     call::add_functions(&mut env, functions::FUNCTIONS);
+    call::add_functions(&mut env, lipsum::FUNCTIONS);
     filters::add_to(&mut env);
     tests::add_to(&mut env);
     lookups::add_to(&mut env);

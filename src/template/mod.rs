@@ -20,6 +20,7 @@ mod functions;
 mod layout;
 mod lazy;
 mod links;
+mod lipsum;
 pub mod lookups;
 mod methods;
 mod missing;

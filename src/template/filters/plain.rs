@@ -52,7 +52,8 @@ fn escape(call: &mut Call<'_, '_, '_>, force: bool) -> Result<Jinja, Error> {
     Ok(markup(call.state, escaped(&python::text(&call.value(0)?))))
 }
 
-fn escaped(text: &str) -> String {
+/// Text as it stands in HTML.
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
