@@ -195,7 +195,7 @@ pub(super) fn type_name(value: &Jinja) -> &'static str {
         ValueKind::Seq if value.is_tuple() => "tuple",
         ValueKind::Seq | ValueKind::Iterable => "list",
         ValueKind::Map => "dict",
-        _ => "object",
+        _ => super::time::kind(value).unwrap_or("object"),
     }
 }
 

@@ -59,7 +59,7 @@ macro_rules! tables {
     };
 }
 
-tables! { addresses address_tests networks core undefined jinja data regex paths hashes lists tests random general utils types }
+tables! { addresses address_tests networks core syntax undefined jinja data regex paths hashes lists tests random general utils types }
 
 #[test]
 fn lookups() {

@@ -90,7 +90,7 @@ impl TemplateError {
             }
             ErrorKind::SyntaxError => {
                 out.is_syntax = true;
-                out.message = format!("Syntax error in template: {detail}");
+                out = out.read_in(error, text.map(Str::as_str).unwrap_or_default());
             }
             ErrorKind::UnknownFilter => {
                 out.is_syntax = true;
@@ -138,6 +138,16 @@ impl TemplateError {
             out.span = super::place_within(text, error.line(), error.range()).or(text.origin());
         }
         out
+    }
+
+    /// What is said of text that cannot be read, where the engine has not kept it itself.
+    pub(super) fn read_in(mut self, error: &minijinja::Error, text: &str) -> Self {
+        if error.kind() == ErrorKind::SyntaxError {
+            let source = error.template_source().unwrap_or(text);
+            let told = super::syntax::told(error.detail().unwrap_or_default(), source, error.range());
+            self.message = format!("Syntax error in template: {told}");
+        }
+        self
     }
 
     /// The error as a diagnostic.

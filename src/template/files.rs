@@ -7,9 +7,10 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Value as Jinja};
 
+use super::compare::RENDERING;
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
-use super::{TemplateError, engine, missing, operators};
+use super::{TemplateError, engine, missing, operators, python};
 use crate::source;
 use crate::value::{Map, Value};
 use crate::vault::{Secrets, is_encrypted};
@@ -33,6 +34,8 @@ pub struct FileOptions {
     pub lstrip_blocks: bool,
     /// Whether the file's last newline is kept.
     pub keep_trailing_newline: bool,
+    /// What ends a line in what is written, unless it is a newline.
+    pub newline: Option<String>,
 }
 
 impl Default for FileOptions {
@@ -47,6 +50,7 @@ impl Default for FileOptions {
             trim_blocks: true,
             lstrip_blocks: false,
             keep_trailing_newline: true,
+            newline: None,
         }
     }
 }
@@ -93,6 +97,7 @@ impl FileOptions {
                 "lstrip_blocks" => options.lstrip_blocks = flag()?,
                 // As in the reference, whose own rule for newlines at the end comes after this one.
                 "keep_trailing_newline" => drop(flag()?),
+                "newline_sequence" => options.newline = Some(value.replace("\\r", "\r").replace("\\n", "\n")),
                 "line_statement_prefix" => options.line_statement = value.to_owned(),
                 "line_comment_prefix" => options.line_comment = value.to_owned(),
                 "block_start_string" => options.block.0 = value.to_owned(),
@@ -207,11 +212,12 @@ pub(super) fn render(
 ) -> Result<(String, Option<Jinja>), TemplateError> {
     let fail = |message: String| TemplateError::message(message, None);
     let (text, encrypted) = read(path, &root.variables().vault()).map_err(&fail)?;
-    let (options, body) = options.with_header(&text).map_err(|e| fail(format!("{}: {e}", path.display())))?;
+    let (options, body) = options.with_header(&text).map_err(|e| bad_header(path, &e))?;
     let skipped = text.len() - body.len();
     // The text of what is encrypted is no part of an error.
     let error = |e: minijinja::Error| {
-        let error = if encrypted { TemplateError::new(&e, None) } else { place(&e, path, &text, skipped) };
+        let error =
+            if encrypted { TemplateError::new(&e, None) } else { place(&e, path, &search(root), &text, skipped) };
         missing::spelled(operators::told(error, &e, root), root, body)
     };
     let env = environment(&options).map_err(error)?;
@@ -228,6 +234,9 @@ pub(super) fn render(
     // The engine drops a file's last newline, which is right for what is included. The whole gets back what it had where it is
     // text: what prints one number or one list is that, and what prints nothing at all is nothing.
     let newlines = |text: &str| text.len() - text.trim_end_matches('\n').len();
+    if let Some(newline) = options.newline.as_ref().filter(|newline| *newline != "\n") {
+        out = out.replace('\n', newline);
+    }
     let value = if options.is_template(body) { value } else { Some(Jinja::from(out.as_str())) };
     let is_text = value.as_ref().map_or(!out.is_empty(), |value| value.as_str().is_some());
     if options.keep_trailing_newline && is_text {
@@ -237,16 +246,42 @@ pub(super) fn render(
     Ok((out, value))
 }
 
+/// What is wrong with a file's first line.
+fn bad_header(path: &Path, why: &str) -> TemplateError {
+    let mut error = TemplateError::message(format!("Syntax error in template: {why}"), None);
+    error.is_syntax = true;
+    error.file = Some(Box::new((path.display().to_string(), 1)));
+    error
+}
+
+/// The template that the engine did not find, in its own words.
+fn wanted(detail: &str) -> Option<&str> {
+    let start = detail.rfind("\\u{1}").map(|at| at + "\\u{1}".len());
+    let rest = match start {
+        Some(start) => detail.get(start..)?,
+        None => detail.split_once(" template '")?.1,
+    };
+    rest.split(['\'', '"']).next()
+}
+
 /// An error's place in the file it is in, which may be one that was included.
-fn place(error: &minijinja::Error, path: &Path, text: &str, skipped: usize) -> TemplateError {
+fn place(error: &minijinja::Error, path: &Path, search: &str, text: &str, skipped: usize) -> TemplateError {
     // The engine wraps the error of an included template.
     let mut inner = error;
     while let Some(next) = std::error::Error::source(inner).and_then(|s| s.downcast_ref::<minijinja::Error>()) {
         inner = next;
     }
-    let mut out = TemplateError::new(inner, None);
+    let mut out = TemplateError::new(inner, None).read_in(inner, text.get(skipped..).unwrap_or_default());
     if out.span.is_some() {
         return out;
+    }
+    if inner.kind() == minijinja::ErrorKind::TemplateNotFound
+        && let Some(wanted) = inner.detail().and_then(wanted)
+    {
+        let beside = path.parent().map(|directory| directory.display().to_string());
+        let places = beside.iter().map(String::as_str).chain(search.split('\n'));
+        let places = places.map(python::quoted).collect::<Vec<_>>().join(", ");
+        out.message = format!("{RENDERING}{} not found in search paths: {places}", python::quoted(wanted));
     }
     let file = inner.name().map_or(path, |n| Path::new(path_of(n)));
     let (text, skipped) =
@@ -299,11 +334,11 @@ impl FileOptions {
         if encrypted {
             return Ok(());
         }
-        let (options, body) = self.with_header(&text).map_err(|e| fail(format!("{}: {e}", path.display())))?;
+        let (options, body) = self.with_header(&text).map_err(|e| bad_header(path, &e))?;
         let skipped = text.len() - body.len();
         let name = path.to_string_lossy();
         let checked = options.syntax().and_then(|syntax| engine::can_be_read(&name, body, &syntax, Strings::Escaped));
-        checked.map_err(|e| place(&e, path, &text, skipped))
+        checked.map_err(|e| place(&e, path, "", &text, skipped))
     }
 }
 

@@ -23,6 +23,10 @@ pub(super) fn spelled(mut error: TemplateError, root: &Arc<Root>, text: &str) ->
             error.message = format!("object of type 'dict' has no attribute '{attribute}'");
             return error;
         }
+        if let Some(reason) = root.inner_reason() {
+            error.message = reason;
+            return error;
+        }
     }
     let words = error.missing.take().and_then(|expression| words(root, &expression));
     if let Some(words) = words {
@@ -50,9 +54,14 @@ fn words(root: &Arc<Root>, expression: &str) -> Option<String> {
             }
         }
     };
+    root.inner_reason();
     // A variable of the template's own may have the name of one outside.
     if !object.get_item(&key).is_ok_and(|item| item.is_undefined()) {
         return None;
+    }
+    // What is there and uses something that is not is undefined for that reason.
+    if let Some(reason) = root.inner_reason() {
+        return Some(reason);
     }
     let shown = python::repr(&Value::from_jinja(&key).ok()?);
     Some(match (object.is_none(), key.is_true()) {

@@ -35,6 +35,7 @@ mod regex;
 mod rewrite;
 mod spaces;
 mod strformat;
+mod syntax;
 pub mod tests;
 mod time;
 #[cfg(test)]

@@ -104,6 +104,18 @@ pub(super) fn repr_of(value: &minijinja::Value) -> Result<String, minijinja::Err
     })
 }
 
+/// An error of the system as Python tells it.
+pub(super) fn os_error(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(number) => {
+            let words = text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text);
+            format!("[Errno {number}] {words}")
+        }
+        None => text,
+    }
+}
+
 /// Whether Python takes a character for a space.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\x1c'..='\x1f')

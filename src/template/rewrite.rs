@@ -193,7 +193,10 @@ fn macro_calls(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
     for (i, (token, span)) in tokens.iter().enumerate() {
         let Token::Ident(name) = token else { continue };
         let behind = i.checked_sub(1).map(|b| &tokens[b].0);
-        let other = matches!(behind, Some(Token::Dot | Token::Pipe | Token::Ident("macro" | "call" | "is")));
+        // The block `call` may name parameters before the macro.
+        let parameters = matches!(behind, Some(Token::ParenClose)) && within_call(&tokens[..i]);
+        let other =
+            parameters || matches!(behind, Some(Token::Dot | Token::Pipe | Token::Ident("macro" | "call" | "is")));
         if other || !names.contains(name) || !matches!(tokens.get(i + 1), Some((Token::ParenOpen, _))) {
             continue;
         }
@@ -202,6 +205,13 @@ fn macro_calls(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
             edits.push(Edit::behind(&tokens[close].1, format!("|{})", engine::NATIVE)));
         }
     }
+}
+
+/// Whether tokens end within the tag of a block `call`.
+fn within_call(tokens: &Tokens<'_>) -> bool {
+    let start = tokens.iter().rposition(|(token, _)| matches!(token, Token::BlockStart | Token::BlockEnd));
+    let word = start.and_then(|start| tokens.get(start + 1));
+    matches!(word, Some((Token::Ident("call"), _)))
 }
 
 pub(super) fn matching_close(tokens: &Tokens<'_>, open: usize) -> Option<usize> {

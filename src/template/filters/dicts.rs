@@ -3,7 +3,7 @@
 use minijinja::{Error, Value as Jinja};
 
 use crate::template::call::{Call, Spec, ansible, fail, inner, inner_class};
-use crate::template::python_type;
+use crate::template::{python, python_type};
 use crate::value::{Key, Map, Value};
 
 pub(super) const FILTERS: &[Spec] = &[
@@ -165,7 +165,10 @@ fn rekey_on_member(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         let Some(member) = entry.get(&key) else { return Err(fail(format!("Key '{key}' was not found."))) };
         let member = Key::from_value(member).ok_or_else(|| fail("the member to rekey on must be a scalar"))?;
         if duplicates == "error" && out.contains_key(&member) {
-            return Err(fail(format!("Key '{member}' is not unique, cannot convert to dict.")));
+            return Err(fail(format!(
+                "Key {} is not unique, cannot convert to dict.",
+                python::repr(&member.to_value())
+            )));
         }
         out.insert(member, item.clone());
     }

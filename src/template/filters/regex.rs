@@ -80,6 +80,7 @@ fn search(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
             (Some(name), _) => wanted.push(pattern.named(name)?),
             (None, Some(number)) if number <= pattern.groups() => wanted.push(number),
             (None, Some(_)) => return Err(fail("no such group")),
+            _ if arg.starts_with('\\') => return Err(fail("'NoneType' object has no attribute 'group'")),
             _ => return Err(fail("Unknown argument")),
         }
     }

@@ -82,11 +82,21 @@ fn written(value: &Value, settings: Options) -> String {
 
 fn to_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let mut settings = Options::default();
+    no_unicode(call)?;
     options(call, &mut settings)?;
     Ok(Jinja::from(written(&value(call)?, settings)))
 }
 
+/// Refuses the option that the filters set themselves.
+fn no_unicode(call: &Call<'_, '_, '_>) -> Result<(), Error> {
+    match call.more.iter().any(|(name, _)| name == "allow_unicode") {
+        true => Err(fail("yaml.dump() got multiple values for keyword argument 'allow_unicode'")),
+        false => Ok(()),
+    }
+}
+
 fn to_nice_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    no_unicode(call)?;
     let mut settings = Options { indent: call.int(1, 4)?, flow: Some(false), ..Options::default() };
     options(call, &mut settings)?;
     Ok(Jinja::from(written(&value(call)?, settings)))
@@ -96,9 +106,7 @@ fn to_nice_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 fn general(call: &mut Call<'_, '_, '_>, mut settings: Options) -> Result<Jinja, Error> {
     let redact = call.more.iter().position(|(name, _)| name == "redact_sensitive_values");
     let redact = redact.is_some_and(|at| call.more.remove(at).1.is_true());
-    if call.more.iter().any(|(name, _)| name == "allow_unicode") {
-        return Err(fail("yaml.dump() got multiple values for keyword argument 'allow_unicode'"));
-    }
+    no_unicode(call)?;
     options(call, &mut settings)?;
     let value = call.value(0)?;
     let vault = root_of(call.state).map(|root| root.variables().vault()).filter(|vault| vault.has_decrypted());
