@@ -315,7 +315,7 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
 
     /// The argument at a place as text, whatever it is; `none` is the word `None`.
     pub fn text(&self, at: usize) -> Result<String, Error> {
-        Ok(self.value(at)?.to_text())
+        super::python::text_of(self.need(at)?)
     }
 
     /// The argument at a place as text, unless it is missing or `none`.
@@ -395,9 +395,11 @@ pub(super) fn to_float(value: &Value) -> Result<f64, Error> {
         Value::Bool(b) => Ok(f64::from(u8::from(*b))),
         Value::Int(i) => Ok(*i as f64),
         Value::Float(f) => Ok(*f),
-        Value::Str(s) => {
-            s.as_str().trim().parse().map_err(|_| fail(format!("could not convert string to float: '{}'", s.as_str())))
-        }
+        Value::Str(s) => s
+            .as_str()
+            .trim()
+            .parse()
+            .map_err(|_| fail(format!("could not convert string to float: {}", super::python::quoted(s.as_str())))),
         other => Err(fail(format!(
             "float() argument must be a string or a real number, not '{}'",
             super::python_type(other)

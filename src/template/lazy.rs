@@ -63,6 +63,11 @@ impl Root {
         self.variables.search_path()
     }
 
+    /// Remembers why something counts as undefined that has no name.
+    pub(super) fn note_inner(&self, reason: String) {
+        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
     /// What was said of the entry that counted as undefined last; nothing is remembered then.
     pub(super) fn inner_reason(&self) -> Option<String> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -139,7 +144,7 @@ impl Root {
             Ok(value) => engine::touch(value),
             Err(error) if error.is_undefined => {
                 // `is defined` and `default` must see it as undefined, so it cannot be an error value here.
-                *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.message);
+                self.note_inner(error.message);
                 Jinja::UNDEFINED
             }
             Err(error) => Jinja::from(error.into_engine()),

@@ -19,14 +19,21 @@ pub(super) fn spelled(mut error: TemplateError, root: &Arc<Root>, text: &str) ->
             (error.message, error.undefined) = (words, name);
             return error;
         }
-        if let Some(attribute) = named_attribute(text) {
-            error.message = format!("object of type 'dict' has no attribute '{attribute}'");
-            return error;
-        }
         if let Some(reason) = root.inner_reason() {
             error.message = reason;
             return error;
         }
+        if let Some(attribute) = named_attribute(text) {
+            error.message = format!("object of type 'dict' has no attribute '{attribute}'");
+            return error;
+        }
+    }
+    let guessed = named_attribute(text).map(|name| format!("object of type 'dict' has no attribute '{name}'"));
+    if guessed.is_some_and(|guessed| guessed == error.message)
+        && let Some(reason) = root.inner_reason()
+    {
+        error.message = reason;
+        return error;
     }
     let words = error.missing.take().and_then(|expression| words(root, &expression));
     if let Some(words) = words {

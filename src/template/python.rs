@@ -104,6 +104,14 @@ pub(super) fn repr_of(value: &minijinja::Value) -> Result<String, minijinja::Err
     })
 }
 
+/// Python's `str` of an engine's value, tuples as tuples.
+pub(super) fn text_of(value: &minijinja::Value) -> Result<String, minijinja::Error> {
+    match value.kind() {
+        minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::Iterable => repr_of(value),
+        _ => Ok(text(&Value::from_jinja(value)?)),
+    }
+}
+
 /// An error of the system as Python tells it.
 pub(super) fn os_error(error: &std::io::Error) -> String {
     let text = error.to_string();

@@ -10,6 +10,7 @@ use minijinja::{Environment, Error, ErrorKind, State, Value as Jinja};
 
 use super::call::{Call, Spec, ansible, fail, inner, to_float};
 use super::compare::RENDERING;
+use super::python;
 use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
@@ -67,7 +68,8 @@ fn to_datetime(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         other => return Err(fail(format!("strptime() argument 1 must be str, not {}", named(&other)))),
     };
     let pattern = call.text_option(1)?.unwrap_or_else(|| "%Y-%m-%d %H:%M:%S".to_owned());
-    let wrong = || fail(format!("time data '{text}' does not match format '{pattern}'"));
+    let wrong =
+        || fail(format!("time data {} does not match format {}", python::quoted(&text), python::quoted(&pattern)));
     let parsed = jiff::fmt::strtime::parse(&pattern, &text).map_err(|_| wrong())?;
     let offset = parsed.offset();
     // What a format leaves out is that of 1900-01-01 at midnight.

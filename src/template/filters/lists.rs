@@ -237,6 +237,7 @@ pub(in crate::template) fn pairs(
                 let (got, kind) = (python::text(&here), python_type(&here));
                 let why = match kind {
                     "str" => "string indices must be integers, not 'str'".to_owned(),
+                    "list" => "list indices must be integers or slices, not str".to_owned(),
                     kind => format!("'{kind}' object is not subscriptable"),
                 };
                 return Err(fail(format!("the key {key} should point to a dictionary, got '{got}': {why}")));
@@ -255,7 +256,7 @@ pub(in crate::template) fn pairs(
             Some(Value::List(items)) => out.extend(items.iter().map(|item| (object.clone(), item.clone()))),
             Some(other) => {
                 let key = path.last().cloned().unwrap_or_default();
-                return Err(fail(format!("the key '{key}' should point to a list, got '{}'", python::text(&other))));
+                return Err(fail(format!("the key '{key}' should point to a list, got {}", python::repr(&other))));
             }
         }
     }

@@ -71,7 +71,7 @@ fn urlize(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         }
     }
     let links = Links { limit, attributes, schemes };
-    let text = escaped(&python::text(&call.value(0)?));
+    let text = escaped(&call.text(0)?);
     let mut out = String::with_capacity(text.len());
     let mut word = String::new();
     for c in text.chars() {
