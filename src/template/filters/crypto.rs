@@ -1,6 +1,9 @@
-//! Filters of the collection `community.crypto`: `split_pem`, `parse_serial`, `to_serial`.
+//! Filters of the collection `community.crypto`: `split_pem`, `parse_serial`, `to_serial`, and those that tell of certificates,
+//! requests and keys.
 
 use minijinja::{Error, Value as Jinja};
+
+use rplay_worker::modules::told;
 
 use crate::template::call::{Call, Spec, ansible, fail, inner_class};
 use crate::template::{python, python_type};
@@ -10,14 +13,48 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["community.crypto.split_pem"], &["data"], split_pem),
     ansible(&["community.crypto.parse_serial"], &["value"], parse_serial),
     ansible(&["community.crypto.to_serial"], &["value"], to_serial),
+    ansible(&["community.crypto.x509_certificate_info"], &["data", "name_encoding"], |c| {
+        info(told::certificate(&text(c, "x509_certificate_info", Some(1))?))
+    }),
+    ansible(&["community.crypto.openssl_csr_info"], &["data", "name_encoding"], |c| {
+        info(told::request(&text(c, "openssl_csr_info", Some(1))?))
+    }),
+    ansible(
+        &["community.crypto.openssl_privatekey_info"],
+        &["data", "passphrase", "return_private_key_data", "name_encoding"],
+        |c| {
+            let (key, passphrase) = (text(c, "openssl_privatekey_info", Some(3))?, c.text_option(1)?);
+            info(told::private_key(&key, passphrase.as_deref(), c.flag(2, false)))
+        },
+    ),
+    ansible(&["community.crypto.openssl_publickey_info"], &["data"], |c| {
+        info(told::public_key(&text(c, "openssl_publickey_info", None)?))
+    }),
 ];
+
+/// The text that a filter is to tell of.
+fn text(call: &Call<'_, '_, '_>, filter: &str, encoding: Option<usize>) -> Result<String, Error> {
+    let value = call.value(0)?;
+    let Some(text) = value.as_str() else {
+        let class = inner_class(python_type(&value));
+        return Err(fail(format!("The community.crypto.{filter} input must be a text type, not <class '{class}'>")));
+    };
+    match encoding.map(|at| call.text_option(at)).transpose()?.flatten().as_deref() {
+        None | Some("ignore") => Ok(text.to_owned()),
+        Some("idna" | "unicode") => Err(fail("`name_encoding` is supported as `ignore` only")),
+        Some(other) => Err(fail(format!(
+            "The name_encoding option must be one of the values \"ignore\", \"idna\", or \"unicode\", not \"{other}\""
+        ))),
+    }
+}
+
+fn info(told: Result<serde_json::Map<String, serde_json::Value>, String>) -> Result<Jinja, Error> {
+    told.map(|told| Value::from_json(&serde_json::Value::Object(told)).to_jinja()).map_err(fail)
+}
 
 /// The parts of a text between lines of `BEGIN` and `END`, whatever stands between them.
 fn split_pem(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let Value::Str(text) = call.value(0)? else {
-        let class = inner_class(python_type(&call.value(0)?));
-        return Err(fail(format!("The community.crypto.split_pem input must be a text type, not <class '{class}'>")));
-    };
+    let text = text(call, "split_pem", None)?;
     let mark = |line: &str, word: &str| {
         let line = line.trim_end();
         line.strip_prefix("-----")
@@ -26,7 +63,7 @@ fn split_pem(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     };
     let mut out = Vec::new();
     let mut under_way: Option<String> = None;
-    for (line, end) in python::lines(text.as_str()) {
+    for (line, end) in python::lines(&text) {
         if mark(line, "BEGIN ") {
             under_way = Some(String::new());
         }

@@ -3,8 +3,8 @@
 use minijinja::{Error, Value as Jinja};
 
 use crate::template::call::{Call, Spec, ansible, fail, inner};
-use crate::template::regex::{Flags, Pattern};
 use crate::template::python_type;
+use crate::template::regex::{Flags, Pattern};
 use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
