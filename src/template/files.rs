@@ -34,8 +34,10 @@ pub struct FileOptions {
     pub lstrip_blocks: bool,
     /// Whether the file's last newline is kept.
     pub keep_trailing_newline: bool,
-    /// What ends a line in what is written, unless it is a newline.
+    /// What ends a line in what is written, the last one excepted, unless it is a newline.
     pub newline: Option<String>,
+    /// What ends every line of a file that has anything to evaluate.
+    pub line_end: String,
 }
 
 impl Default for FileOptions {
@@ -51,6 +53,7 @@ impl Default for FileOptions {
             lstrip_blocks: false,
             keep_trailing_newline: true,
             newline: None,
+            line_end: "\n".to_owned(),
         }
     }
 }
@@ -243,6 +246,9 @@ pub(super) fn render(
         let missing = newlines(body).saturating_sub(newlines(&out));
         out.push_str(&"\n".repeat(missing));
     }
+    if options.line_end != "\n" && options.is_template(body) {
+        out = out.replace('\n', &options.line_end);
+    }
     Ok((out, value))
 }
 
@@ -407,6 +413,43 @@ mod unit {
         ] {
             std::fs::write(&path, text).unwrap();
             assert_eq!(templar.file(&path, &FileOptions::default()).unwrap(), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lines_end_as_they_are_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let map = Map::from_iter([("n".into(), Value::from(5i64))]);
+        let templar = Templar::new(Arc::new(Fixed { map, search: Vec::new() }));
+        let path = dir.path().join("t.j2");
+        let dos = FileOptions { line_end: "\r\n".to_owned(), ..FileOptions::default() };
+        let header = "#jinja2: newline_sequence: '\\r\\n'\n";
+        for (options, text, want) in [
+            (&dos, "a\n{{ n }} b\n".to_owned(), "a\r\n5 b\r\n"),
+            // What there is nothing to evaluate in stays as it is.
+            (&dos, "a\nb\n".to_owned(), "a\nb\n"),
+            (&FileOptions::default(), format!("{header}x {{{{ n }}}}\ny\n"), "x 5\r\ny\n"),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            assert_eq!(templar.file(&path, options).unwrap(), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_macro_of_another_file_keeps_its_type_and_what_is_not_there_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let map = Map::from_iter([("n".into(), Value::from(5i64))]);
+        let templar = Templar::new(Arc::new(Fixed { map, search: Vec::new() }));
+        let path = dir.path().join("t.j2");
+        std::fs::write(dir.path().join("m.j2"), "{% macro five() %}{{ 5 }}{% endmacro %}\n").unwrap();
+        std::fs::write(&path, "{% from 'm.j2' import five as f %}{{ f() }}\n").unwrap();
+        assert_eq!(templar.file(&path, &FileOptions::default()).unwrap(), "5");
+        for text in ["{% include 'no.j2' %}", "{% extends 'no.j2' %}"] {
+            std::fs::write(&path, text).unwrap();
+            let error = templar.file(&path, &FileOptions::default()).unwrap_err();
+            let want =
+                format!("Error rendering template: 'no.j2' not found in search paths: '{}'", dir.path().display());
+            assert!(error.message.starts_with(&want), "{}", error.message);
         }
     }
 }
