@@ -313,18 +313,15 @@ pub(super) fn template(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, A
     super::loosen(&mut args, &["follow"]);
     ctx.check_args(ctx.module, &args)?;
     let path = ctx.file(&src, "templates")?;
-    let options = FileOptions::of_args(&args);
-    let newline = match text(&args, "newline_sequence").as_deref() {
-        None | Some("\n" | "\\n") => "\n",
-        Some("\r" | "\\r") => "\r",
-        Some("\r\n" | "\\r\\n") => "\r\n",
+    let mut options = FileOptions::of_args(&args);
+    options.line_end = match text(&args, "newline_sequence").as_deref() {
+        None | Some("\n" | "\\n") => "\n".to_owned(),
+        Some("\r" | "\\r") => "\r".to_owned(),
+        Some("\r\n" | "\\r\\n") => "\r\n".to_owned(),
         Some(_) => return Err(ActionError::failed("newline_sequence needs to be one of: \n, \r or")),
     };
     let encoding = text(&args, "output_encoding").unwrap_or_default();
-    let mut rendered = ctx.templar.with_template(&path, text(&args, "dest").as_deref()).file(&path, &options)?;
-    if newline != "\n" {
-        rendered = rendered.replace('\n', newline);
-    }
+    let rendered = ctx.templar.with_template(&path, text(&args, "dest").as_deref()).file(&path, &options)?;
     let bytes = encode(&rendered, &encoding).map_err(ActionError::failed)?;
     for key in [
         "src",

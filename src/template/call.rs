@@ -6,6 +6,7 @@ use std::sync::Arc;
 use minijinja::value::{Kwargs, Object, ObjectRepr, Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value as Jinja};
 
+use super::compare::RENDERING;
 use crate::value::{Map, Value};
 
 /// What a filter, test or function does.
@@ -68,6 +69,10 @@ fn prefix(error: Error, kind: &str, name: &str) -> Error {
     let detail = error.detail().unwrap_or_default();
     if detail.starts_with("The ") && detail.contains(" plugin '") {
         return error;
+    }
+    // A function is no plugin.
+    if kind == "function" {
+        return fail(format!("{RENDERING}{detail}"));
     }
     // A collection's own goes by its full name.
     let owner = if name.contains('.') { "" } else { "ansible.builtin." };
@@ -190,7 +195,7 @@ pub(super) fn type_name(value: &Jinja) -> &'static str {
         ValueKind::Seq if value.is_tuple() => "tuple",
         ValueKind::Seq | ValueKind::Iterable => "list",
         ValueKind::Map => "dict",
-        _ => "object",
+        _ => super::time::kind(value).unwrap_or("object"),
     }
 }
 
@@ -310,7 +315,7 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
 
     /// The argument at a place as text, whatever it is; `none` is the word `None`.
     pub fn text(&self, at: usize) -> Result<String, Error> {
-        Ok(self.value(at)?.to_text())
+        super::python::text_of(self.need(at)?)
     }
 
     /// The argument at a place as text, unless it is missing or `none`.
@@ -390,9 +395,11 @@ pub(super) fn to_float(value: &Value) -> Result<f64, Error> {
         Value::Bool(b) => Ok(f64::from(u8::from(*b))),
         Value::Int(i) => Ok(*i as f64),
         Value::Float(f) => Ok(*f),
-        Value::Str(s) => {
-            s.as_str().trim().parse().map_err(|_| fail(format!("could not convert string to float: '{}'", s.as_str())))
-        }
+        Value::Str(s) => s
+            .as_str()
+            .trim()
+            .parse()
+            .map_err(|_| fail(format!("could not convert string to float: {}", super::python::quoted(s.as_str())))),
         other => Err(fail(format!(
             "float() argument must be a string or a real number, not '{}'",
             super::python_type(other)

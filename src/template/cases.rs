@@ -59,7 +59,7 @@ macro_rules! tables {
     };
 }
 
-tables! { addresses networks core undefined jinja data regex paths hashes lists tests random general utils types }
+tables! { addresses address_tests networks core syntax undefined jinja data regex paths hashes lists tests random general utils types }
 
 #[test]
 fn lookups() {
@@ -70,6 +70,11 @@ fn lookups() {
 #[test]
 fn general_lookups() {
     check(include_str!("cases/lookups/general.txt"), || templar(include_str!("cases/lookups/general.yml"), Vec::new()));
+}
+
+#[test]
+fn collections() {
+    check(include_str!("cases/collections.txt"), || templar(include_str!("cases/collections.yml"), Vec::new()));
 }
 
 #[test]

@@ -10,8 +10,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja};
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
 use super::{
-    TemplateError, call, chain, compare, filters, forms, functions, lookups, methods, missing, mutable, notices,
-    operators, python, tests, time,
+    TemplateError, call, chain, compare, filters, forms, functions, lipsum, lookups, methods, missing, mutable,
+    notices, operators, python, syntax, tests, time,
 };
 use crate::value::{Str, Undecryptable};
 
@@ -94,6 +94,7 @@ pub(super) fn environment(syntax: SyntaxConfig) -> Environment<'static> {
     time::add_to(&mut env);
     call::add_functions(&mut env, time::FUNCTIONS);
     call::add_functions(&mut env, functions::FUNCTIONS);
+    call::add_functions(&mut env, lipsum::FUNCTIONS);
     filters::add_to(&mut env);
     tests::add_to(&mut env);
     lookups::add_to(&mut env);
@@ -172,6 +173,9 @@ pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateEr
             && let Some(refusal) = error.message.strip_prefix(compare::RENDERING)
         {
             error.message = format!("Error rendering expression: {refusal}");
+        }
+        if error.is_syntax {
+            error.message = syntax::in_expression(&error.message);
         }
         if error.span.is_none() {
             // Three bytes stand before the expression.
@@ -253,7 +257,8 @@ pub fn check_syntax(text: &Str, expression: bool) -> Result<(), TemplateError> {
     if expression && !crate::value::holds_jinja(text.as_str()) {
         let template = format!("{{{{ {} }}}}", text.as_str());
         return parse(&template, Strings::Escaped).map_err(|e| {
-            let mut error = TemplateError::new(&e, None);
+            let mut error = TemplateError::new(&e, None).read_in(&e, &template);
+            error.message = syntax::in_expression(&error.message);
             let range = e.range().map(|r| r.start.saturating_sub(3)..r.end.saturating_sub(3));
             error.span = super::place_within(text, e.line(), range).or(text.origin());
             error

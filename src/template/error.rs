@@ -8,7 +8,7 @@ use crate::value::Str;
 
 /// Why a variable or an entry is not there: what it is made of is undefined.
 #[derive(Debug, Clone)]
-pub(super) struct Reason {
+pub(in crate::template) struct Reason {
     /// What is said of it.
     pub(super) message: String,
     /// Where.
@@ -19,7 +19,7 @@ pub(super) struct Reason {
 
 impl Reason {
     /// One without a place of its own.
-    pub(super) fn said(message: String) -> Self {
+    pub(in crate::template) fn said(message: String) -> Self {
         Self { message, span: None, whole: None }
     }
 }
@@ -142,7 +142,7 @@ impl TemplateError {
             }
             ErrorKind::SyntaxError => {
                 out.is_syntax = true;
-                out.message = format!("Syntax error in template: {detail}");
+                out = out.read_in(error, text.map(Str::as_str).unwrap_or_default());
             }
             ErrorKind::UnknownFilter => {
                 out.is_syntax = true;
@@ -191,6 +191,16 @@ impl TemplateError {
             out.whole = text.origin();
         }
         out
+    }
+
+    /// What is said of text that cannot be read, where the engine has not kept it itself.
+    pub(super) fn read_in(mut self, error: &minijinja::Error, text: &str) -> Self {
+        if error.kind() == ErrorKind::SyntaxError {
+            let source = error.template_source().unwrap_or(text);
+            let told = super::syntax::told(error.detail().unwrap_or_default(), source, error.range());
+            self.message = format!("Syntax error in template: {told}");
+        }
+        self
     }
 
     /// The error as a diagnostic.

@@ -7,9 +7,10 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Value as Jinja};
 
+use super::compare::RENDERING;
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
-use super::{TemplateError, engine, missing, operators};
+use super::{TemplateError, engine, missing, operators, python};
 use crate::source;
 use crate::value::{Map, Value};
 use crate::vault::{Secrets, is_encrypted};
@@ -33,6 +34,10 @@ pub struct FileOptions {
     pub lstrip_blocks: bool,
     /// Whether the file's last newline is kept.
     pub keep_trailing_newline: bool,
+    /// What ends a line in what is written, the last one excepted, unless it is a newline.
+    pub newline: Option<String>,
+    /// What ends every line of a file that has anything to evaluate.
+    pub line_end: String,
 }
 
 impl Default for FileOptions {
@@ -47,6 +52,8 @@ impl Default for FileOptions {
             trim_blocks: true,
             lstrip_blocks: false,
             keep_trailing_newline: true,
+            newline: None,
+            line_end: "\n".to_owned(),
         }
     }
 }
@@ -93,6 +100,7 @@ impl FileOptions {
                 "lstrip_blocks" => options.lstrip_blocks = flag()?,
                 // As in the reference, whose own rule for newlines at the end comes after this one.
                 "keep_trailing_newline" => drop(flag()?),
+                "newline_sequence" => options.newline = Some(value.replace("\\r", "\r").replace("\\n", "\n")),
                 "line_statement_prefix" => options.line_statement = value.to_owned(),
                 "line_comment_prefix" => options.line_comment = value.to_owned(),
                 "block_start_string" => options.block.0 = value.to_owned(),
@@ -207,11 +215,12 @@ pub(super) fn render(
 ) -> Result<(String, Option<Jinja>), TemplateError> {
     let fail = |message: String| TemplateError::message(message, None);
     let (text, encrypted) = read(path, &root.variables().vault()).map_err(&fail)?;
-    let (options, body) = options.with_header(&text).map_err(|e| fail(format!("{}: {e}", path.display())))?;
+    let (options, body) = options.with_header(&text).map_err(|e| bad_header(path, &e))?;
     let skipped = text.len() - body.len();
     // The text of what is encrypted is no part of an error.
     let error = |e: minijinja::Error| {
-        let error = if encrypted { TemplateError::new(&e, None) } else { place(&e, path, &text, skipped) };
+        let error =
+            if encrypted { TemplateError::new(&e, None) } else { place(&e, path, &search(root), &text, skipped) };
         missing::spelled(operators::told(error, &e, root), root, body)
     };
     let env = environment(&options).map_err(error)?;
@@ -228,25 +237,57 @@ pub(super) fn render(
     // The engine drops a file's last newline, which is right for what is included. The whole gets back what it had where it is
     // text: what prints one number or one list is that, and what prints nothing at all is nothing.
     let newlines = |text: &str| text.len() - text.trim_end_matches('\n').len();
+    if let Some(newline) = options.newline.as_ref().filter(|newline| *newline != "\n") {
+        out = out.replace('\n', newline);
+    }
     let value = if options.is_template(body) { value } else { Some(Jinja::from(out.as_str())) };
     let is_text = value.as_ref().map_or(!out.is_empty(), |value| value.as_str().is_some());
     if options.keep_trailing_newline && is_text {
         let missing = newlines(body).saturating_sub(newlines(&out));
         out.push_str(&"\n".repeat(missing));
     }
+    if options.line_end != "\n" && options.is_template(body) {
+        out = out.replace('\n', &options.line_end);
+    }
     Ok((out, value))
 }
 
+/// What is wrong with a file's first line.
+fn bad_header(path: &Path, why: &str) -> TemplateError {
+    let mut error = TemplateError::message(format!("Syntax error in template: {why}"), None);
+    error.is_syntax = true;
+    error.file = Some(Box::new((path.display().to_string(), 1)));
+    error
+}
+
+/// The template that the engine did not find, in its own words.
+fn wanted(detail: &str) -> Option<&str> {
+    let start = detail.rfind("\\u{1}").map(|at| at + "\\u{1}".len());
+    let rest = match start {
+        Some(start) => detail.get(start..)?,
+        None => detail.split_once(" template '")?.1,
+    };
+    rest.split(['\'', '"']).next()
+}
+
 /// An error's place in the file it is in, which may be one that was included.
-fn place(error: &minijinja::Error, path: &Path, text: &str, skipped: usize) -> TemplateError {
+fn place(error: &minijinja::Error, path: &Path, search: &str, text: &str, skipped: usize) -> TemplateError {
     // The engine wraps the error of an included template.
     let mut inner = error;
     while let Some(next) = std::error::Error::source(inner).and_then(|s| s.downcast_ref::<minijinja::Error>()) {
         inner = next;
     }
-    let mut out = TemplateError::new(inner, None);
+    let mut out = TemplateError::new(inner, None).read_in(inner, text.get(skipped..).unwrap_or_default());
     if out.span.is_some() {
         return out;
+    }
+    if inner.kind() == minijinja::ErrorKind::TemplateNotFound
+        && let Some(wanted) = inner.detail().and_then(wanted)
+    {
+        let beside = path.parent().map(|directory| directory.display().to_string());
+        let places = beside.iter().map(String::as_str).chain(search.split('\n'));
+        let places = places.map(python::quoted).collect::<Vec<_>>().join(", ");
+        out.message = format!("{RENDERING}{} not found in search paths: {places}", python::quoted(wanted));
     }
     let file = inner.name().map_or(path, |n| Path::new(path_of(n)));
     let (text, skipped) =
@@ -299,11 +340,11 @@ impl FileOptions {
         if encrypted {
             return Ok(());
         }
-        let (options, body) = self.with_header(&text).map_err(|e| fail(format!("{}: {e}", path.display())))?;
+        let (options, body) = self.with_header(&text).map_err(|e| bad_header(path, &e))?;
         let skipped = text.len() - body.len();
         let name = path.to_string_lossy();
         let checked = options.syntax().and_then(|syntax| engine::can_be_read(&name, body, &syntax, Strings::Escaped));
-        checked.map_err(|e| place(&e, path, &text, skipped))
+        checked.map_err(|e| place(&e, path, "", &text, skipped))
     }
 }
 
@@ -372,6 +413,43 @@ mod unit {
         ] {
             std::fs::write(&path, text).unwrap();
             assert_eq!(templar.file(&path, &FileOptions::default()).unwrap(), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lines_end_as_they_are_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let map = Map::from_iter([("n".into(), Value::from(5i64))]);
+        let templar = Templar::new(Arc::new(Fixed { map, search: Vec::new() }));
+        let path = dir.path().join("t.j2");
+        let dos = FileOptions { line_end: "\r\n".to_owned(), ..FileOptions::default() };
+        let header = "#jinja2: newline_sequence: '\\r\\n'\n";
+        for (options, text, want) in [
+            (&dos, "a\n{{ n }} b\n".to_owned(), "a\r\n5 b\r\n"),
+            // What there is nothing to evaluate in stays as it is.
+            (&dos, "a\nb\n".to_owned(), "a\nb\n"),
+            (&FileOptions::default(), format!("{header}x {{{{ n }}}}\ny\n"), "x 5\r\ny\n"),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            assert_eq!(templar.file(&path, options).unwrap(), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_macro_of_another_file_keeps_its_type_and_what_is_not_there_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let map = Map::from_iter([("n".into(), Value::from(5i64))]);
+        let templar = Templar::new(Arc::new(Fixed { map, search: Vec::new() }));
+        let path = dir.path().join("t.j2");
+        std::fs::write(dir.path().join("m.j2"), "{% macro five() %}{{ 5 }}{% endmacro %}\n").unwrap();
+        std::fs::write(&path, "{% from 'm.j2' import five as f %}{{ f() }}\n").unwrap();
+        assert_eq!(templar.file(&path, &FileOptions::default()).unwrap(), "5");
+        for text in ["{% include 'no.j2' %}", "{% extends 'no.j2' %}"] {
+            std::fs::write(&path, text).unwrap();
+            let error = templar.file(&path, &FileOptions::default()).unwrap_err();
+            let want =
+                format!("Error rendering template: 'no.j2' not found in search paths: '{}'", dir.path().display());
+            assert!(error.message.starts_with(&want), "{}", error.message);
         }
     }
 }

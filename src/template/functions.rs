@@ -26,7 +26,14 @@ pub(super) const FUNCTIONS: &[Spec] = &[
         Ok(Jinja::from_object(Joiner { separator, used: AtomicUsize::new(0) }))
     }),
     ansible(&["undef"], &["hint"], |c| {
-        let hint = c.text_option(0)?.unwrap_or_else(|| NO_HINT.to_owned());
+        let hint = match c.option(0)? {
+            None => NO_HINT.to_owned(),
+            Some(Value::Str(hint)) => hint.as_str().to_owned(),
+            Some(other) => {
+                let got = super::python_type(&other);
+                return Err(fail(format!("The 'hint' argument must be of type 'str' or 'NoneType', not '{got}'.")));
+            }
+        };
         // An error only where it is used: as a default that is not needed it does no harm.
         Ok(Jinja::from(Error::new(ErrorKind::UndefinedError, hint)))
     }),
@@ -50,7 +57,11 @@ fn range(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         [stop] => (0, *stop, 1),
         [start, stop] => (*start, *stop, 1),
         [start, stop, step] => (*start, *stop, *step),
-        _ => return Err(fail(format!("range expected 1 to 3 arguments, got {}", given.len()))),
+        _ => {
+            let (word, count) = if given.is_empty() { ("at least", 1) } else { ("at most", 3) };
+            let s = if count == 1 { "" } else { "s" };
+            return Err(fail(format!("range expected {word} {count} argument{s}, got {}", given.len())));
+        }
     };
     if step == 0 {
         return Err(fail("range() arg 3 must not be zero"));
@@ -89,9 +100,13 @@ fn dict(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         match Value::from_jinja(first)? {
             Value::Map(map) => out.extend(map.iter().map(|(k, v)| (k.clone(), v.clone()))),
             other => {
-                for pair in super::call::items(&other)? {
-                    let Some([key, value]) = pair.as_list() else {
-                        return Err(fail("dictionary update sequence element is not a pair"));
+                for (at, pair) in super::call::items(&other)?.iter().enumerate() {
+                    let element = "dictionary update sequence element";
+                    let pair = super::call::items(pair)
+                        .map_err(|_| fail(format!("cannot convert {element} #{at} to a sequence")))?;
+                    let [key, value] = pair.as_slice() else {
+                        let length = pair.len();
+                        return Err(fail(format!("{element} #{at} has length {length}; 2 is required")));
                     };
                     let key = Key::from_value(key).ok_or_else(|| fail("a list or dictionary cannot be a key"))?;
                     out.insert(key, value.clone());

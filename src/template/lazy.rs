@@ -25,6 +25,8 @@ pub struct Root {
     evaluated: Mutex<HashMap<String, Jinja>>,
     /// Why a variable that exists counts as undefined: it uses something that is.
     reasons: Mutex<HashMap<String, Reason>>,
+    /// What was said of the entry of a list or dictionary that counted as undefined last.
+    inner: Mutex<Option<Reason>>,
     /// The user's own texts that were used.
     own: Arc<OwnTexts>,
 }
@@ -36,7 +38,13 @@ thread_local! {
 
 impl Root {
     pub(super) fn new(variables: Arc<dyn Variables>) -> Self {
-        Self { variables, evaluated: Mutex::default(), reasons: Mutex::default(), own: Arc::default() }
+        Self {
+            variables,
+            evaluated: Mutex::default(),
+            reasons: Mutex::default(),
+            inner: Mutex::default(),
+            own: Arc::default(),
+        }
     }
 
     /// Keeps the user's own texts apart from data while the guard lives.
@@ -54,6 +62,16 @@ impl Root {
     #[must_use]
     pub fn search_path(&self) -> Vec<PathBuf> {
         self.variables.search_path()
+    }
+
+    /// Remembers why something counts as undefined that has no name.
+    pub(super) fn note_inner(&self, reason: Reason) {
+        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    /// What was said of the entry that counted as undefined last; nothing is remembered then.
+    pub(super) fn inner_reason(&self) -> Option<Reason> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn reason(&self, name: &str) -> Option<Reason> {
@@ -128,6 +146,7 @@ impl Root {
             Ok(value) => engine::touch(value),
             Err(error) if error.is_undefined => {
                 // `is defined` and `default` must see it as undefined, so it cannot be an error value here.
+                self.note_inner(error.into());
                 Jinja::UNDEFINED
             }
             Err(error) => Jinja::from(error.into_engine()),

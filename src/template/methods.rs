@@ -5,7 +5,7 @@ use minijinja::{Error, ErrorKind, State, Value as Jinja};
 
 use super::call::{fail, inner_type, type_name};
 use super::compare::RENDERING;
-use super::{encodings, forms, mutable, strformat};
+use super::{encodings, forms, mutable, python, strformat};
 use crate::value::Value;
 
 /// What a template calls when an object itself has no such method.
@@ -234,11 +234,9 @@ fn of_text(state: &mut State<'_, '_>, text: &str, method: &str, args: &[Jinja]) 
         "split" | "rsplit" => split(text, method, args)?,
         "splitlines" => {
             let keep = positional(args, &["keepends"])?.first().map(Jinja::is_true);
-            let lines = text.split_inclusive('\n').map(|line| match keep {
-                Some(true) => line,
-                _ => line.strip_suffix('\n').map_or(line, |l| l.strip_suffix('\r').unwrap_or(l)),
-            });
-            lines.map(Jinja::from).collect()
+            let line =
+                |(line, end): (&str, &str)| if keep == Some(true) { format!("{line}{end}") } else { line.to_owned() };
+            python::lines(text).map(line).map(Jinja::from).collect()
         }
         "swapcase" => Jinja::from(
             text.chars()

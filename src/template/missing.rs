@@ -20,10 +20,21 @@ pub(super) fn spelled(mut error: TemplateError, root: &Arc<Root>, text: &str) ->
             error.undefined = name;
             return error;
         }
+        if let Some(reason) = root.inner_reason() {
+            error.because_of(reason);
+            return error;
+        }
         if let Some(attribute) = named_attribute(text) {
             error.message = format!("object of type 'dict' has no attribute '{attribute}'");
             return error;
         }
+    }
+    let guessed = named_attribute(text).map(|name| format!("object of type 'dict' has no attribute '{name}'"));
+    if guessed.is_some_and(|guessed| guessed == error.message)
+        && let Some(reason) = root.inner_reason()
+    {
+        error.because_of(reason);
+        return error;
     }
     if let Some(reason) = error.missing.take().and_then(|expression| words(root, &expression)) {
         error.because_of(reason);
@@ -54,9 +65,14 @@ fn words(root: &Arc<Root>, expression: &str) -> Option<Reason> {
     if let Some(reason) = reason_of(&object, &key) {
         return Some(reason);
     }
+    root.inner_reason();
     // A variable of the template's own may have the name of one outside.
     if !object.get_item(&key).is_ok_and(|item| item.is_undefined()) {
         return None;
+    }
+    // What is there and uses something that is not is undefined for that reason.
+    if let Some(reason) = root.inner_reason() {
+        return Some(reason);
     }
     let shown = python::repr(&Value::from_jinja(&key).ok()?);
     Some(Reason::said(match (object.is_none(), key.is_true()) {

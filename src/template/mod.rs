@@ -20,6 +20,7 @@ mod functions;
 mod layout;
 mod lazy;
 mod links;
+mod lipsum;
 pub mod lookups;
 mod methods;
 mod missing;
@@ -34,6 +35,7 @@ mod regex;
 mod rewrite;
 mod spaces;
 mod strformat;
+mod syntax;
 pub mod tests;
 mod time;
 #[cfg(test)]

@@ -104,6 +104,49 @@ pub(super) fn repr_of(value: &minijinja::Value) -> Result<String, minijinja::Err
     })
 }
 
+/// Python's `str` of an engine's value, tuples as tuples.
+pub(super) fn text_of(value: &minijinja::Value) -> Result<String, minijinja::Error> {
+    match value.kind() {
+        minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::Iterable => repr_of(value),
+        _ => Ok(text(&Value::from_jinja(value)?)),
+    }
+}
+
+/// An error of the system as Python tells it.
+pub(super) fn os_error(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(number) => {
+            let words = text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text);
+            format!("[Errno {number}] {words}")
+        }
+        None => text,
+    }
+}
+
+/// Whether Python takes a character for a space.
+pub(super) fn is_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
+}
+
+/// The lines of a text and what ends each, as Python's `splitlines` finds them.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    const ENDS: &[char] = &['\n', '\r', '\x0b', '\x0c', '\x1c', '\x1d', '\x1e', '\u{85}', '\u{2028}', '\u{2029}'];
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (at, width) = match rest.char_indices().find(|(_, c)| ENDS.contains(c)) {
+            None if rest.is_empty() => return None,
+            None => (rest.len(), 0),
+            Some((at, _)) if rest[at..].starts_with("\r\n") => (at, 2),
+            Some((at, c)) => (at, c.len_utf8()),
+        };
+        let (line, after) = rest.split_at(at);
+        let (end, after) = after.split_at(width);
+        rest = after;
+        Some((line, end))
+    })
+}
+
 /// Python's `str.isupper` and `str.islower`: whether all letters that have a case have this one, and there is one.
 pub(super) fn is_cased(text: &str, upper: bool) -> bool {
     let other = |c: char| if upper { c.is_lowercase() } else { c.is_uppercase() };

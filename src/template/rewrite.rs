@@ -66,7 +66,7 @@ pub(super) fn rewrite(source: &str, syntax: &SyntaxConfig, strings: Strings) -> 
     let operates = has_modulo(source) || source.contains(['*', '~']);
     let mutates = mutable::METHODS.iter().any(|method| source.contains(method));
     let dates = source.contains('-') && ["datetime", "now("].iter().any(|word| source.contains(word));
-    let macros = source.contains("macro ");
+    let macros = source.contains("macro ") || source.contains("import ");
     let plus = source.contains('+');
     let compares = source.contains(['<', '>']) || source.contains(" in") || source.contains("\nin");
     if !(macros || chains || raw || forms || operates || mutates || dates || plus || compares) {
@@ -182,6 +182,22 @@ fn raw_strings(source: &str, tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
     }
 }
 
+/// The names that a template takes from others.
+fn imported<'t>(tokens: &Tokens<'t>) -> impl Iterator<Item = &'t str> {
+    let mut taking = false;
+    let starts = tokens.iter().map(|(token, _)| token).zip(tokens.iter().skip(1).map(|(token, _)| token));
+    starts.filter_map(move |pair| {
+        match pair {
+            (Token::BlockStart, Token::Ident("from")) => taking = true,
+            (Token::BlockEnd, _) => taking = false,
+            // Of a name and another one for it the last counts, as neither is something else here.
+            (Token::Ident("import" | "as") | Token::Comma, Token::Ident(name)) if taking => return Some(*name),
+            _ => {}
+        }
+        None
+    })
+}
+
 /// A call of the template's own macro: what it prints keeps its type when it is one thing.
 fn macro_calls(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
     let ident = |i: Option<usize>| match i.and_then(|i| tokens.get(i)) {
@@ -189,11 +205,15 @@ fn macro_calls(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
         _ => None,
     };
     let named = |i: usize| ident(i.checked_sub(1)) == Some("macro");
-    let names: Vec<&str> = (0..tokens.len()).filter(|i| named(*i)).filter_map(|i| ident(Some(i))).collect();
+    let mut names: Vec<&str> = (0..tokens.len()).filter(|i| named(*i)).filter_map(|i| ident(Some(i))).collect();
+    names.extend(imported(tokens));
     for (i, (token, span)) in tokens.iter().enumerate() {
         let Token::Ident(name) = token else { continue };
         let behind = i.checked_sub(1).map(|b| &tokens[b].0);
-        let other = matches!(behind, Some(Token::Dot | Token::Pipe | Token::Ident("macro" | "call" | "is")));
+        // The block `call` may name parameters before the macro.
+        let parameters = matches!(behind, Some(Token::ParenClose)) && within_call(&tokens[..i]);
+        let other =
+            parameters || matches!(behind, Some(Token::Dot | Token::Pipe | Token::Ident("macro" | "call" | "is")));
         if other || !names.contains(name) || !matches!(tokens.get(i + 1), Some((Token::ParenOpen, _))) {
             continue;
         }
@@ -202,6 +222,13 @@ fn macro_calls(tokens: &Tokens<'_>, edits: &mut Vec<Edit>) {
             edits.push(Edit::behind(&tokens[close].1, format!("|{})", engine::NATIVE)));
         }
     }
+}
+
+/// Whether tokens end within the tag of a block `call`.
+fn within_call(tokens: &Tokens<'_>) -> bool {
+    let start = tokens.iter().rposition(|(token, _)| matches!(token, Token::BlockStart | Token::BlockEnd));
+    let word = start.and_then(|start| tokens.get(start + 1));
+    matches!(word, Some((Token::Ident("call"), _)))
 }
 
 pub(super) fn matching_close(tokens: &Tokens<'_>, open: usize) -> Option<usize> {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use minijinja::value::{Object, ObjectRepr, from_args};
+use minijinja::value::{Kwargs, Object, ObjectRepr, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value as Jinja};
 
 use super::call::{Call, Spec, ansible, fail, inner, to_float};
+use super::compare::RENDERING;
+use super::python;
 use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
@@ -50,8 +52,11 @@ fn strftime(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
             Timestamp::from_second(seconds.floor() as i64).map_err(|e| fail(e.to_string()))?
         }
     };
-    let time = timestamp.to_zoned(zone(call.flag(2, false)));
+    let utc = call.flag(2, false);
+    let time = timestamp.to_zoned(zone(utc));
     match call.value(0)? {
+        // The name that C has for the zone.
+        Value::Str(pattern) if utc => format(&pattern.as_str().replace("%Z", "GMT"), &time).map(Jinja::from),
         Value::Str(pattern) => format(pattern.as_str(), &time).map(Jinja::from),
         other => Err(fail(format!("strftime() argument 1 must be str, not {}", named(&other)))),
     }
@@ -63,7 +68,8 @@ fn to_datetime(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         other => return Err(fail(format!("strptime() argument 1 must be str, not {}", named(&other)))),
     };
     let pattern = call.text_option(1)?.unwrap_or_else(|| "%Y-%m-%d %H:%M:%S".to_owned());
-    let wrong = || fail(format!("time data '{text}' does not match format '{pattern}'"));
+    let wrong =
+        || fail(format!("time data {} does not match format {}", python::quoted(&text), python::quoted(&pattern)));
     let parsed = jiff::fmt::strtime::parse(&pattern, &text).map_err(|_| wrong())?;
     let offset = parsed.offset();
     // What a format leaves out is that of 1900-01-01 at midnight.
@@ -113,6 +119,31 @@ impl Moment {
         let offset = self.offset.map_or(0, |o| i128::from(o.seconds()));
         let utc = self.datetime.to_zoned(TimeZone::UTC).map_or(0, |z| z.timestamp().as_microsecond().into());
         utc - offset * 1_000_000
+    }
+
+    /// The same moment with some parts changed, which are named.
+    fn replaced(&self, args: &[Jinja]) -> Result<Jinja, Error> {
+        let (named,): (Kwargs,) = from_args(args)?;
+        let mut with = self.datetime.with();
+        for name in named.args() {
+            let part: i64 = named.peek(name)?;
+            let small = i8::try_from(part).unwrap_or(-1);
+            with = match name {
+                "year" => with.year(i16::try_from(part).unwrap_or(i16::MAX)),
+                "month" => with.month(small),
+                "day" => with.day(small),
+                "hour" => with.hour(small),
+                "minute" => with.minute(small),
+                "second" => with.second(small),
+                "microsecond" => with.subsec_nanosecond(i32::try_from(part * 1000).unwrap_or(-1)),
+                other => {
+                    let message = format!("replace() got an unexpected keyword argument '{other}'");
+                    return Err(fail(format!("{RENDERING}{message}")));
+                }
+            };
+        }
+        let datetime = with.build().map_err(|e| fail(format!("{RENDERING}{e}")))?;
+        Ok(Jinja::from_object(Self { datetime, offset: self.offset }))
     }
 
     fn text(&self, separator: &str) -> String {
@@ -167,6 +198,13 @@ impl Object for Moment {
             }
             "date" => Ok(Jinja::from(self.datetime.date().to_string())),
             "time" => Ok(Jinja::from(self.datetime.time().strftime("%H:%M:%S").to_string())),
+            "ctime" => Ok(Jinja::from(self.datetime.strftime("%a %b %e %H:%M:%S %Y").to_string())),
+            "isocalendar" => {
+                let week = self.datetime.date().iso_week_date();
+                let day = i64::from(self.datetime.weekday().to_monday_one_offset());
+                Ok(Jinja::from(vec![i64::from(week.year()), i64::from(week.week()), day]))
+            }
+            "replace" => self.replaced(args),
             "weekday" => Ok(Jinja::from(self.datetime.weekday().to_monday_zero_offset())),
             "isoweekday" => Ok(Jinja::from(self.datetime.weekday().to_monday_one_offset())),
             _ => Err(Error::from(ErrorKind::UnknownMethod)),
@@ -218,6 +256,15 @@ impl Object for Delta {
         }
         write!(f, "{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)?;
         if micros != 0 { write!(f, ".{micros:06}") } else { Ok(()) }
+    }
+}
+
+/// What Python calls the type of a date or of the time between two, if it is one.
+pub(super) fn kind(value: &Jinja) -> Option<&'static str> {
+    match (value.downcast_object_ref::<Moment>(), value.downcast_object_ref::<Delta>()) {
+        (Some(_), _) => Some("datetime"),
+        (_, Some(_)) => Some("timedelta"),
+        _ => None,
     }
 }
 

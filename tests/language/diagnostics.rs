@@ -123,8 +123,8 @@ fn everything_static_at_once() {
 === roles/role/tasks/main.yml
 ",
         &[
-            "site.yml:10:24 Syntax error in template: unexpected end of input, expected end of variable block",
-            "site.yml:11:13 Syntax error in template: unexpected end of variable block",
+            "site.yml:10:24 Syntax error in template: unexpected end of template, expected 'end of print statement'.",
+            "site.yml:11:13 Syntax error in expression: unexpected 'end of template'",
             "site.yml:12:7 this task has no module to run",
             "site.yml:14:22 'loop_vra' is not a valid attribute for a LoopControl did you mean `loop_var`?",
             "site.yml:16:15 no handler is called `restrat`, and none listens to it did you mean `restart`?",
@@ -219,7 +219,8 @@ fine
             "site.yml:4:23 template: the file `missing.j2` does not exist",
             "site.yml:5:15 script: the file `missing.sh` does not exist",
             "site.yml:6:21 include_vars: the file `missing.yml` does not exist",
-            "templates/broken.j2:2:1 Syntax error in template: unexpected end of input, expected end of block",
+            "templates/broken.j2:2:1 Syntax error in template: Unexpected end of template. Jinja was looking for the following \
+             tags: 'elif' or 'else' or 'endif'. The innermost block that needs to be closed is 'if'.",
         ],
     );
     // Where the task may not run, or another may make the file, it is worth a look and no more.

@@ -3,7 +3,7 @@
 use minijinja::{Error, Value as Jinja};
 
 use crate::template::call::{Call, Spec, ansible, fail, inner, inner_class};
-use crate::template::python_type;
+use crate::template::{python, python_type};
 use crate::value::{Key, Map, Value};
 
 pub(super) const FILTERS: &[Spec] = &[
@@ -93,10 +93,14 @@ fn combine(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     if let [only] = terms.as_slice() {
         return Ok(only.to_jinja());
     }
-    if let Some(stranger) = terms.iter().find(|term| term.as_map().is_none()) {
-        // The reference names the two it was about to merge: this one and the one behind it, or the one before the last.
-        let at = terms.iter().position(|term| std::ptr::eq(term, stranger)).unwrap_or(0).min(terms.len() - 2);
-        let (a, b) = (inner(python_type(&terms[at])), inner(python_type(&terms[at + 1])));
+    if let Some(stranger) = terms.iter().rposition(|term| term.as_map().is_none()) {
+        // The reference merges from the end, and names the two it was about to merge.
+        let at = stranger.min(terms.len() - 2);
+        let low = inner(python_type(&terms[at]));
+        let (a, b) = (
+            low,
+            if at == stranger && at + 2 < terms.len() { inner("dict") } else { inner(python_type(&terms[at + 1])) },
+        );
         return Err(fail(format!("failed to combine variables, expected dicts but got a '{a}' and a '{b}'.")));
     }
     let mut maps = terms.iter().filter_map(Value::as_map);
@@ -163,9 +167,13 @@ fn rekey_on_member(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     for item in items {
         let Value::Map(entry) = &item else { return Err(fail("List item is not a valid dict")) };
         let Some(member) = entry.get(&key) else { return Err(fail(format!("Key '{key}' was not found."))) };
-        let member = Key::from_value(member).ok_or_else(|| fail("the member to rekey on must be a scalar"))?;
+        let unhashable = || fail(format!("unhashable type: '{}'", inner(python_type(member))));
+        let member = Key::from_value(member).ok_or_else(unhashable)?;
         if duplicates == "error" && out.contains_key(&member) {
-            return Err(fail(format!("Key '{member}' is not unique, cannot convert to dict.")));
+            return Err(fail(format!(
+                "Key {} is not unique, cannot convert to dict.",
+                python::repr(&member.to_value())
+            )));
         }
         out.insert(member, item.clone());
     }

@@ -2,6 +2,7 @@
 
 use minijinja::{Error, Value as Jinja};
 
+use super::json_reader;
 use crate::template::call::{Call, Spec, ansible, fail, inner, markup, to_int};
 use crate::template::{python, python_type};
 use crate::value::{Key, Value};
@@ -205,6 +206,13 @@ fn dump(value: &Value, style: &Style) -> Result<Jinja, Error> {
     Ok(Jinja::from(out))
 }
 
+/// A value over several lines, with sorted keys.
+pub(super) fn laid_out(value: &Value) -> Result<String, Error> {
+    let mut out = String::new();
+    Style { sort: true, ..Style::indented(4) }.write(&mut out, value, 0)?;
+    Ok(out)
+}
+
 /// A value as plain `json.dumps` writes it: on one line, a space behind commas and colons, letters beyond ASCII escaped.
 #[must_use]
 pub fn plain_json(value: &Value) -> String {
@@ -253,41 +261,5 @@ fn from_json(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         let got = inner(python_type(&value));
         return Err(fail(format!("the JSON object must be str, bytes or bytearray, not {got}")));
     };
-    let json: serde_json::Value = serde_json::from_str(text).map_err(|e| fail(explain(text, &e)))?;
-    Ok(Value::from_json(&json).to_jinja())
-}
-
-/// The complaint of Python's reader that fits.
-fn explain(text: &str, error: &serde_json::Error) -> String {
-    let lines: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    let reported = (lines + error.column().saturating_sub(1)).min(text.len());
-    let start = (0..=reported).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    let rest = &text[start..];
-    let at = if error.is_eof() { text.len() } else { start + (rest.len() - rest.trim_start().len()) };
-    let what = error.to_string();
-    let what = if what.starts_with("trailing characters") {
-        "Extra data"
-    } else if what.starts_with("key must be a string") {
-        "Expecting property name enclosed in double quotes"
-    } else if what.starts_with("expected `,`") || what.starts_with("EOF while parsing a list") && !ends_open(text) {
-        "Expecting ',' delimiter"
-    } else if what.starts_with("expected `:`") {
-        "Expecting ':' delimiter"
-    } else if what.starts_with("EOF while parsing an object") && !ends_open(text) {
-        "Expecting ',' delimiter"
-    } else if what.starts_with("EOF while parsing a string") {
-        "Unterminated string starting at"
-    } else {
-        "Expecting value"
-    };
-    // Python places an unterminated string where it begins.
-    let at = if what.starts_with("Unterminated") { text.rfind('"').unwrap_or(0) } else { at };
-    let before = &text[..at.min(text.len())];
-    let line = before.matches('\n').count() + 1;
-    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    format!("{what}: line {line} column {column} (char {})", before.chars().count())
-}
-
-fn ends_open(text: &str) -> bool {
-    text.trim_end().ends_with([',', '[', ':', '{'])
+    Ok(json_reader::read(text).map_err(fail)?.to_jinja())
 }

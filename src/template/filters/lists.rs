@@ -235,9 +235,12 @@ pub(in crate::template) fn pairs(
             let here = values.take().unwrap_or_default();
             let Value::Map(map) = &here else {
                 let (got, kind) = (python::text(&here), python_type(&here));
-                return Err(fail(format!(
-                    "the key {key} should point to a dictionary, got '{got}': '{kind}' object is not subscriptable"
-                )));
+                let why = match kind {
+                    "str" => "string indices must be integers, not 'str'".to_owned(),
+                    "list" => "list indices must be integers or slices, not str".to_owned(),
+                    kind => format!("'{kind}' object is not subscriptable"),
+                };
+                return Err(fail(format!("the key {key} should point to a dictionary, got '{got}': {why}")));
             };
             match map.get(key.as_str()) {
                 Some(value) => values = Some(value.clone()),
@@ -253,7 +256,7 @@ pub(in crate::template) fn pairs(
             Some(Value::List(items)) => out.extend(items.iter().map(|item| (object.clone(), item.clone()))),
             Some(other) => {
                 let key = path.last().cloned().unwrap_or_default();
-                return Err(fail(format!("the key {key} should point to a list, got '{}'", python::text(&other))));
+                return Err(fail(format!("the key '{key}' should point to a list, got {}", python::repr(&other))));
             }
         }
     }

@@ -4,12 +4,15 @@ mod addresses;
 mod basics;
 mod blocks;
 mod canonical;
+mod crypto;
 mod dicts;
 mod emitter;
+mod facts;
 mod general;
 mod groups;
 pub(super) mod hashes;
 pub(super) mod json;
+mod json_reader;
 pub(super) mod lists;
 mod numbers;
 pub(super) mod paths;
@@ -20,9 +23,11 @@ mod rows;
 mod scalars;
 mod sequences;
 mod text;
+mod urlize;
 pub(super) mod urls;
 mod utils;
 pub(super) mod vault;
+mod xml;
 pub(super) mod yaml;
 
 pub use yaml::to_report_yaml;
@@ -41,7 +46,9 @@ use super::time;
 pub(super) fn add_to(env: &mut Environment<'static>) {
     for family in [
         basics::FILTERS,
+        crypto::FILTERS,
         dicts::FILTERS,
+        facts::FILTERS,
         groups::FILTERS,
         hashes::FILTERS,
         json::FILTERS,
@@ -55,9 +62,11 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         sequences::FILTERS,
         text::FILTERS,
         time::FILTERS,
+        urlize::FILTERS,
         urls::FILTERS,
         utils::FILTERS,
         vault::FILTERS,
+        xml::FILTERS,
         yaml::FILTERS,
     ]
     .iter()

@@ -8,7 +8,7 @@ use minijinja::{Error, Value as Jinja};
 use rplay_worker::args::quoted;
 
 use crate::template::call::{Call, Spec, ansible, fail, inner, inner_class};
-use crate::template::{python, python_type};
+use crate::template::python_type;
 use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
@@ -30,7 +30,8 @@ pub(super) const FILTERS: &[Spec] = &[
         Ok(pair(&path[..at], &path[at..]))
     }),
     ansible(&["quote"], &["value"], |c| {
-        Ok(Jinja::from(quoted(&c.option(0)?.map(|v| python::text(&v)).unwrap_or_default())))
+        let text = if c.need(0)?.is_none() { String::new() } else { c.text(0)? };
+        Ok(Jinja::from(quoted(&text)))
     }),
     ansible(&["fileglob"], &["pathname"], |c| {
         let found = crate::template::lookups::files::glob(&path(c, 0)?)?;

@@ -12,13 +12,13 @@ use crate::template::python;
 const WIDTH: usize = 80;
 
 pub(super) const FILTERS: &[Spec] = &[
-    ansible(&["lower"], &["s"], |c| Ok(Jinja::from(python::text(&c.value(0)?).to_lowercase()))),
-    ansible(&["upper"], &["s"], |c| Ok(Jinja::from(python::text(&c.value(0)?).to_uppercase()))),
-    ansible(&["capitalize"], &["s"], |c| Ok(Jinja::from(capitalized(&python::text(&c.value(0)?))))),
+    ansible(&["lower"], &["s"], |c| Ok(Jinja::from(c.text(0)?.to_lowercase()))),
+    ansible(&["upper"], &["s"], |c| Ok(Jinja::from(c.text(0)?.to_uppercase()))),
+    ansible(&["capitalize"], &["s"], |c| Ok(Jinja::from(capitalized(&c.text(0)?)))),
     ansible(&["trim"], &["value", "chars"], trim),
     ansible(&["escape", "e"], &["s"], |c| escape(c, false)),
     ansible(&["forceescape"], &["value"], |c| escape(c, true)),
-    ansible(&["safe"], &["value"], |c| Ok(markup(c.state, python::text(&c.value(0)?)))),
+    ansible(&["safe"], &["value"], |c| Ok(markup(c.state, c.text(0)?))),
     ansible(&["join"], &["value", "d", "attribute"], join),
     ansible(&["xmlattr"], &["d", "autospace"], xml_attributes),
     ansible(&["pprint"], &["value"], |c| Ok(Jinja::from(pretty(&c.value(0)?)))),
@@ -31,7 +31,7 @@ fn capitalized(text: &str) -> String {
 }
 
 fn trim(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let text = python::text(&call.value(0)?);
+    let text = call.text(0)?;
     let chars = match call.option(1)? {
         None => None,
         Some(crate::value::Value::Str(chars)) => Some(chars),
@@ -49,10 +49,11 @@ fn escape(call: &mut Call<'_, '_, '_>, force: bool) -> Result<Jinja, Error> {
     if value.is_safe() && !force {
         return Ok(value.clone());
     }
-    Ok(markup(call.state, escaped(&python::text(&call.value(0)?))))
+    Ok(markup(call.state, escaped(&call.text(0)?)))
 }
 
-fn escaped(text: &str) -> String {
+/// Text as it stands in HTML.
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -109,7 +110,7 @@ fn join(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         if at > 0 {
             out.push_str(&between);
         }
-        out.push_str(&python::text(&crate::value::Value::from_jinja(&item)?));
+        out.push_str(&python::text_of(&item)?);
     }
     Ok(Jinja::from(out))
 }

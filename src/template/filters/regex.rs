@@ -3,8 +3,8 @@
 use minijinja::{Error, Value as Jinja};
 
 use crate::template::call::{Call, Spec, ansible, fail, inner};
+use crate::template::python_type;
 use crate::template::regex::{Flags, Pattern};
-use crate::template::{python, python_type};
 use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
@@ -17,10 +17,6 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(&["regex_findall"], &["value", "regex", "multiline", "ignorecase"], findall),
     ansible(&["regex_escape"], &["string", "re_type"], escape),
 ];
-
-fn text(call: &Call<'_, '_, '_>, at: usize) -> Result<String, Error> {
-    Ok(python::text(&call.value(at)?))
-}
 
 /// The argument at a place as a pattern, which only text is.
 fn pattern(call: &Call<'_, '_, '_>, at: usize) -> Result<String, Error> {
@@ -48,7 +44,7 @@ fn replacement(call: &Call<'_, '_, '_>, at: usize) -> Result<String, Error> {
 }
 
 fn replace(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let value = text(call, 0)?;
+    let value = call.text(0)?;
     let pattern = if call.arg(1).is_some() { pattern(call, 1)? } else { String::new() };
     let replacement = if call.arg(2).is_some() { replacement(call, 2)? } else { String::new() };
     let flags = Flags { ignorecase: call.flag(3, false), multiline: call.flag(4, false) };
@@ -80,10 +76,11 @@ fn search(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
             (Some(name), _) => wanted.push(pattern.named(name)?),
             (None, Some(number)) if number <= pattern.groups() => wanted.push(number),
             (None, Some(_)) => return Err(fail("no such group")),
+            _ if arg.starts_with('\\') => return Err(fail("'NoneType' object has no attribute 'group'")),
             _ => return Err(fail("Unknown argument")),
         }
     }
-    let value = text(call, 0)?;
+    let value = call.text(0)?;
     let Some(found) = pattern.captures(&value, 0)? else { return Ok(Jinja::from(())) };
     let group = |n: usize| found.get(n).map_or_else(|| Jinja::from(()), |m| Jinja::from(m.as_str()));
     if wanted.is_empty() {
@@ -95,7 +92,7 @@ fn search(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 fn findall(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let flags = Flags { multiline: call.flag(2, false), ignorecase: call.flag(3, false) };
     let pattern = Pattern::new(&pattern(call, 1)?, flags)?;
-    let value = text(call, 0)?;
+    let value = call.text(0)?;
     let found = pattern.all(&value)?;
     let items = found.iter().map(|m| {
         let group = |n: usize| Value::from(m.get(n).map_or("", |g| g.as_str()));
@@ -109,7 +106,7 @@ fn findall(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
 }
 
 fn escape(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let value = text(call, 0)?;
+    let value = call.text(0)?;
     let special: &str = match call.text_option(1)?.as_deref() {
         None | Some("python") => "()[]{}?*+-|^$\\.&~# \t\n\r\u{b}\u{c}",
         Some("posix_basic") => r"[].^$*\",

@@ -5,6 +5,8 @@ use minijinja::{Error, ErrorKind, Value as Jinja};
 
 use super::sequences::{attribute, no_attribute};
 use crate::template::call::{Call, Spec, ansible, each, fail, inner_type, to_int, undefined};
+use crate::template::error::Reason;
+use crate::template::root_of;
 use crate::value::Value;
 
 pub(super) const FILTERS: &[Spec] = &[
@@ -42,7 +44,14 @@ fn map(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
         if let Some((other, _)) = more.iter().find(|(key, _)| !matches!(key.as_str(), "attribute" | "default")) {
             return Err(fail(format!("Unexpected keyword argument '{other}'")));
         }
-        return Ok(attributes(entries, &path, named("default").filter(|given| !given.is_none()).as_ref()));
+        let default = named("default").filter(|given| !given.is_none());
+        let (found, missing) = attributes(entries, &path, default.as_ref());
+        // What is not there is undefined, an error only where it is used.
+        if let (Some(item), Some(root)) = (missing, root_of(call.state)) {
+            let said = no_attribute(&item, &path).detail().unwrap_or_default().to_owned();
+            root.note_inner(Reason::said(said));
+        }
+        return Ok(found);
     }
     if args.is_empty() {
         return Err(fail("map requires a filter argument"));
@@ -70,17 +79,22 @@ fn entries(value: &Jinja) -> Result<Vec<Jinja>, Error> {
     if value.is_true() { each(value)?.collect() } else { Ok(Vec::new()) }
 }
 
-fn attributes(entries: Vec<Jinja>, path: &Jinja, default: Option<&Jinja>) -> Jinja {
-    let mut out = Vec::new();
+/// The attributes of entries, and the first that has none.
+fn attributes(entries: Vec<Jinja>, path: &Jinja, default: Option<&Jinja>) -> (Jinja, Option<Jinja>) {
+    let (mut out, mut missing) = (Vec::new(), None);
     for item in entries {
         let found = attribute(&item, path).unwrap_or_default();
-        // What is not there is undefined, an error only where it is used.
         out.push(match default {
             Some(default) if found.is_undefined() => default.clone(),
-            _ => found,
+            _ => {
+                if found.is_undefined() {
+                    missing.get_or_insert(item);
+                }
+                found
+            }
         });
     }
-    Jinja::from(out)
+    (Jinja::from(out), missing)
 }
 
 fn items(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {

@@ -74,8 +74,19 @@ pub(super) fn attribute(item: &Jinja, path: &Jinja) -> Result<Jinja, Error> {
 }
 
 pub(super) fn no_attribute(item: &Jinja, path: &Jinja) -> Error {
-    let name = path.as_str().map_or_else(|| path.to_string(), python::quoted);
-    Error::new(ErrorKind::UndefinedError, format!("object of type '{}' has no attribute {name}", type_name(item)))
+    let missing = |item: &Jinja, name: String| {
+        Error::new(ErrorKind::UndefinedError, format!("object of type '{}' has no attribute {name}", type_name(item)))
+    };
+    let Some(text) = path.as_str() else { return missing(item, path.to_string()) };
+    // The first step that leads nowhere.
+    let mut here = item.clone();
+    for part in text.split('.') {
+        match attribute(&here, &Jinja::from(part)) {
+            Ok(next) if !next.is_undefined() => here = next,
+            _ => return missing(&here, python::quoted(part)),
+        }
+    }
+    missing(item, python::quoted(text))
 }
 
 /// What an item is compared by: itself or its attributes, in lower case unless case counts.

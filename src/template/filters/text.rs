@@ -21,11 +21,11 @@ pub(super) const FILTERS: &[Spec] = &[
             ValueKind::String => value.clone(),
             ValueKind::Seq | ValueKind::Iterable => Jinja::from(python::repr_of(value)?),
             ValueKind::Plain => Jinja::from(value.to_string()),
-            _ => Jinja::from(python::text(&c.value(0)?)),
+            _ => Jinja::from(c.text(0)?),
         })
     }),
     ansible(&["replace"], &["s", "old", "new", "count"], |c| {
-        let (text, old, new) = (python::text(&c.value(0)?), c.text(1)?, c.text(2)?);
+        let (text, old, new) = (c.text(0)?, c.text(1)?, c.text(2)?);
         Ok(Jinja::from(match usize::try_from(c.int(3, -1)?) {
             Ok(count) => text.replacen(&old, &new, count),
             Err(_) => text.replace(&old, &new),
@@ -40,20 +40,20 @@ pub(super) const FILTERS: &[Spec] = &[
         let args = [c.arg(1).cloned().unwrap_or_default(), c.arg(2).cloned().unwrap_or_else(|| Jinja::from(-1))];
         methods::split(text, "split", &args)
     }),
-    ansible(&["title"], &["s"], |c| Ok(Jinja::from(title(&python::text(&c.value(0)?))))),
+    ansible(&["title"], &["s"], |c| Ok(Jinja::from(title(&c.text(0)?)))),
     ansible(&["indent"], &["s", "width", "first", "blank"], indent),
     ansible(&["wordwrap"], &["s", "width", "break_long_words", "wrapstring", "break_on_hyphens"], wordwrap),
     ansible(&["center"], &["value", "width"], |c| {
-        let (text, width) = (python::text(&c.value(0)?), usize::try_from(c.index(1, 80)?).unwrap_or(0));
+        let (text, width) = (c.text(0)?, usize::try_from(c.index(1, 80)?).unwrap_or(0));
         Ok(Jinja::from(methods::center(&text, width, ' ')))
     }),
     ansible(&["truncate"], &["s", "length", "killwords", "end", "leeway"], truncate),
     ansible(&["wordcount"], &["s"], |c| {
-        let text = python::text(&c.value(0)?);
+        let text = c.text(0)?;
         let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|w| !w.is_empty());
         Ok(Jinja::from(words.count()))
     }),
-    ansible(&["striptags"], &["value"], |c| Ok(Jinja::from(strip_tags(&python::text(&c.value(0)?))))),
+    ansible(&["striptags"], &["value"], |c| Ok(Jinja::from(strip_tags(&c.text(0)?)))),
     ansible(&["format"], &["value", "*args", "**named"], format),
     ansible(
         &["comment"],
@@ -182,7 +182,7 @@ fn wordwrap(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let width = usize::try_from(width).ok().filter(|w| *w > 0).ok_or_else(|| fail("invalid width (must be > 0)"))?;
     let newline = call.text_option(3)?.unwrap_or_else(|| "\n".to_owned());
     let (long, hyphens) = (call.flag(2, true), call.flag(4, true));
-    let lines = text.lines().map(|line| wrap(line, width, long, hyphens).join(&newline));
+    let lines = python::lines(&text).map(|(line, _)| wrap(line, width, long, hyphens).join(&newline));
     Ok(Jinja::from(lines.collect::<Vec<_>>().join(&newline)))
 }
 
@@ -222,7 +222,13 @@ fn wrap(line: &str, width: usize, break_long: bool, hyphens: bool) -> Vec<String
             && chunk.len() > width
         {
             if break_long {
-                let tail = chunk.split_off(width.saturating_sub(length).max(usize::from(length == 0)));
+                let mut end = width.saturating_sub(length).max(usize::from(length == 0));
+                // A hyphen that something stands before is a good place to break.
+                let hyphen = chunk.iter().take(end).rposition(|c| *c == '-').filter(|_| hyphens);
+                if let Some(hyphen) = hyphen.filter(|at| chunk[..*at].iter().any(|c| *c != '-')) {
+                    end = hyphen + 1;
+                }
+                let tail = chunk.split_off(end);
                 current.push(std::mem::replace(chunk, tail));
             } else if current.is_empty() {
                 current.extend(rest.pop_front());
@@ -297,7 +303,7 @@ fn strip_tags(text: &str) -> String {
 }
 
 fn format(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
-    let text = python::text(&call.value(0)?);
+    let text = call.text(0)?;
     let arguments = if call.more.is_empty() {
         Arguments { list: call.rest.clone(), mapping: None }
     } else {

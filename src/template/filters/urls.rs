@@ -18,7 +18,8 @@ pub(super) const FILTERS: &[Spec] = &[
 /// A URL's parts, by Python's rules.
 pub(in crate::template) fn parts(url: &str) -> Map {
     // As Python has it: what stands before a URL and is nothing is left out.
-    let url = url.trim_start_matches(|c: char| c <= ' ');
+    let url = url.trim_start_matches(|c: char| c <= ' ').replace(['\n', '\r', '\t'], "");
+    let url = url.as_str();
     let mut rest = url;
     let mut scheme = String::new();
     if let Some((word, tail)) = url.split_once(':')

@@ -15,6 +15,10 @@ use crate::vault::{Secrets, Vaulted};
 pub(super) const FILTERS: &[Spec] = &[
     ansible(&["to_yaml"], &["a", "*rest", "**options"], to_yaml),
     ansible(&["to_nice_yaml"], &["a", "indent", "*rest", "**options"], to_nice_yaml),
+    ansible(&["community.general.to_yaml"], &["a", "**options"], |c| general(c, Options::default())),
+    ansible(&["community.general.to_nice_yaml"], &["a", "**options"], |c| {
+        general(c, Options { flow: Some(false), ..Options::default() })
+    }),
     ansible(&["from_yaml"], &["data"], from_yaml),
     ansible(&["from_yaml_all"], &["data"], from_yaml_all),
 ];
@@ -78,14 +82,48 @@ fn written(value: &Value, settings: Options) -> String {
 
 fn to_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let mut settings = Options::default();
+    no_unicode(call)?;
     options(call, &mut settings)?;
     Ok(Jinja::from(written(&value(call)?, settings)))
 }
 
+/// Refuses the option that the filters set themselves.
+fn no_unicode(call: &Call<'_, '_, '_>) -> Result<(), Error> {
+    match call.more.iter().any(|(name, _)| name == "allow_unicode") {
+        true => Err(fail("yaml.dump() got multiple values for keyword argument 'allow_unicode'")),
+        false => Ok(()),
+    }
+}
+
 fn to_nice_yaml(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    no_unicode(call)?;
     let mut settings = Options { indent: call.int(1, 4)?, flow: Some(false), ..Options::default() };
     options(call, &mut settings)?;
     Ok(Jinja::from(written(&value(call)?, settings)))
+}
+
+/// The same as the collection has it: encrypted values are written as the text they hold, or not shown.
+fn general(call: &mut Call<'_, '_, '_>, mut settings: Options) -> Result<Jinja, Error> {
+    let redact = call.more.iter().position(|(name, _)| name == "redact_sensitive_values");
+    let redact = redact.is_some_and(|at| call.more.remove(at).1.is_true());
+    no_unicode(call)?;
+    options(call, &mut settings)?;
+    let value = call.value(0)?;
+    let vault = root_of(call.state).map(|root| root.variables().vault()).filter(|vault| vault.has_decrypted());
+    Ok(Jinja::from(match vault.filter(|_| redact) {
+        Some(vault) => written(&redacted(&value, &vault), settings),
+        None => written(&value, settings),
+    }))
+}
+
+/// A value without what was encrypted in it.
+fn redacted(value: &Value, vault: &Secrets) -> Value {
+    match value {
+        Value::Str(text) if vault.origin_of(&text.shared()).is_some() => Value::from("<redacted>"),
+        Value::List(items) => Value::list(items.iter().map(|item| redacted(item, vault)).collect()),
+        Value::Map(map) => Value::map(map.iter().map(|(k, v)| (k.clone(), redacted(v, vault))).collect()),
+        other => other.clone(),
+    }
 }
 
 /// A value in blocks, indented by two.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use minijinja::Error;
 
 use super::Lookup;
-use crate::template::call::fail;
+use crate::template::call::{fail, inner};
 use crate::template::filters::paths;
-use crate::template::{FileOptions, Over, Templar, TemplateError, python};
+use crate::template::{FileOptions, Over, Templar, TemplateError, python, python_type};
 use crate::value::{Map, Value};
 
 /// The regular files that a glob of Python's (`*`, `?`, `[…]`; no recursion) matches, in order of their names.
@@ -85,6 +85,9 @@ pub(super) fn content(lookup: &Lookup<'_>, name: &str) -> Result<String, Error> 
 pub(super) fn file(lookup: &Lookup<'_>) -> Found {
     let (left, right) = (lookup.flag("lstrip", false), lookup.flag("rstrip", true));
     let of = |term: &Value| {
+        if !matches!(term, Value::Str(_) | Value::Null) {
+            return Err(fail(format!("'{}' object has no attribute 'startswith'", inner(python_type(term)))));
+        }
         let content = content(lookup, &python::text(term))?;
         let content = if left { content.trim_start() } else { &content };
         Ok(Value::from(if right { content.trim_end() } else { content }))
@@ -95,7 +98,7 @@ pub(super) fn file(lookup: &Lookup<'_>) -> Found {
 pub(super) fn unvault(lookup: &Lookup<'_>) -> Found {
     let of = |term: &Value| {
         let name = python::text(term);
-        let missing = || fail(format!("Unable to find file matching \"{name}\" "));
+        let missing = || fail(format!("Unable to find file matching \"{name}\""));
         read(lookup, &find(lookup, &name, "files").ok_or_else(missing)?).map(Value::from)
     };
     lookup.terms.iter().map(of).collect()

@@ -73,10 +73,6 @@ fn one(lookup: &Lookup<'_>, key: &str, options: &Map, out: &mut Vec<Value>) -> R
     let sections = read(&content, &file, &reading)?;
     let section = if properties { "java_properties".to_owned() } else { text("section", "global") };
     let Some((_, entries)) = sections.iter().find(|(name, _)| *name == section) else {
-        if let Some(default) = options.get("default") {
-            out.push(default.clone());
-            return Ok(());
-        }
         return Err(fail(format!("No section {} in {}.", python::quoted(&section), python::quoted(&file))));
     };
     let interpolate = flag("interpolation").unwrap_or(true) && !properties;

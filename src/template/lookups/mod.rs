@@ -77,8 +77,8 @@ const LOOKUPS: &[(&str, Run)] = &[
 ];
 
 const FUNCTIONS: &[Spec] = &[
-    ansible(&["lookup"], &["lookup_name", "*terms", "**options"], |call| invoke(call, false)).lenient(),
-    ansible(&["query", "q"], &["lookup_name", "*terms", "**options"], |call| invoke(call, true)).lenient(),
+    ansible(&["lookup"], &["plugin_name", "*terms", "**options"], |call| invoke(call, false)).lenient(),
+    ansible(&["query", "q"], &["plugin_name", "*terms", "**options"], |call| invoke(call, true)).lenient(),
 ];
 
 /// Adds `lookup`, `query` and `q`.
@@ -182,10 +182,10 @@ fn invoke(call: &mut Call<'_, '_, '_>, as_list: bool) -> Result<Jinja, Error> {
             "wantlist" => wantlist = value.is_true(),
             "errors" => {
                 errors = match value.as_str() {
-                    Some("strict") => Errors::Strict,
                     Some("warn") => Errors::Warn,
                     Some("ignore") => Errors::Ignore,
-                    _ => return Err(fail("errors must be strict, warn or ignore")),
+                    // As in the reference, whatever else it says.
+                    _ => Errors::Strict,
                 };
             }
             _ => drop(options.insert(key.into(), Value::from_jinja(&value)?)),

@@ -1,4 +1,4 @@
-//! The lookup `url`: what is at an address, fetched by the controller.
+//! The lookup `url`: what is at an address, fetched by the controller, or in a file of its.
 
 use std::time::Duration;
 
@@ -93,6 +93,13 @@ fn client(lookup: &Lookup<'_>) -> Result<Client, Error> {
 }
 
 fn fetch(client: &Client, url: &str) -> Result<String, Error> {
+    if let Some(path) = url.strip_prefix("file://") {
+        let bytes = std::fs::read(path).map_err(|e| {
+            let (why, path) = (python::os_error(&e), python::quoted(path));
+            fail(format!("Failed lookup url for {url}: <urlopen error {why}: {path}>"))
+        })?;
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(fail(format!("'{url}' is no address of http or https")));
     }
@@ -163,6 +170,9 @@ mod unit {
         assert_eq!(look(&format!("'{at}/lines'")).unwrap(), lines);
         assert_eq!(look(&format!("'{at}/lines', split_lines=false")).unwrap()[0], "one\r\ntwo\n\nthree\n");
         assert_eq!(look(&format!("'{at}/away'")).unwrap(), lines);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "a\nb\n").unwrap();
+        assert_eq!(look(&format!("'file://{}'", file.path().display())).unwrap(), serde_json::json!(["a", "b"]));
     }
 
     #[test]
@@ -185,7 +195,8 @@ mod unit {
         assert!(look(&format!("'{at}/away', follow_redirects='none'")).unwrap_err().contains("HTTP Error 302: Found"));
         for (arguments, why) in [
             ("'http://127.0.0.1:1/'", "Failed lookup url"),
-            ("'file:///etc/hostname'", "http or https"),
+            ("'file:///nope'", "<urlopen error [Errno 2] No such file or directory: '/nope'>"),
+            ("'ftp://127.0.0.1/'", "http or https"),
             ("'http://127.0.0.1:1/', unix_socket='/x'", "`unix_socket` is not supported"),
             ("'http://127.0.0.1:1/', timeout='x'", "`timeout`"),
         ] {

@@ -44,8 +44,9 @@ pub(super) fn varnames(lookup: &Lookup<'_>) -> Found {
         let Some(pattern) = term.as_str() else {
             return Err(fail(format!("Invalid setting identifier, {} is not a string", python::repr(term))));
         };
-        let pattern = Pattern::new(pattern, Flags::default())
-            .map_err(|e| fail(format!("Unable to use {} as a search parameter: {e}", python::quoted(pattern))))?;
+        let pattern = Pattern::new(pattern, Flags::default()).map_err(|e| {
+            fail(format!("Unable to use \"{pattern}\" as a search parameter: {}", e.detail().unwrap_or_default()))
+        })?;
         for name in &names {
             if pattern.captures(name, 0)?.is_some() {
                 out.push(Value::from(&**name));

@@ -1,6 +1,8 @@
 //! The tests that Ansible adds to Jinja, one file per family.
 
+mod addresses;
 mod files;
+mod general;
 mod results;
 mod values;
 mod vault;
@@ -12,7 +14,9 @@ use super::call::add_tests;
 
 /// Adds all of them.
 pub(super) fn add_to(env: &mut Environment<'static>) {
-    for family in [files::TESTS, results::TESTS, values::TESTS, vault::TESTS, versions::TESTS] {
+    for family in
+        [addresses::TESTS, files::TESTS, general::TESTS, results::TESTS, values::TESTS, vault::TESTS, versions::TESTS]
+    {
         add_tests(env, family);
     }
 }

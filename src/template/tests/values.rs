@@ -55,8 +55,8 @@ pub(super) const TESTS: &[Spec] = &[
     }),
     ansible(&["escaped"], &["value"], |c| Ok(Jinja::from(c.need(0)?.is_safe()))),
     ansible(&["even"], &["value"], |c| divides(c.need(0)?, &Jinja::from(2)).map(Jinja::from)),
-    ansible(&["lower"], &["value"], |c| Ok(Jinja::from(python::is_cased(&python::text(&c.value(0)?), false)))),
-    ansible(&["upper"], &["value"], |c| Ok(Jinja::from(python::is_cased(&python::text(&c.value(0)?), true)))),
+    ansible(&["lower"], &["value"], |c| Ok(Jinja::from(python::is_cased(&c.text(0)?, false)))),
+    ansible(&["upper"], &["value"], |c| Ok(Jinja::from(python::is_cased(&c.text(0)?, true)))),
     ansible(&["sameas"], &["value", "other"], |c| Ok(Jinja::from(engine::is_sameas(c.need(0)?, c.need(1)?)))),
     ansible(&["eq", "equalto", "=="], &["a", "b"], |c| Ok(Jinja::from(engine::is_eq(c.need(0)?, c.need(1)?)))),
     ansible(&["lt", "lessthan", "<"], &["a", "b"], |c| ordered(c, "<")),
@@ -85,7 +85,7 @@ fn regex(call: &mut Call<'_, '_, '_>, kind: Option<&str>) -> Result<Jinja, Error
         }
         Some(_) => return Err(fail("first argument must be string or compiled pattern")),
     };
-    let text = python::text(&call.value(0)?);
+    let text = call.text(0)?;
     let kind = match kind {
         Some(kind) => kind.to_owned(),
         None => call.text_option(4)?.unwrap_or_else(|| "search".to_owned()),

@@ -115,6 +115,7 @@ mod yum_repository;
 mod zypper;
 
 use crate::module::Entry;
+pub use openssl::told;
 
 /// All modules, by full name.
 pub static MODULES: &[Entry] = &[

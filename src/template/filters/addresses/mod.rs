@@ -242,6 +242,8 @@ fn over(call: &mut Call<'_, '_, '_>, six: Option<bool>) -> Result<Jinja, Error> 
     let query = call.text_option(1)?.unwrap_or_default();
     let value = call.value(0)?;
     match &value {
+        // As in the reference: what counts as false is no address.
+        Value::Int(0) => Ok(Jinja::from(false)),
         Value::List(items) => {
             let mut out = Vec::new();
             for item in items.iter() {

@@ -1,12 +1,12 @@
 //! Networks in networks: `ipsubnet`, `cidr_merge`, `reduce_on_network`, `usable_range`; and other ways to write an address:
-//! `ip4_hex`, `ipv6form`.
+//! `ip4_hex`, `ipv6form`, `ipcut`.
 
 use std::net::Ipv6Addr;
 
 use minijinja::{Error, Value as Jinja};
 
 use super::{Net, names, needed, second};
-use crate::template::call::{Call, Spec, ansible, fail};
+use crate::template::call::{Call, Spec, ansible, fail, to_int};
 use crate::template::{python, python_type};
 use crate::value::{Map, Value};
 
@@ -15,6 +15,7 @@ pub(super) const FILTERS: &[Spec] = &[
     ansible(names!("cidr_merge"), &["value", "action"], cidr_merge),
     ansible(names!("reduce_on_network"), &["value", "network"], reduce_on_network),
     ansible(names!("usable_range"), &["ip"], usable_range),
+    ansible(&["ansible.utils.ipcut"], &["value", "amount"], ipcut),
     ansible(names!("ip4_hex"), &["arg", "delimiter"], |c| {
         let net = address(c)?;
         if net.six {
@@ -39,6 +40,29 @@ pub(super) const FILTERS: &[Spec] = &[
     }),
 ];
 
+/// The first bits of an address, or the last when their number is negative, written in groups as addresses are.
+fn ipcut(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
+    let net = address(call)?;
+    let given = call.option(1)?.unwrap_or_default();
+    let Some(amount) = to_int(&given).ok() else {
+        let given = python::text(&given);
+        return Err(fail(format!("You must pass an integer for arithmetic; {given} is not a valid integer")));
+    };
+    let count = u32::try_from(amount.unsigned_abs()).unwrap_or(u32::MAX).min(net.width());
+    let size = if net.six { 16 } else { 8 };
+    // The bits that are wanted, from the left.
+    let bits: Vec<u128> = match amount {
+        0.. => (0..count).map(|at| net.ip >> (net.width() - 1 - at) & 1).collect(),
+        _ => (0..count).rev().map(|at| net.ip >> at & 1).collect(),
+    };
+    let group = |bits: &[u128]| {
+        let number = bits.iter().fold(0, |number, bit| number << 1 | bit);
+        if net.six { format!("{number:x}") } else { number.to_string() }
+    };
+    let groups: Vec<String> = bits.chunks(size).map(group).collect();
+    Ok(Jinja::from(groups.join(if net.six { ":" } else { "." })))
+}
+
 /// How many addresses `usable_range` counts out at most.
 const MOST: u128 = 1 << 20;
 
@@ -51,7 +75,7 @@ fn address(call: &Call<'_, '_, '_>) -> Result<Net, Error> {
 
 fn ipsubnet(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
     let query = call.text_option(1)?.unwrap_or_default();
-    let index = call.option(2)?.map(|i| crate::template::call::to_int(&i)).transpose()?;
+    let index = call.option(2)?.map(|i| to_int(&i)).transpose()?;
     let Some(net) = Net::read(&call.value(0)?, None) else { return Ok(Jinja::from(false)) };
     let own = Net { ip: net.first(), ..net };
     let shown = own.with_prefix(own.ip);

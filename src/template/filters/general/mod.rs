@@ -4,6 +4,7 @@ mod dicts;
 mod durations;
 mod ini;
 mod lists;
+mod patch;
 mod text;
 
 pub(super) use dicts::By;
@@ -20,4 +21,4 @@ use names;
 
 /// Each family's filters.
 pub(super) const FAMILIES: &[&[Spec]] =
-    &[dicts::FILTERS, durations::FILTERS, ini::FILTERS, lists::FILTERS, text::FILTERS];
+    &[dicts::FILTERS, durations::FILTERS, ini::FILTERS, lists::FILTERS, patch::FILTERS, text::FILTERS];

@@ -144,7 +144,7 @@ impl Module for PrivateKeyInfo {
 }
 
 /// A key's secret numbers.
-fn secret(key: &PrivateKey) -> Value {
+pub(super) fn secret(key: &PrivateKey) -> Value {
     on_curve!(key, key => json!({"multiplier": number(&key.to_bytes())}),
         PrivateKey::Rsa(key) => {
             let prime = |index: usize| key.primes().get(index).map(|prime| number(&prime.to_be_bytes()));

@@ -6,6 +6,7 @@ mod csr;
 mod info;
 mod privatekey;
 mod publickey;
+pub mod told;
 
 use std::path::{Path, PathBuf};
 
