@@ -100,13 +100,14 @@ fn time_limit(templar: &Templar, value: &Value) -> Result<Option<Duration>, Temp
     if matches!(evaluated, Value::Null | Value::Omit) {
         return Ok(None);
     }
-    let Ok(seconds) = evaluated.to_text().trim().parse::<i64>() else {
+    let Ok(seconds) = crate::template::to_int(&evaluated) else {
         let message = format!("The value {} could not be converted to 'int'.", repr(&evaluated));
         return Err(about("timeout", TemplateError::message(message, origin(value))));
     };
     if !(0..=LONGEST).contains(&seconds) {
-        let message = format!("Timeout {seconds} is invalid, it must be between 0 and {LONGEST}.");
-        return Err(TemplateError::message(message, origin(value)));
+        return Err(TemplateError::refusal(format!(
+            "Timeout {seconds} is invalid, it must be between 0 and {LONGEST}."
+        )));
     }
     Ok(u64::try_from(seconds).ok().filter(|n| *n > 0).map(Duration::from_secs))
 }
@@ -114,18 +115,8 @@ fn time_limit(templar: &Templar, value: &Value) -> Result<Option<Duration>, Temp
 impl OnHost<'_> {
     /// Where a pass runs, and how.
     pub(super) fn setting(&self, pass: &Pass) -> Result<Setting, TemplateError> {
-        let task = &self.run.task;
-        let omitted = |value: &Value| {
-            value.as_str().is_some_and(|text| text.contains("omit"))
-                && pass.templar.value(value).is_ok_and(|value| matches!(value, Value::Omit))
-        };
-        let effective;
-        let context = if task.context.may_omit() {
-            effective = task.context.with_omitted(&task.outer, &omitted);
-            &effective
-        } else {
-            &task.context
-        };
+        let context = self.settled(&pass.templar);
+        let context = context.as_ref();
         let options = &self.engine.options;
         let flag = |keyword: &str, setting: &Option<Value>, default: bool| match setting {
             Some(value) => truth(&pass.templar, keyword, value, default),

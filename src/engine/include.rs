@@ -14,6 +14,7 @@ use super::walk::Walk;
 use super::{Engine, Loss, result};
 use crate::config::private_role_vars;
 use crate::diagnostic::Diagnostic;
+use crate::playbook::keywords::SHARED;
 use crate::playbook::{Context, Item, Role, RoleOptions, Task, Used, find_file};
 use crate::template::TemplateError;
 use crate::value::{Map, Value};
@@ -198,7 +199,7 @@ impl Engine {
         }
         params.extend(inclusion.wanted.params.clone());
         let params = Arc::new(params);
-        let mut context = self.applied(task)?.with_params(params.clone());
+        let mut context = self.applied(task, &inclusion.wanted.apply)?.with_params(params.clone());
         let mut loader = self.loader();
         loader.set_directory(&run.run.vars.directory);
         let included = match &inclusion.wanted.what {
@@ -255,13 +256,14 @@ impl Engine {
     }
 
     /// What included tasks inherit: the include's surroundings, with its `apply` on top.
-    fn applied(&self, task: &Task) -> Result<Context, Vec<Diagnostic>> {
+    fn applied(&self, task: &Task, evaluated: &Value) -> Result<Context, Vec<Diagnostic>> {
         let mut context = task.outer.as_ref().clone();
         let Some(apply) = task.action.args.get("apply").and_then(Value::as_map) else { return Ok(context) };
+        let omitted = |name: &str| evaluated.as_map().is_some_and(|map| !map.contains_key(name));
         for (key, value) in apply {
             let name = key.to_string();
-            if !context.apply(&name, value) {
-                let message = format!("`{name}` cannot be applied to included tasks");
+            if !omitted(&name) && !context.apply(&name, value) && !SHARED.contains(&name.as_str()) {
+                let message = format!("'{name}' is not a valid attribute for a Block");
                 return Err(vec![Diagnostic::error("playbook::apply", message).at(task.span)]);
             }
         }

@@ -1,8 +1,10 @@
 //! Keywords of a task have a type: what they come to on a host is looked at before the task does anything.
 
+use std::borrow::Cow;
+
 use super::hands::{about, repr};
 use super::on_host::{OnHost, Pass};
-use crate::playbook::Play;
+use crate::playbook::{Context, Play, Task};
 use crate::template::{Templar, TemplateError, truthy};
 use crate::value::Value;
 
@@ -31,7 +33,8 @@ impl Kind {
     /// Whether a value is one, or a text that stands for one.
     fn takes(self, value: &Value) -> bool {
         let number = |whole: bool| match value {
-            Value::Int(_) | Value::Bool(_) | Value::Float(_) => true,
+            Value::Int(_) | Value::Bool(_) => true,
+            Value::Float(number) => !whole || number.fract() == 0.0,
             Value::Str(text) if whole => text.as_str().trim().parse::<i64>().is_ok(),
             Value::Str(text) => text.as_str().trim().parse::<f64>().is_ok(),
             _ => false,
@@ -58,7 +61,21 @@ pub(super) fn wrong_of_play(play: &Play, templar: &Templar) -> Option<TemplateEr
     first_wrong(templar, &settings)
 }
 
+/// A task's keywords, those that it omits as what is around it has them.
+pub(super) fn settled<'t>(task: &'t Task, templar: &Templar) -> Cow<'t, Context> {
+    if !task.context.may_omit() {
+        return Cow::Borrowed(&task.context);
+    }
+    let omitted = |value: &Value| templar.value(value).is_ok_and(|value| matches!(value, Value::Omit));
+    Cow::Owned(task.context.with_omitted(&task.outer, &omitted))
+}
+
 impl OnHost<'_> {
+    /// The task's keywords, those that it omits as what is around it has them.
+    pub(super) fn settled(&self, templar: &Templar) -> Cow<'_, Context> {
+        settled(self.task(), templar)
+    }
+
     /// What is wrong with the task's `loop_control`.
     pub(super) fn wrong_loop_control(&self) -> Option<TemplateError> {
         let control = self.task().loop_control();
@@ -75,10 +92,13 @@ impl OnHost<'_> {
     /// What is wrong with the first keyword that cannot be evaluated, or does not come to what it has to be.
     pub(super) fn wrong_keyword(&self, pass: &Pass) -> Option<TemplateError> {
         let task = self.task();
-        let context = &task.context;
+        let context = self.settled(&pass.templar);
         let settings = [
             ("any_errors_fatal", &context.any_errors_fatal, Kind::Bool),
             ("become", &context.become_, Kind::Bool),
+            ("become_exe", &context.become_exe, Kind::Text),
+            ("become_flags", &context.become_flags, Kind::Text),
+            ("become_method", &context.become_method, Kind::Text),
             ("become_user", &context.become_user, Kind::Text),
             ("check_mode", &context.check_mode, Kind::Bool),
             ("connection", &context.connection, Kind::Text),
@@ -90,6 +110,7 @@ impl OnHost<'_> {
             ("port", &context.port, Kind::Int),
             ("remote_user", &context.remote_user, Kind::Text),
             ("run_once", &context.run_once, Kind::Bool),
+            ("throttle", &context.throttle, Kind::Int),
             ("timeout", &context.timeout, Kind::Int),
             ("async_val", &task.asynchronous, Kind::Int),
             ("poll", &task.poll, Kind::Int),
@@ -102,7 +123,8 @@ impl OnHost<'_> {
 
     /// Whether what the task says is kept secret: where that cannot be told, it is.
     pub(super) fn is_secret(&self, templar: &Templar) -> bool {
-        let Some(value) = &self.task().context.no_log else { return false };
+        let context = self.settled(templar);
+        let Some(value) = &context.no_log else { return false };
         match templar.value(value) {
             Ok(Value::Null | Value::Omit) => false,
             Ok(value) => value.to_bool().unwrap_or(true),
@@ -112,7 +134,8 @@ impl OnHost<'_> {
 
     /// Whether the task's failure counts for nothing. As in the reference, what cannot be told counts as it is written.
     pub(super) fn is_forgiven(&self, templar: &Templar) -> bool {
-        let Some(value) = &self.task().context.ignore_errors else { return false };
+        let context = self.settled(templar);
+        let Some(value) = &context.ignore_errors else { return false };
         match templar.value(value) {
             Ok(Value::Null | Value::Omit) => false,
             Ok(told) => told.to_bool().unwrap_or_else(|| truthy(value)),

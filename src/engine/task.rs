@@ -246,7 +246,8 @@ impl Engine {
         // Hosts that go on by themselves each run it: the reference does the same with the free strategy.
         match run.templar(self, host).value(value)? {
             Value::Omit => Err(TemplateError::message(crate::template::OMITTED, None)),
-            value => Ok(value.to_bool().unwrap_or(false) && !run.run.free),
+            // As in the reference, any text is a yes here.
+            value => Ok(crate::template::truthy(&value) && !run.run.free),
         }
     }
 
@@ -427,10 +428,12 @@ impl Engine {
     }
 
     fn is_fatal(&self, run: &TaskRun, host: &HostPlay) -> bool {
-        let Some(value) = &run.task.context.any_errors_fatal else {
+        let templar = run.templar(self, host);
+        let context = super::keywords::settled(&run.task, &templar);
+        let Some(value) = &context.any_errors_fatal else {
             return self.world.info.settings.get("ANY_ERRORS_FATAL").and_then(|s| s.value.as_bool()) == Some(true);
         };
-        run.templar(self, host).value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)
+        templar.value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)
     }
 }
 
@@ -439,14 +442,10 @@ fn is_for_all_at_once(run: &TaskRun) -> bool {
     matches!(run.task.action.module, "ansible.builtin.add_host" | "ansible.builtin.pause")
 }
 
-/// The play's connection variables, with the task's own connection where that is named plainly.
+/// The play's connection variables, with the task's own connection.
 fn connection_vars(play: &Arc<Map>, context: &crate::playbook::Context) -> Arc<Map> {
-    match &context.connection {
-        Some(Value::Str(name)) if !name.is_template() => {
-            let mut own = play.as_ref().clone();
-            own.insert("ansible_connection".into(), Value::Str(name.clone()));
-            Arc::new(own)
-        }
-        _ => play.clone(),
-    }
+    let Some(name) = &context.connection else { return play.clone() };
+    let mut own = play.as_ref().clone();
+    own.insert("ansible_connection".into(), name.clone());
+    Arc::new(own)
 }

@@ -104,6 +104,11 @@ impl Loader<'_> {
             Some(value) => loader.conditions(value),
             None => Vec::new(),
         };
+        for (name, keyword) in [("retries", "retries"), ("delay", "delay"), ("async", "async_val"), ("poll", "poll")] {
+            if let Some(value) = node.get(name) {
+                context.note_place(keyword, value);
+            }
+        }
         let setting = |loader: &mut Self, name: &str| {
             let value = node.get(name)?;
             loader.check_templates(value);
@@ -142,7 +147,7 @@ impl Loader<'_> {
         Task {
             name: node.get("name").filter(|n| !n.is_null() && n.as_str() != Some("")).map(|n| match n.to_value() {
                 Value::Str(text) => text,
-                other => Str::data(other.to_text()),
+                other => Str::data_at(other.to_text(), n.span),
             }),
             span: node.span,
             action,

@@ -25,6 +25,8 @@ pub struct TemplateError {
     pub is_syntax: bool,
     /// The expression that came to nothing.
     pub missing: Option<String>,
+    /// Whether no template is wrong, but what it came to: the task is given up for it.
+    pub is_refusal: bool,
 }
 
 impl TemplateError {
@@ -49,7 +51,14 @@ impl TemplateError {
             file: None,
             is_syntax: false,
             missing: None,
+            is_refusal: false,
         }
+    }
+
+    /// A task cannot be done for what its keywords came to.
+    #[must_use]
+    pub fn refusal(message: impl Into<String>) -> Self {
+        Self { is_refusal: true, ..Self::message(message, None) }
     }
 
     /// The engine's error, about the template `text`.

@@ -2,6 +2,7 @@
 
 use super::Report;
 use super::display::origin;
+use crate::diagnostic::Diagnostic;
 use crate::engine::event::{HostResult, Verdict};
 use crate::playbook::Task;
 use crate::source::Span;
@@ -40,9 +41,10 @@ const TRUSTED_SOURCES: &str = "Templates and expressions must be defined by trus
 impl Report {
     /// Says why a task failed.
     pub(super) fn failure(&self, result: &HostResult) {
-        let place = origin(result.task.span);
+        let place = place_of(&result.task);
         let to_stderr = self.settings().display_failed_stderr;
-        if let Some(error) = result.error.as_ref().filter(|_| !result.no_log && !is_misjudged(result)) {
+        let is_told = |error: &Diagnostic| !result.no_log || error.message.starts_with(ABOUT_SECRECY);
+        if let Some(error) = result.error.as_ref().filter(|error| is_told(error) && !is_misjudged(result)) {
             let said = result.result.get("msg").map(Value::to_text).unwrap_or_default();
             let message = error.message.clone();
             if said == message {
@@ -52,6 +54,9 @@ impl Report {
                 return self.display.error(&format!("{message}{place}{help}"), to_stderr);
             }
             let first = if said.starts_with("Task failed: ") { said } else { format!("Task failed: {message}") };
+            if let Some((keyword, inner)) = of_keyword(&message) {
+                return self.wrong_keyword(&first, result, keyword, inner, error);
+            }
             let cause = first.trim_start_matches("Task failed: ");
             let mut text = format!("{first}\n\n");
             match cause.split_once(" failed: Error while") {
@@ -91,6 +96,22 @@ impl Report {
         self.display.error(&format!("Task failed: {message}{place}"), to_stderr);
     }
 
+    /// Says what a keyword came to that it cannot be: the keyword's place, and that of what it came to.
+    fn wrong_keyword(&self, first: &str, result: &HostResult, keyword: &str, inner: &str, error: &Diagnostic) {
+        let task = &result.task;
+        let outer = task.place_of(keyword);
+        let inner_place = error.span.filter(|span| *span != task.span).map(|span| written(task, span)).or(outer);
+        let shown = |place: Option<Span>| place.map_or_else(|| "\n\n".to_owned(), origin);
+        let text = format!(
+            "{first}\n\nTask failed.{}<<< caused by >>>\n\nError processing keyword '{keyword}'.{}<<< caused by \
+             >>>\n\n{inner}{}",
+            place_of(task),
+            shown(outer),
+            shown(inner_place)
+        );
+        self.display.error(&text, self.settings().display_failed_stderr);
+    }
+
     fn reason(&self, result: &HostResult) -> String {
         let said = result.result.get("msg").map(Value::to_text).unwrap_or_default();
         if result.verdict == Verdict::Unreachable {
@@ -112,6 +133,20 @@ impl Report {
             said => format!("{whose} failed: {}", said.trim_start_matches("Task failed: Action failed: ")),
         }
     }
+}
+
+/// Where a task is written; nowhere when it is the engine's own.
+fn place_of(task: &Task) -> String {
+    if task.is_own() { "\n\n".to_owned() } else { origin(task.span) }
+}
+
+/// How what is said of `no_log` itself begins.
+const ABOUT_SECRECY: &str = "Error processing keyword 'no_log': ";
+
+/// The keyword that came to what it cannot be, and what is said of that.
+fn of_keyword(message: &str) -> Option<(&str, &str)> {
+    let (keyword, inner) = message.strip_prefix("Error processing keyword '")?.split_once("': ")?;
+    inner.starts_with("The value ").then_some((keyword, inner))
 }
 
 /// Whether `changed_when` or `failed_when` could not be evaluated: the result itself says why.
@@ -138,5 +173,6 @@ fn written(task: &Task, place: Span) -> Span {
     let looped = task.looped.as_ref().map(|looped| &looped.items);
     let vars = context.vars.iter().flat_map(|map| map.values());
     let all = task.action.args.values().chain(conditions).chain(looped).chain(vars);
+    let all = all.chain(context.values()).chain(task.outer.values()).chain(task.own_settings());
     all.into_iter().find_map(|value| search(value, place)).unwrap_or(place)
 }
