@@ -62,13 +62,6 @@ pub(super) fn repr(value: &Value) -> String {
     }
 }
 
-pub(super) fn origin(value: &Value) -> Option<crate::source::Span> {
-    match value {
-        Value::Str(text) => text.origin(),
-        _ => None,
-    }
-}
-
 /// An error that says which keyword it is about.
 pub(super) fn about(keyword: &str, mut error: TemplateError) -> TemplateError {
     error.message = format!("Error processing keyword '{keyword}': {}", error.message);
@@ -83,7 +76,7 @@ pub(super) fn truth(templar: &Templar, keyword: &str, value: &Value, default: bo
     }
     evaluated.to_bool().ok_or_else(|| {
         let message = format!("The value {} could not be converted to 'bool'.", repr(&evaluated));
-        about(keyword, TemplateError::message(message, origin(value)))
+        about(keyword, TemplateError::message(message, value.origin()))
     })
 }
 
@@ -102,7 +95,7 @@ fn time_limit(templar: &Templar, value: &Value) -> Result<Option<Duration>, Temp
     }
     let Ok(seconds) = crate::template::to_int(&evaluated) else {
         let message = format!("The value {} could not be converted to 'int'.", repr(&evaluated));
-        return Err(about("timeout", TemplateError::message(message, origin(value))));
+        return Err(about("timeout", TemplateError::message(message, value.origin())));
     };
     if !(0..=LONGEST).contains(&seconds) {
         return Err(TemplateError::refusal(format!(

@@ -58,7 +58,18 @@ pub(super) fn wrong_of_play(play: &Play, templar: &Templar) -> Option<TemplateEr
         ("force_handlers", &play.force_handlers, Kind::Bool),
         ("max_fail_percentage", &play.max_fail_percentage, Kind::Float),
     ];
-    first_wrong(templar, &settings)
+    first_wrong(templar, &settings).or_else(|| wrong_subset(play, templar))
+}
+
+/// What is wrong with the entries of `gather_subset`.
+fn wrong_subset(play: &Play, templar: &Templar) -> Option<TemplateError> {
+    let written = play.gather_subset.as_ref()?;
+    let value = templar.value(written).ok().filter(|value| !matches!(value, Value::Null | Value::Omit))?;
+    let wrong =
+        value.as_list().unwrap_or(std::slice::from_ref(&value)).iter().find(|entry| entry.as_str().is_none())?;
+    let kind = crate::template::python_type(wrong);
+    let message = format!("Keyword 'gather_subset' items must be of type 'str', not '{kind}'.");
+    Some(about("gather_subset", TemplateError::message(message, written.origin())))
 }
 
 /// A task's keywords, those that it omits as what is around it has them.
@@ -117,8 +128,20 @@ impl OnHost<'_> {
             ("retries", &task.retries, Kind::Int),
             ("delay", &task.delay, Kind::Float),
         ];
+        // These have no meaning as nothing, other than omitted.
+        let nothing = |setting: &Option<Value>| {
+            setting.as_ref().is_some_and(|value| matches!(pass.templar.value(value), Ok(Value::Null)))
+        };
+        let missing = || {
+            let sign = match () {
+                () if nothing(&task.asynchronous) || task.asynchronous.is_some() && nothing(&task.poll) => '>',
+                () if nothing(&task.delay) => '<',
+                () => return None,
+            };
+            Some(TemplateError::refusal(format!("'{sign}' not supported between instances of 'NoneType' and 'int'")))
+        };
         let notified = || task.notify.iter().find_map(|value| check(&pass.templar, "notify", value, Kind::Any));
-        first_wrong(&pass.templar, &settings).or_else(notified)
+        first_wrong(&pass.templar, &settings).or_else(notified).or_else(missing)
     }
 
     /// Whether what the task says is kept secret: where that cannot be told, it is.
@@ -151,7 +174,7 @@ fn first_wrong(templar: &Templar, settings: &[(&str, &Option<Value>, Kind)]) -> 
 
 /// What is wrong with a keyword's value, when something is.
 pub(super) fn check(templar: &Templar, name: &str, value: &Value, kind: Kind) -> Option<TemplateError> {
-    let origin = if let Value::Str(text) = value { text.origin() } else { None };
+    let origin = value.origin();
     match templar.value(value) {
         Ok(found) if kind.takes(&found) => None,
         Ok(found) => {

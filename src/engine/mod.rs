@@ -43,7 +43,7 @@ use crate::playbook::{Loader, Options as LoadOptions, Playbook, TagFilter};
 use crate::vars::World;
 
 pub use host::HostPlay;
-pub(crate) use loops::NOT_A_LIST;
+pub(crate) use loops::{NO_NAME, NOT_A_LIST};
 pub use play::{public_roles, role_layers};
 pub use target::{Login, target_of};
 

@@ -107,6 +107,25 @@ impl Item {
     }
 }
 
+/// What `module_defaults` give to a module; why that cannot be where it is no dictionary, in Python's words.
+fn entries_of(values: Value) -> Result<Map, String> {
+    let kind = crate::template::python_type(&values);
+    let first = match &values {
+        Value::Map(map) => return Ok(map.as_ref().clone()),
+        Value::List(items) => items.first().cloned(),
+        Value::Str(text) => text.as_str().chars().next().map(|c| Value::data(c.to_string())),
+        Value::Omit => None,
+        _ => return Err(format!("'{kind}' object is not iterable")),
+    };
+    let len = match &first {
+        None => return Ok(Map::new()),
+        Some(Value::List(items)) => items.len(),
+        Some(Value::Str(text)) => text.as_str().chars().count(),
+        Some(_) => return Err("cannot convert dictionary update sequence element #0 to a sequence".to_owned()),
+    };
+    Err(format!("dictionary update sequence element #0 has length {len}; 2 is required"))
+}
+
 /// What was noted, leaving nothing.
 fn taken<T>(notes: &Mutex<Vec<T>>) -> Vec<T> {
     std::mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner))
@@ -368,13 +387,13 @@ impl<'e> OnHost<'e> {
     }
 
     /// The task's arguments as they are written, with `module_defaults` below them.
-    fn args(&self, pass: &Pass) -> Result<Map, TemplateError> {
+    pub(super) fn args(&self, pass: &Pass) -> Result<Map, TemplateError> {
         let task = self.task();
         let through = self.acts_through(pass);
         // Those of the module that does the work on the host, and those of the task's own, which come over them.
         let (mut args, mut own) = (Map::new(), Map::new());
+        let gathers = task.action.module == "ansible.builtin.gather_facts";
         for defaults in &task.context.module_defaults {
-            let defaults = pass.templar.value(defaults)?;
             for (name, values) in defaults.as_map().into_iter().flatten() {
                 let name = name.to_string();
                 let info = crate::playbook::canonical_name(&name, &task.context.collections, &action::BuiltIn);
@@ -383,9 +402,12 @@ impl<'e> OnHost<'e> {
                     Some(name) if Some(name) == through.as_deref() => &mut args,
                     _ => continue,
                 };
+                // What the entries come to is asked with the task's own arguments.
+                let values = if values.as_map().is_some() { values.clone() } else { pass.templar.value(values)? };
+                let values = entries_of(values).map_err(TemplateError::refusal)?;
                 // The nearest defaults for the module replace those further out.
                 place.clear();
-                place.extend(values.as_map().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+                place.extend(values);
             }
         }
         args.extend(own);
@@ -409,6 +431,10 @@ impl<'e> OnHost<'e> {
             }
         }
         args.extend(task.action.args.iter().map(|(k, v)| (k.clone(), v.clone())));
+        if gathers {
+            // There is one module that gathers.
+            args.shift_remove("parallel");
+        }
         Ok(args)
     }
 

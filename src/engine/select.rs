@@ -53,7 +53,10 @@ impl Engine {
             roles: RwLock::new(super::public_roles(play)),
             ..PlayVars::default()
         };
-        let scope = Scope::new(&self.world, "localhost", Some(Arc::new(vars)), TaskVars::default());
+        let vars = Arc::new(vars);
+        // What cannot be read is told when the hosts are known.
+        let vars_files = self.vars_files(play, &vars, "", false).unwrap_or_default();
+        let scope = Scope::new(&self.world, "", Some(vars), TaskVars { vars_files, ..TaskVars::default() });
         Templar::new(Arc::new(scope))
     }
 
@@ -65,7 +68,26 @@ impl Engine {
             let keyword = if play.name.is_some() { "hosts" } else { "name" };
             super::hands::about(keyword, error).to_diagnostic().or_at(Some(play.span))
         })?;
+        let wrong_keyword = |message: &str| Diagnostic::error("playbook::hosts", message).at(play.span);
+        let entries = hosts.as_list().unwrap_or(std::slice::from_ref(&hosts));
+        for entry in entries.iter().filter(|_| !matches!(hosts, Value::Null | Value::Omit)) {
+            match entry {
+                Value::Str(text) if text.as_str().is_empty() => {
+                    let message =
+                        "Error processing keyword 'hosts': Keyword 'hosts' is required, and cannot have empty values.";
+                    return Err(wrong_keyword(message));
+                }
+                Value::Str(_) => {}
+                other => {
+                    let kind = crate::template::python_type(other);
+                    return Err(wrong_keyword(&format!(
+                        "Error processing keyword 'hosts': Keyword 'hosts' items must be of type 'str', not '{kind}'."
+                    )));
+                }
+            }
+        }
         let pattern = match &hosts {
+            Value::List(items) if items.is_empty() => return Ok(None),
             Value::Omit => "None".to_owned(),
             Value::List(items) => items.iter().map(Value::to_text).collect::<Vec<_>>().join(","),
             other => other.to_text(),
@@ -137,7 +159,11 @@ pub(super) fn batches(play: &Play, templar: &Templar, hosts: &[String]) -> Resul
             other => vec![other.clone()],
         };
         for entry in entries.iter().filter(|entry| !matches!(entry, Value::Omit | Value::Null)) {
-            let text = entry.to_text();
+            let text = match entry {
+                Value::Bool(yes) => u8::from(*yes).to_string(),
+                Value::Float(number) => number.trunc().to_string(),
+                other => other.to_text(),
+            };
             let size = match text.trim().strip_suffix('%') {
                 Some(percent) => {
                     percent.trim().parse::<f64>().ok().map(|p| ((p / 100.0 * hosts.len() as f64) as usize).max(1))

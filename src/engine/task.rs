@@ -19,11 +19,22 @@ use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Str, Value};
 use crate::vars::{Scope, TaskVars};
 
-/// The first template in a text.
-fn expression_of(text: &str) -> &str {
-    let start = text.find("{{").unwrap_or(0);
-    let end = text[start..].find("}}").map_or(text.len(), |end| start + end + 2);
-    &text[start..end]
+/// A text with what its templates come to, or what is wrong with them.
+fn with_errors(text: &str, templar: &Templar) -> String {
+    let (mut out, mut rest, mut errors) = (String::new(), text, 0);
+    while let Some(start) = rest.find("{{") {
+        let end = rest[start..].find("}}").map_or(rest.len(), |end| start + end + 2);
+        out.push_str(&rest[..start]);
+        match templar.string(&Str::trusted(&rest[start..end], None)) {
+            Ok(value) => out.push_str(&value.to_text()),
+            Err(error) => {
+                errors += 1;
+                out.push_str(&format!("<< error {errors} - {} >>", error.message));
+            }
+        }
+        rest = &rest[end..];
+    }
+    out + rest
 }
 
 /// What each host wants included.
@@ -224,9 +235,7 @@ impl Engine {
             }
             Ok(own) => own.to_text(),
             // The reference shows what is wrong in the place of the name, too.
-            Err(error) => {
-                written.as_str().replace(expression_of(written.as_str()), &format!("<< error 1 - {} >>", error.message))
-            }
+            Err(_) => with_errors(written.as_str(), &run.templar(self, host)),
         };
         task.title_with(own)
     }
@@ -304,7 +313,7 @@ impl Engine {
         let Some(value) = &run.task.context.throttle else { return Ok(None) };
         let wrong = |why: &str| {
             let message = format!("Failed to convert the throttle value to an integer: {why}");
-            TemplateError::message(message, super::hands::origin(value))
+            TemplateError::message(message, value.origin())
         };
         let limit = match run.templar(self, host).value(value).map_err(|error| wrong(&error.message))? {
             Value::Omit => return Err(wrong(crate::template::OMITTED)),
@@ -371,7 +380,9 @@ impl Engine {
         } else if finished.verdict == Verdict::Unreachable && !finished.ignored {
             host.stand(Standing::Unreachable);
         }
-        if finished.notifies && !self.notify(run, host, walk.handlers) {
+        let done: Vec<&Map> =
+            finished.each().into_iter().filter(|result| !super::result::flag(result, "skipped")).collect();
+        if finished.notifies && !self.notify(run, host, &done, walk.handlers) {
             // As in the reference, a result whose handler is not there is not told any more.
             return;
         }

@@ -306,13 +306,9 @@ impl Loader<'_> {
         if args.as_str().is_some() {
             return Some((module, Map::new(), Some(text(args))));
         }
-        if args.as_list().is_some() {
-            let message = format!("the arguments of `{module}` must be a dictionary or a line, not a list");
-            self.report(Diagnostic::error("playbook::arguments", message).at(args.span));
-            return None;
-        }
-        let line = Str::trusted(args.to_value().to_text(), Some(args.span));
-        Some((module, Map::new(), Some(line)))
+        let message = format!("the arguments of `{module}` must be a dictionary or a line, not {}", args.describe());
+        self.report(Diagnostic::error("playbook::action-arguments", message).at(args.span));
+        None
     }
 
     fn free_form_args(

@@ -20,9 +20,17 @@ impl Loader<'_> {
             NodeKind::List(items) => items,
             _ => {
                 let shown = node.to_value().to_text();
-                let message =
-                    format!("A malformed block was encountered while loading {what}: {shown} should be a list or None");
-                let code = if what == INCLUDED { "playbook::included-not-a-list" } else { "playbook::not-a-list" };
+                let (code, message) = match what {
+                    INCLUDED => {
+                        ("playbook::included-not-a-list", "included task files must contain a list of tasks".to_owned())
+                    }
+                    _ => (
+                        "playbook::not-a-list",
+                        format!(
+                            "A malformed block was encountered while loading {what}: {shown} should be a list or None"
+                        ),
+                    ),
+                };
                 self.report(Diagnostic::error(code, message).at(node.span).help("each task begins with `- `"));
                 return Vec::new();
             }

@@ -212,6 +212,7 @@ impl Context {
                     let diagnostic = Diagnostic::error("playbook::keyword-type", DEFAULTS).at(node.span);
                     loader.report(diagnostic);
                 }
+                loader.check_defaults(node);
                 self.module_defaults.extend(all);
             }
             "when" => self.when.extend(loader.conditions(node)),

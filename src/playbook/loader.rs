@@ -16,8 +16,14 @@ use crate::value::{Map, Str, Value};
 use crate::vault::Secrets;
 
 /// Mistakes that the reference finds when a task runs, and not before.
-const LATE: &[&str] =
-    &["playbook::arguments", "playbook::condition", "playbook::missing-file", "playbook::missing-handler"];
+const LATE: &[&str] = &[
+    "playbook::arguments",
+    "playbook::condition",
+    "playbook::loop-items",
+    "playbook::meta-action",
+    "playbook::missing-file",
+    "playbook::missing-handler",
+];
 
 /// What loading needs to know beside the files.
 #[derive(Debug, Clone, Default)]

@@ -265,7 +265,10 @@ impl Task {
             "delay" => &self.delay,
             "async_val" => &self.asynchronous,
             "poll" => &self.poll,
-            _ => return self.context.place_of(keyword),
+            _ => {
+                let argument = || self.action.args.get(keyword).and_then(Value::origin);
+                return self.context.place_of(keyword).or_else(argument);
+            }
         };
         match own {
             Some(Value::Str(text)) => text.origin(),
@@ -275,7 +278,10 @@ impl Task {
 
     /// The values of the keywords that are the task's alone.
     pub fn own_settings(&self) -> impl Iterator<Item = &Value> {
-        [&self.retries, &self.delay, &self.asynchronous, &self.poll].into_iter().flatten().chain(&self.notify)
+        let control = self.loop_control();
+        let controls = [&control.loop_var, &control.index_var, &control.pause, &control.extended];
+        let own = [&self.retries, &self.delay, &self.asynchronous, &self.poll];
+        own.into_iter().chain(controls).flatten().chain(&self.notify)
     }
 
     /// `loop_control`, or what holds without one.

@@ -64,6 +64,15 @@ impl Value {
         Self::Map(Arc::new(map))
     }
 
+    /// Where it is written, when it is text that knows.
+    #[must_use]
+    pub fn origin(&self) -> Option<crate::source::Span> {
+        match self {
+            Self::Str(text) => text.origin(),
+            _ => None,
+        }
+    }
+
     /// The text, when this is text.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {

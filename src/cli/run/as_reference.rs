@@ -96,6 +96,9 @@ fn status_of(code: &str) -> u8 {
             | "playbook::missing-import"
             | "playbook::missing-playbook"
             | "playbook::missing-role"
+            | "playbook::nameless-role"
+            | "playbook::no-items"
+            | "playbook::two-loops"
             | "playbook::removed"
             | "playbook::tags"
     );

@@ -15,6 +15,7 @@ const ACTIONS: &[&str] = &[
     "debug",
     "fail",
     "fetch",
+    "gather_facts",
     "group_by",
     "include_vars",
     "pause",
@@ -38,6 +39,13 @@ const A_LIST: &str = "Provide a list of items/templates, or a template resolving
 /// What helps where a template is not the user's own.
 const TRUSTED_SOURCES: &str = "Templates and expressions must be defined by trusted sources such as playbooks or roles, not untrusted sources such as module results.\n\n";
 
+/// What helps where something was omitted that cannot be.
+const PREPARED: &str =
+    "Callers must be prepared to handle this value. This is most likely a bug in the code requesting templating.\n\n";
+
+/// What helps where a variable has a name that none can have.
+const NAMES: &str = "Variable names must be strings starting with a letter or underscore character, and contain only letters, numbers and underscores.\n\n";
+
 impl Report {
     /// Says why a task failed.
     pub(super) fn failure(&self, result: &HostResult) {
@@ -48,10 +56,7 @@ impl Report {
             let said = result.result.get("msg").map(Value::to_text).unwrap_or_default();
             let message = error.message.clone();
             if said == message {
-                // A loop that cannot be, or that cannot be told when to end.
-                let place = error.span.map(origin).unwrap_or_else(|| "\n\n".to_owned());
-                let help = if message.starts_with(crate::engine::NOT_A_LIST) { A_LIST } else { "" };
-                return self.display.error(&format!("{message}{place}{help}"), to_stderr);
+                return self.no_loop(result, &message, error);
             }
             let first = if said.starts_with("Task failed: ") { said } else { format!("Task failed: {message}") };
             if let Some((keyword, inner)) = of_keyword(&message) {
@@ -59,24 +64,33 @@ impl Report {
             }
             let cause = first.trim_start_matches("Task failed: ");
             let mut text = format!("{first}\n\n");
-            match cause.split_once(" failed: Error while") {
+            let inside = ["Error while", "Task args must"].iter().find_map(|begin| {
+                let (outer, inner) = cause.split_once(&format!(" failed: {begin}"))?;
+                Some((outer, format!("{begin}{inner}")))
+            });
+            match inside {
                 Some((outer, inner)) => {
                     let within = origin(result.task.action.span);
                     // Where the task begins with its action, that is one place.
                     let between =
                         if within == place { ": ".to_owned() } else { format!(".{place}<<< caused by >>>\n\n") };
                     text.push_str(&format!("Task failed{between}{outer} failed.{within}<<< caused by >>>\n\n"));
-                    text.push_str(&format!("Error while{inner}"));
+                    text.push_str(&inner);
                 }
                 None => text.push_str(&format!("Task failed.{place}<<< caused by >>>\n\n{cause}")),
             }
             let place = error.span.map(|span| written(&result.task, span));
             text.push_str(&place.map(origin).unwrap_or_else(|| "\n\n".to_owned()));
-            if ["Conditional result (", "Empty conditional "].iter().any(|begin| cause.starts_with(begin)) {
+            if ["Conditional result (", "Conditional expressions must be", "Empty conditional "]
+                .iter()
+                .any(|begin| cause.starts_with(begin))
+            {
                 text.push_str(BROKEN_CONDITIONS);
             }
             if cause == crate::template::UNTRUSTED {
                 text.push_str(TRUSTED_SOURCES);
+            } else if cause == crate::template::OMITTED {
+                text.push_str(PREPARED);
             }
             self.display.error(&text, to_stderr);
             return;
@@ -93,7 +107,42 @@ impl Report {
             self.display.error(&text, to_stderr);
             return;
         }
+        if let Some(modules) = result.result.get("failed_modules").and_then(Value::as_map) {
+            let said = message.trim_start_matches("Action failed: ");
+            let mut text =
+                format!("Task failed: {message}\n\nTask failed: Action failed.{place}<<< caused by >>>\n\n{said}\n\n");
+            for (at, failure) in modules.values().enumerate() {
+                let inner = failure.get("msg").map(Value::to_text).unwrap_or_default();
+                let count = format!("{} of {}", at + 1, modules.len());
+                text.push_str(&format!("+--[ Sub-Event {count} ]---\n| \n| {inner}\n| \n+--[ End Sub-Event ]---\n\n"));
+            }
+            return self.display.error(&text, to_stderr);
+        }
         self.display.error(&format!("Task failed: {message}{place}"), to_stderr);
+    }
+
+    /// Says of a loop that it cannot be, or that it cannot be told when it ends.
+    fn no_loop(&self, result: &HostResult, message: &str, error: &Diagnostic) {
+        let task = &result.task;
+        let place = error.span.map(|span| written(task, span)).map_or_else(|| "\n\n".to_owned(), origin);
+        let help = match message {
+            crate::template::OMITTED => PREPARED,
+            message if message.starts_with(crate::engine::NOT_A_LIST) => A_LIST,
+            message if message.starts_with(crate::engine::NO_NAME) => NAMES,
+            _ => "",
+        };
+        // Of what a lookup itself says the reference knows no place.
+        let of_lookup = task.looped.as_ref().is_some_and(|looped| looped.lookup.is_some())
+            && error.span == Some(task.span)
+            && message.starts_with("The lookup plugin '");
+        let text = match of_keyword(message) {
+            Some((keyword, inner)) => {
+                format!("{message}\n\nError processing keyword '{keyword}'.{place}<<< caused by >>>\n\n{inner}{place}")
+            }
+            None if of_lookup => format!("{message}\nOrigin: <unknown>\n\ninvoke_lookup()\n\n"),
+            None => format!("{message}{place}{help}"),
+        };
+        self.display.error(&text, self.settings().display_failed_stderr);
     }
 
     /// Says what a keyword came to that it cannot be: the keyword's place, and that of what it came to.
