@@ -14,6 +14,8 @@ pub(super) enum Kind {
     Bool,
     Int,
     Float,
+    /// A number, with a sign of percent or without.
+    Percent,
     Text,
     /// Anything that can be evaluated.
     Any,
@@ -25,7 +27,7 @@ impl Kind {
         match self {
             Self::Bool => "bool",
             Self::Int => "int",
-            Self::Float => "float",
+            Self::Float | Self::Percent => "float",
             Self::Text | Self::Any => "str",
         }
     }
@@ -44,6 +46,10 @@ impl Kind {
             Self::Bool => value.to_bool().is_some(),
             Self::Int => number(true),
             Self::Float => number(false),
+            Self::Percent => match value {
+                Value::Str(text) => text.as_str().trim_end_matches('%').trim().parse::<f64>().is_ok(),
+                _ => number(false),
+            },
             Self::Text | Self::Any => true,
         }
     }
@@ -56,7 +62,7 @@ pub(super) fn wrong_of_play(play: &Play, templar: &Templar) -> Option<TemplateEr
         ("gather_subset", &play.gather_subset, Kind::Any),
         ("gather_timeout", &play.gather_timeout, Kind::Int),
         ("force_handlers", &play.force_handlers, Kind::Bool),
-        ("max_fail_percentage", &play.max_fail_percentage, Kind::Float),
+        ("max_fail_percentage", &play.max_fail_percentage, Kind::Percent),
     ];
     first_wrong(templar, &settings).or_else(|| wrong_subset(play, templar))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::event::{Event, HostResult, Verdict};
-use super::host::{HostPlay, Standing, down};
+use super::host::{HostPlay, Standing};
 use super::task::TaskRun;
 use super::walk::Walk;
 use super::{Engine, result, target};
@@ -65,12 +65,10 @@ impl Engine {
                     self.own_result(run, host, Verdict::Skipped, fields);
                 }
                 Err(error) => {
-                    self.emit(Event::Error(error.to_diagnostic().or_at(Some(run.task.span))));
-                    let failure = result::failed(error.message);
-                    self.count(&host.name, |s| if walk.rescuable { s.rescued += 1 } else { s.failed += 1 });
-                    self.note_failure(run, host, Value::map(failure.clone()));
-                    self.own_result(run, host, Verdict::Failed, failure);
-                    self.settle(&run.run, hosts, &down(hosts), walk);
+                    self.did(run, "");
+                    let mut error = error.of_condition().to_diagnostic().or_at(Some(run.task.span));
+                    error.code = "run::meta";
+                    return self.broken(vec![error]);
                 }
             }
         }

@@ -124,6 +124,8 @@ pub struct Engine {
     loader: Mutex<Loader<'static>>,
     /// Set when an error ends everything (`any_errors_fatal`, an include that cannot be read).
     aborted: AtomicBool,
+    /// Set when more hosts failed than `max_fail_percentage` grants: the run has failed then, whoever was rescued.
+    exceeded: AtomicBool,
     /// The code of what was wrong with the playbook itself.
     broken: std::sync::OnceLock<&'static str>,
     started_at: AtomicBool,
@@ -188,6 +190,7 @@ impl Engine {
             lost: Mutex::default(),
             questions: tokio::sync::Mutex::default(),
             aborted: AtomicBool::new(false),
+            exceeded: AtomicBool::new(false),
             broken: std::sync::OnceLock::new(),
         })
     }
@@ -210,7 +213,8 @@ impl Engine {
         self.workers.finish().await;
         let stats: Vec<(String, Stats)> = self.stats().iter().map(|(k, v)| (k.clone(), *v)).collect();
         let is_any = |loss: Loss| self.lost().values().any(|one| *one == loss);
-        let (failed, unreachable) = (is_any(Loss::Failed), is_any(Loss::Unreachable));
+        let failed = is_any(Loss::Failed) || self.exceeded.load(Ordering::SeqCst);
+        let unreachable = is_any(Loss::Unreachable);
         let custom = std::mem::take(&mut *self.custom.lock().unwrap_or_else(PoisonError::into_inner));
         let (custom, elapsed) = (custom.into_iter().collect(), began.elapsed());
         self.emit(Event::Finished { custom, stats, elapsed, broken: self.is_broken() });

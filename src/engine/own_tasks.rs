@@ -39,11 +39,10 @@ impl Engine {
     /// `gather_facts`, as a task of its own at the start of a play.
     pub(super) async fn gather_facts(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>]) {
         let play = &run.play;
+        // It could be made when the play began.
+        let Ok(templar) = self.play_templar(play, &run.vars.prompts) else { return };
         let wanted = match &play.gather_facts {
-            Some(value) => {
-                let templar = self.play_templar(play, &run.vars.prompts);
-                templar.value(value).ok().and_then(|v| v.to_bool()).unwrap_or(true)
-            }
+            Some(value) => templar.value(value).ok().and_then(|v| v.to_bool()).unwrap_or(true),
             None => self.options.gathering != Gathering::Explicit,
         };
         // As in the reference: who is known already is not asked again, even by a play that says yes.
@@ -53,7 +52,7 @@ impl Engine {
             _ => hosts.to_vec(),
         };
         if wanted && !hosts.is_empty() {
-            let task = facts_task(play, &self.play_templar(play, &run.vars.prompts));
+            let task = facts_task(play, &templar);
             self.task(&task, &hosts, &Walk::default()).await;
         }
     }

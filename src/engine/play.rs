@@ -28,7 +28,10 @@ impl Engine {
             Ok(prompts) => prompts,
             Err(error) => return self.broken(vec![error]),
         };
-        let templar = self.play_templar(play, &prompts);
+        let templar = match self.play_templar(play, &prompts) {
+            Ok(templar) => templar,
+            Err(error) => return self.broken(vec![error]),
+        };
         let name = match play.name.as_ref().map(|name| templar.string(name)) {
             Some(Ok(name)) if !matches!(name, Value::Null | Value::Omit) && name.as_str() != Some("") => name.to_text(),
             Some(Err(error)) => {
@@ -320,7 +323,7 @@ impl Engine {
                     }
                     other => {
                         let message = format!("a file of variables must be a dictionary, not {}", other.kind());
-                        return Err(Diagnostic::error("run::vars-files", message).at(node.span));
+                        return Err(Diagnostic::error("playbook::vars-files", message).at(node.span));
                     }
                 }
             }
@@ -364,7 +367,7 @@ impl Engine {
     /// As in the reference, the others leave the section that they are in, and those whose failure a rescue takes up have one
     /// task of it before this is found out again.
     pub(super) fn enforce_limit(&self, run: &PlayRun, failed: &[Arc<HostPlay>]) {
-        let Some(limit) = run.max_fail_percentage else { return };
+        let Some(limit) = run.max_fail_percentage.filter(|_| !run.free) else { return };
         if run.is_over() {
             return;
         }
@@ -376,6 +379,7 @@ impl Engine {
         }
         members.iter().filter(|host| !walk::is_among(failed, host)).for_each(|host| host.push_on(1));
         self.aborted.store(true, Ordering::SeqCst);
+        self.exceeded.store(true, Ordering::SeqCst);
         self.emit(Event::NoMoreHosts);
         let rescued = |host: &Arc<HostPlay>| host.standing() == Standing::Failed && !counted.contains(&*host.name);
         if !failed.iter().any(rescued) {

@@ -19,10 +19,10 @@ impl Engine {
                 continue;
             }
             let value = match (self.prompter)(prompt) {
-                Some(answer) if answer.is_empty() => prompt.default.clone().unwrap_or_else(|| answer.into()),
+                Some(answer) if answer.is_empty() => prompt.default.as_ref().map_or(answer.into(), as_answer),
                 Some(answer) => answer.into(),
                 None => match &prompt.default {
-                    Some(default) => default.clone(),
+                    Some(default) => as_answer(default),
                     None => {
                         let message = format!("nobody is there to be asked for `{}`", prompt.name);
                         return Err(Diagnostic::error("run::prompt", message)
@@ -45,7 +45,7 @@ impl Engine {
     }
 
     /// What a play's own keywords see: no host, only extra variables, prompts and the play's variables.
-    pub(super) fn play_templar(&self, play: &Play, prompts: &Map) -> Templar {
+    pub(super) fn play_templar(&self, play: &Play, prompts: &Map) -> Result<Templar, Diagnostic> {
         let vars = PlayVars {
             directory: play.directory.clone(),
             vars: play.vars.clone(),
@@ -54,10 +54,9 @@ impl Engine {
             ..PlayVars::default()
         };
         let vars = Arc::new(vars);
-        // What cannot be read is told when the hosts are known.
-        let vars_files = self.vars_files(play, &vars, "", false).unwrap_or_default();
+        let vars_files = self.vars_files(play, &vars, "", false)?;
         let scope = Scope::new(&self.world, "", Some(vars), TaskVars { vars_files, ..TaskVars::default() });
-        Templar::new(Arc::new(scope))
+        Ok(Templar::new(Arc::new(scope)))
     }
 
     /// The hosts of a play, those that are lost too; `None` when its pattern matches none at all.
@@ -146,6 +145,14 @@ impl Engine {
             }
         }
         Ok(chosen)
+    }
+}
+
+/// A default of a question: what is answered is text, which may be a template.
+fn as_answer(default: &Value) -> Value {
+    match default {
+        Value::Str(_) => default.clone(),
+        other => other.to_text().into(),
     }
 }
 

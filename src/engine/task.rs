@@ -14,10 +14,19 @@ use super::turns::Turns;
 use super::walk::{Walk, is_among};
 use super::{Engine, Loss};
 use crate::action::BuiltIn;
+use crate::diagnostic::Diagnostic;
 use crate::playbook::{Item, TEMPLATED, Task, UNAVAILABLE, canonical_name};
 use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Str, Value};
 use crate::vars::{Scope, TaskVars};
+
+/// What a tag is called; what is no text is a tag that nobody can ask for.
+fn tag_of(tag: &Value) -> String {
+    match tag {
+        Value::Str(text) => text.as_str().to_owned(),
+        other => format!("{} ({})", other.to_text(), crate::template::python_type(other)),
+    }
+}
 
 /// A text with what its templates come to, or what is wrong with them.
 fn with_errors(text: &str, templar: &Templar) -> String {
@@ -140,6 +149,17 @@ impl Engine {
         if !self.is_wanted(&run, &first.name, walk.handlers).await {
             return;
         }
+        if run.run.free {
+            if is_for_all_at_once(&run) {
+                let message = format!(
+                    "The '{}' module bypasses the host loop, which is currently not supported in the free strategy and \
+                     would instead execute for every host in the inventory list.",
+                    task.action.written
+                );
+                return self.stop_at(&run, TemplateError::message(message, Some(task.action.span)));
+            }
+            self.warn_of_free(&run, first);
+        }
         let once = match self.runs_once(&run, first) {
             Ok(once) => once,
             Err(error) => return self.stop_at(&run, error),
@@ -153,6 +173,31 @@ impl Engine {
         };
         if task.is_include() && !self.is_aborted() {
             self.include(&run, asked, walk).await;
+        }
+    }
+
+    /// Says what counts for nothing where each host goes on by itself.
+    fn warn_of_free(&self, run: &TaskRun, host: &HostPlay) {
+        let told = |message: &str| self.emit(Event::Warning(Diagnostic::warning("run::strategy", message)));
+        if run.task.context.run_once.as_ref().is_some_and(|value| {
+            run.templar(self, host).value(value).is_ok_and(|value| crate::template::truthy(&value))
+        }) {
+            told(
+                "Using run_once with the free strategy is not currently supported. This task will still be executed for \
+                 every host in the inventory list.",
+            );
+        }
+        if self.is_fatal(run, host) {
+            told(
+                "Using any_errors_fatal with the free strategy is not supported, as tasks are executed independently on each \
+                 host",
+            );
+        }
+        if run.run.max_fail_percentage.is_some() {
+            told(
+                "Using max_fail_percentage with the free strategy is not supported, as tasks are executed independently on \
+                 each host",
+            );
         }
     }
 
@@ -199,8 +244,9 @@ impl Engine {
         for tag in tags {
             let value = if tag.has_templates() { run.templar(self, host).value(tag)? } else { tag.clone() };
             match value {
-                Value::List(items) => names.extend(items.iter().map(Value::to_text)),
-                other => names.extend(other.to_text().split(',').map(|t| t.trim().to_owned())),
+                Value::List(items) => names.extend(items.iter().map(tag_of)),
+                Value::Null => {}
+                other => names.push(tag_of(&other)),
             }
         }
         Ok(self.options.tags.allows(&names))
@@ -333,7 +379,7 @@ impl Engine {
             // Those that the task is not for and those that failed get it too, as in the reference.
             let members = run.run.members();
             let others = members.iter().filter(|h| h.name != first.name && h.standing() != Standing::Unreachable);
-            others.for_each(|other| self.keep(run, other, &finished));
+            others.for_each(|other| self.keep_for_other(run, other, &finished));
         }
         self.take_in(run, first, finished, began.elapsed(), walk);
         self.after_task(run, hosts, walk, true);
@@ -419,13 +465,18 @@ impl Engine {
     /// What has to be settled once all hosts are through: who is lost, and whether that ends the play for everybody.
     pub(super) fn after_task(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk, once: bool) {
         let failed = down(hosts);
-        if !failed.is_empty() && (once || self.is_fatal(run, &hosts[0])) {
+        let fatal = |host| !run.run.free && self.is_fatal(run, host);
+        if !failed.is_empty() && (once || fatal(&hosts[0])) {
             let others = run.run.members().into_iter().filter(|h| !is_among(&failed, h));
             let others: Vec<_> = others.collect();
             let fresh = alive(&others);
             others.iter().for_each(|host| host.push_on(if once { 2 } else { 1 }));
             // As in the reference, these are lost for later plays even so, other than those that did fail.
             self.note_lost(&run.run, &fresh, &Walk::default());
+            if walk.rescuable && !once {
+                // With a rescue that counts once another play begins without them.
+                self.lost().extend(fresh.iter().map(|host| (host.name.to_string(), Loss::Rescued)));
+            }
             self.lose_ended(&run.run);
         }
         self.settle(&run.run, hosts, &failed, walk);

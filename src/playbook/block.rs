@@ -83,6 +83,11 @@ impl Loader<'_> {
             Some(items) => loader.items(items, &context, handlers, name),
             None => Vec::new(),
         };
+        let is_some = |name: &str| node.get(name).and_then(Node::as_list).is_some_and(|list| !list.is_empty());
+        if let Some(alone) = ["rescue", "always"].into_iter().find(|name| is_some(name) && !is_some("block")) {
+            let message = format!("'{alone}' keyword cannot be used without 'block'");
+            self.report(Diagnostic::error("playbook::block", message).at(node.span));
+        }
         let rescued = node.get("rescue").is_some_and(|rescue| rescue.as_list().is_some_and(|list| !list.is_empty()));
         self.guarded += usize::from(rescued);
         // A block of handlers is only a way to write them; one in it would be a handler of its own.

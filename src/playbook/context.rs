@@ -312,6 +312,7 @@ impl Context {
             "environment" => self.environment.extend(many(value)),
             "module_defaults" => self.module_defaults.extend(many(value)),
             "when" => self.when.extend(many(value)),
+            "tags" if value.as_str().is_some() => self.tags.extend(words_of(value.clone())),
             "tags" => self.tags.extend(many(value)),
             "notify" => self.notify.extend(many(value)),
             "vars" => self.vars.extend(value.as_map().map(|map| Arc::new(map.clone()))),
@@ -342,17 +343,17 @@ pub(super) fn list_of(node: &Node) -> Vec<Value> {
     }
 }
 
-/// Tags: a list, or words between commas.
+/// Tags: a list of them as they are, or words between commas.
 fn tags_of(node: &Node) -> Vec<Value> {
-    list_of(node)
-        .into_iter()
-        .flat_map(|value| match value.as_str() {
-            Some(text) if !crate::value::holds_jinja(text) && text.contains(',') => {
-                text.split(',').map(|tag| Value::data(tag.trim())).collect()
-            }
-            _ => vec![value],
-        })
-        .collect()
+    if node.as_list().is_some() { list_of(node) } else { words_of(node.to_value()) }
+}
+
+/// The words between a text's commas; anything else as it is.
+fn words_of(value: Value) -> Vec<Value> {
+    match value.as_str() {
+        Some(text) if !crate::value::holds_jinja(text) => text.split(',').map(|tag| Value::data(tag.trim())).collect(),
+        _ => vec![value],
+    }
 }
 
 /// Reports every key of a mapping that is not among `known`.

@@ -303,7 +303,7 @@ impl<'a> Loader<'a> {
                 if !is_identifier(name) {
                     let message = format!("Invalid variable name '{}'.", key.to_value().to_text());
                     self.report(
-                        Diagnostic::error("playbook::variable-name", message)
+                        Diagnostic::error("playbook::vars-name", message)
                             .at(key.span)
                             .help("names are letters, digits and underscores, and do not begin with a digit"),
                     );

@@ -186,4 +186,9 @@ cases! {
     run_once_results_are_for_the_batch
     random_forced_handlers_without_notice
     random_forced_handlers_serial
+    fatal_rescued_in_the_last_play
+    run_once_rescued_in_the_last_play
+    max_fail_below_nothing
+    free_knows_no_fatal
+    meta_with_a_wrong_condition
 }

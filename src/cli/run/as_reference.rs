@@ -99,6 +99,7 @@ fn status_of(code: &str) -> u8 {
             | "playbook::nameless-role"
             | "playbook::no-items"
             | "playbook::two-loops"
+            | "playbook::vars-name"
             | "playbook::removed"
             | "playbook::tags"
     );

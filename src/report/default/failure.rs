@@ -91,6 +91,8 @@ impl Report {
                 text.push_str(TRUSTED_SOURCES);
             } else if cause == crate::template::OMITTED {
                 text.push_str(PREPARED);
+            } else if cause.starts_with(crate::engine::NO_NAME) {
+                text.push_str(NAMES);
             }
             self.display.error(&text, to_stderr);
             return;
