@@ -91,7 +91,7 @@ impl OnHost<'_> {
             let name = first(&["name", "role"]).ok_or_else(|| fail("'name' is a required field for include_role."))?;
             (What::Role { name: name.to_text(), args }, name)
         } else {
-            let missing = || ActionError::failed("No include file was specified to the include");
+            let missing = || ActionError::told("No include file was specified to the include");
             let name = first(&["_raw_params", "file"]).ok_or_else(missing)?;
             let mut nearest: Vec<PathBuf> = self.task().span.directory().into_iter().collect();
             nearest.extend(self.run.vars.search.iter().cloned());
@@ -99,13 +99,22 @@ impl OnHost<'_> {
             (What::Tasks(name.clone(), path), name)
         };
         let mut out = Map::new();
-        out.insert("include".into(), name);
-        out.insert("include_args".into(), Map::new().into());
-        out.insert("changed".into(), Value::Bool(false));
         let apply = match action.args.get("apply") {
             Some(apply) => pass.templar.value(apply).unwrap_or_else(|_| apply.clone()),
             None => Value::Null,
         };
+        let mut given = match &what {
+            What::Tasks(..) => {
+                out.insert("include".into(), name);
+                Map::new()
+            }
+            What::Role { args, .. } => args.clone(),
+        };
+        if !apply.is_null() {
+            given.insert("apply".into(), apply.clone());
+        }
+        out.insert("include_args".into(), given.into());
+        out.insert("changed".into(), Value::Bool(false));
         let params = pass.item.as_ref().map(super::on_host::Item::layer).unwrap_or_default();
         // As in the reference, what is kept secret is said even where there is no item.
         let label = match (&pass.item, pass.no_log) {

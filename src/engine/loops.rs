@@ -227,11 +227,14 @@ impl OnHost<'_> {
         let label = self.label(pass, item, &mut result);
         let verdict = result::verdict(&result);
         let well = matches!(verdict, Verdict::Ok | Verdict::Changed);
-        if well {
+        let included = well && self.task().is_include();
+        if included {
+            result.shift_remove("changed");
+        } else if well {
             result.entry("failed".into()).or_insert(Value::Bool(false));
         }
         result.extend(item.layer());
-        if well && self.task().is_include() {
+        if included {
             // What is included says so itself.
             return result;
         }

@@ -105,7 +105,8 @@ fn status_of(code: &str) -> u8 {
     );
     let parsing = ["playbook::", "yaml::", "template::"].iter().any(|room| code.starts_with(room));
     match code {
-        "run::order" => 5,
+        "run::order" | "config::value" | "config::syntax" | "cli::extra-vars-kind" => 5,
+        "cli::forks" => 2,
         _ if parsing && !elsewhere => 4,
         _ => 1,
     }

@@ -17,6 +17,7 @@ const ACTIONS: &[&str] = &[
     "fetch",
     "gather_facts",
     "group_by",
+    "include_tasks",
     "include_vars",
     "pause",
     "raw",
@@ -80,7 +81,12 @@ impl Report {
                 None => text.push_str(&format!("Task failed.{place}<<< caused by >>>\n\n{cause}")),
             }
             let place = error.span.map(|span| written(&result.task, span));
-            text.push_str(&place.map(origin).unwrap_or_else(|| "\n\n".to_owned()));
+            // Of a condition that comes to nothing the reference knows no place.
+            let nothing = cause == crate::template::EMPTY_CONDITION && error.span == Some(result.task.span);
+            text.push_str(&match place {
+                _ if nothing => " ".to_owned(),
+                place => place.map_or_else(|| "\n\n".to_owned(), origin),
+            });
             if ["Conditional result (", "Conditional expressions must be", "Empty conditional "]
                 .iter()
                 .any(|begin| cause.starts_with(begin))
@@ -181,7 +187,11 @@ impl Report {
             "" => format!("{whose} failed."),
             said if said.starts_with("async task did not complete") => format!("Action failed: {said}"),
             said if result.raised => said.trim_start_matches("Task failed: ").to_owned(),
-            said => format!("{whose} failed: {}", said.trim_start_matches("Task failed: Action failed: ")),
+            said => {
+                let own = ["Task failed: Action failed: ", "Task failed: Module failed: "];
+                let said = own.iter().find_map(|begin| said.strip_prefix(begin)).unwrap_or(said);
+                format!("{whose} failed: {said}")
+            }
         }
     }
 }
