@@ -13,6 +13,7 @@ use super::on_host::{OnHost, Pass};
 use super::target::{self, Target};
 use crate::action::{self, Executed, Hands, Opened};
 use crate::connection::ExecOptions;
+use crate::diagnostic::Diagnostic;
 use crate::remote::{Answer, Become, Call, Dialogue, Job, RemoteError};
 use crate::template::{Templar, TemplateError};
 use crate::value::Value;
@@ -165,6 +166,13 @@ impl OnHost<'_> {
                 Err(error) if error.is_undefined && gathers => known(&pass.templar, entry),
                 Err(error) => return Err(about("environment", error)),
             };
+            if !matches!(value, Value::Map(_) | Value::Omit) {
+                let all = Value::list(self.run.task.context.environment.clone());
+                let message =
+                    format!("could not parse environment value, skipping: {}", crate::template::python_repr(&all));
+                let warning = Diagnostic::warning("run::environment", message);
+                self.run.say(self.engine, &self.host.name, Event::Warning(warning));
+            }
             for (key, value) in value.as_map().into_iter().flatten() {
                 let key = key.to_string();
                 out.retain(|(name, _)| *name != key);

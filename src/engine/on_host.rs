@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::event::{HostResult, Verdict};
+use super::event::{Event, HostResult, Verdict};
 use super::hands::Setting;
 use super::host::HostPlay;
 use super::include::Wanted;
@@ -106,6 +106,9 @@ impl Item {
         layer
     }
 }
+
+/// What is said of arguments that are one template.
+const UNSAFE_ARGS: &str = "Using a template for task args is unsafe in some situations (see https://docs.ansible.com/ansible/devel/reference_appendices/faq.html#argsplat-unsafe).";
 
 /// What `module_defaults` give to a module; why that cannot be where it is no dictionary, in Python's words.
 fn entries_of(values: Value) -> Result<Map, String> {
@@ -412,6 +415,11 @@ impl<'e> OnHost<'e> {
         }
         args.extend(own);
         if let Some(template) = &task.action.args_template {
+            let own = matches!(task.action.module, "ansible.builtin.set_fact" | "ansible.builtin.add_host");
+            if self.engine.world.info.inject_facts && !own {
+                let warning = Diagnostic::warning("run::args-template", UNSAFE_ARGS).or_at(template.origin());
+                self.run.say(self.engine, &self.host.name, Event::Warning(warning));
+            }
             let about = |mut error: TemplateError| {
                 error.message =
                     format!("Finalization of task args for '{}' failed: {}", task.action.module, error.message);

@@ -22,7 +22,11 @@ impl Engine {
                 Some(answer) if answer.is_empty() => prompt.default.as_ref().map_or(answer.into(), as_answer),
                 Some(answer) => answer.into(),
                 None => match &prompt.default {
-                    Some(default) => as_answer(default),
+                    Some(default) => {
+                        let message = "Not prompting as we are not in interactive mode";
+                        self.emit(Event::Warning(Diagnostic::warning("run::prompt", message)));
+                        as_answer(default)
+                    }
                     None => {
                         let message = format!("nobody is there to be asked for `{}`", prompt.name);
                         return Err(Diagnostic::error("run::prompt", message)

@@ -28,22 +28,23 @@ fn tag_of(tag: &Value) -> String {
     }
 }
 
-/// A text with what its templates come to, or what is wrong with them.
-fn with_errors(text: &str, templar: &Templar) -> String {
-    let (mut out, mut rest, mut errors) = (String::new(), text, 0);
+/// A text with what its templates come to, or what is wrong with them; and what is.
+fn with_errors(text: &str, templar: &Templar) -> (String, Vec<String>) {
+    let (mut out, mut rest, mut errors) = (String::new(), text, Vec::new());
     while let Some(start) = rest.find("{{") {
         let end = rest[start..].find("}}").map_or(rest.len(), |end| start + end + 2);
         out.push_str(&rest[..start]);
         match templar.string(&Str::trusted(&rest[start..end], None)) {
             Ok(value) => out.push_str(&value.to_text()),
             Err(error) => {
-                errors += 1;
-                out.push_str(&format!("<< error {errors} - {} >>", error.message));
+                let said = format!("error {} - {}", errors.len() + 1, error.message);
+                out.push_str(&format!("<< {said} >>"));
+                errors.push(said);
             }
         }
         rest = &rest[end..];
     }
-    out + rest
+    (out + rest, errors)
 }
 
 /// What each host wants included.
@@ -281,7 +282,13 @@ impl Engine {
             }
             Ok(own) => own.to_text(),
             // The reference shows what is wrong in the place of the name, too.
-            Err(_) => with_errors(written.as_str(), &run.templar(self, host)),
+            Err(_) => {
+                let (text, errors) = with_errors(written.as_str(), &run.templar(self, host));
+                let several = if errors.len() == 1 { "" } else { "s" };
+                let message = format!("Encountered {} template error{several}.\n{}", errors.len(), errors.join("\n"));
+                self.emit(Event::Warning(Diagnostic::warning("run::task-name", message).or_at(written.origin())));
+                text
+            }
         };
         task.title_with(own)
     }

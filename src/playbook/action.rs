@@ -320,7 +320,7 @@ impl Loader<'_> {
         span: Span,
         module: &str,
     ) {
-        let dictionary = ["add_host", "group_by", "set_fact"].iter().any(|name| module.ends_with(&format!(".{name}")));
+        let dictionary = ["add_host", "set_fact"].iter().any(|name| module.ends_with(&format!(".{name}")));
         if (!raw || dictionary) && line.is_template() && is_one_expression(line.as_str()) {
             *template = Some(line.clone());
             return;

@@ -101,6 +101,7 @@ fn status_of(code: &str) -> u8 {
             | "playbook::two-loops"
             | "playbook::vars-name"
             | "playbook::removed"
+            | "playbook::role-loop"
             | "playbook::tags"
     );
     let parsing = ["playbook::", "yaml::", "template::"].iter().any(|room| code.starts_with(room));

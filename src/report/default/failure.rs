@@ -6,7 +6,7 @@ use crate::diagnostic::Diagnostic;
 use crate::engine::event::{HostResult, Verdict};
 use crate::playbook::Task;
 use crate::source::Span;
-use crate::value::Value;
+use crate::value::{Map, Value};
 
 /// Actions of the reference that do their work on the controller: their failure is the action's, not a module's.
 const ACTIONS: &[&str] = &[
@@ -196,9 +196,41 @@ impl Report {
     }
 }
 
-/// Where a task is written; nowhere when it is the engine's own.
+/// Where a task is written; nowhere when it is the engine's own. Of a role's arguments the check itself is shown, as far as
+/// there is room.
 fn place_of(task: &Task) -> String {
-    if task.is_own() { "\n\n".to_owned() } else { origin(task.span) }
+    if !task.is_own() {
+        return origin(task.span);
+    }
+    if task.action.module != "ansible.builtin.validate_argument_spec" {
+        return "\n\n".to_owned();
+    }
+    let args = Value::map(task.action.args.clone());
+    let check = Map::from_iter([("action".into(), task.action.module.into()), ("args".into(), args)]);
+    format!("\nOrigin: <unknown>\n\n{}\n\n", shortened(&crate::template::python_repr(&Value::map(check))))
+}
+
+/// A text of one line, with as many of its words as there is room for.
+fn shortened(text: &str) -> String {
+    const ROOM: usize = 120;
+    const MORE: &str = " [...]";
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let whole = words.join(" ");
+    if whole.chars().count() <= ROOM {
+        return whole;
+    }
+    let mut out = String::new();
+    for word in words {
+        let needed = out.chars().count() + usize::from(!out.is_empty()) + word.chars().count() + MORE.len();
+        if needed > ROOM {
+            break;
+        }
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    out + MORE
 }
 
 /// How what is said of `no_log` itself begins.
