@@ -394,7 +394,6 @@ pub fn role_layers(role: &Arc<crate::playbook::Role>) -> Vec<RoleLayer> {
     std::iter::once(role).chain(&role.parents).map(|role| role_layer(role)).collect()
 }
 
-/// The roles of a play whose variables are for all its tasks.
 /// What stands for the name of a play that has none: its hosts, as far as they are one template evaluated.
 fn unnamed(play: &Play, templar: &Templar) -> String {
     match (&play.hosts, templar.value(&play.hosts)) {
