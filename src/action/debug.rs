@@ -71,6 +71,10 @@ fn given<'a>(ctx: &ActionContext<'_>, args: &'a Map, name: &str) -> Result<Optio
     if maybe && matches!(ctx.templar.value(value)?, Value::Omit) {
         return Ok(None);
     }
+    if name == "var" && value.as_str() == Some("") {
+        // Nothing is no expression.
+        return Ok(None);
+    }
     Ok(Some(value))
 }
 
@@ -85,7 +89,7 @@ fn show(ctx: &ActionContext<'_>, var: &Value, out: &mut Map) -> Result<(), Actio
             let value = result(ctx, expression)?;
             out.insert(Key::from(expression.as_str()), value);
         }
-        other @ (Value::Map(_) | Value::List(_)) => {
+        other @ (Value::Map(_) | Value::List(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_)) => {
             return Err(ActionError::failed(format!(
                 "argument 'var' is of type {} and we were unable to convert to \
                  _check_type_str_no_conversion: '{}' is not a string and conversion is not allowed",

@@ -1,6 +1,6 @@
 //! `add_host` and `group_by`: what they find out is kept by the engine.
 
-use super::{ActionContext, ActionError, list, text};
+use super::{ActionContext, ActionError, list};
 use crate::value::{Key, Map, Value};
 
 /// `add_host`: a host for the plays that follow, with groups and variables.
@@ -8,10 +8,15 @@ pub(super) fn add_host(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, Actio
     if args.contains_key("_raw_params") {
         return Err(ActionError::failed("Invalid raw parameters passed, requires a dictionary/mapping got a string"));
     }
-    let given = ["name", "hostname", "host"].iter().find_map(|name| text(args, name));
-    let Some(name) = given else {
+    let given = ["name", "hostname", "host"].iter().find_map(|name| args.get(*name)).filter(|name| !name.is_null());
+    let Some(given) = given else {
         return Err(ActionError::failed("name, host or hostname needs to be provided"));
     };
+    let is_list = |value: &&Value| matches!(value, Value::Null | Value::Omit | Value::Str(_) | Value::List(_));
+    if ["groups", "group", "groupname"].iter().filter_map(|key| args.get(*key)).any(|value| !is_list(&value)) {
+        return Err(ActionError::failed("Groups must be specified as a list."));
+    }
+    let name = given.to_text();
     let groups: Vec<String> = ["groups", "group", "groupname"].iter().flat_map(|key| list(args, key)).collect();
     let known = ["name", "hostname", "host", "groups", "group", "groupname"];
     let mut vars: Map = args
@@ -38,7 +43,8 @@ pub(super) fn add_host(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, Actio
         None => true,
     };
     let mut host = Map::new();
-    host.insert("host_name".into(), name.into());
+    // What is no name is found out by the engine.
+    host.insert("host_name".into(), if given.as_str().is_some() { name.into() } else { given.clone() });
     host.insert("groups".into(), groups.into_iter().collect());
     host.insert("host_vars".into(), vars.into());
     Ok(Map::from_iter([("add_host".into(), host.into()), ("changed".into(), Value::Bool(changed))]))
@@ -50,8 +56,12 @@ pub(super) fn group_by(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, Actio
         return Err(ActionError::failed("Invalid options for group_by: _raw_params"));
     }
     ctx.known_options(args)?;
-    let Some(key) = text(args, "key") else {
+    let Some(key) = args.get("key").filter(|key| !matches!(key, Value::Null | Value::Omit)) else {
         return Err(ActionError::told("the 'key' param is required when using group_by"));
+    };
+    let Some(key) = key.as_str() else {
+        let kind = crate::template::python_type(key);
+        return Err(ActionError::failed(format!("Task failed: '{kind}' object has no attribute 'replace'")));
     };
     let mut parents = list(args, "parents");
     if parents.is_empty() {

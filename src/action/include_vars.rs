@@ -64,7 +64,7 @@ fn gather(ctx: &ActionContext<'_>, args: &Map, vars: &mut Map, read: &mut Vec<Pa
         (None, Some(file)) => (vec![named(ctx, &file)?], false),
         (Some(_), Some(_)) => return Err(ActionError::failed(MIXED)),
         (None, None) => {
-            return Err(refused("Could not find file on the Ansible Controller: neither 'file' nor 'dir' says which"));
+            return Err(refused(&format!("Could not find file{}", super::ON_CONTROLLER)));
         }
     };
     let extensions = extensions(args);
@@ -211,14 +211,9 @@ fn files_of(ctx: &ActionContext<'_>, args: &Map, dir: &str) -> Result<Vec<PathBu
 fn collect(directory: &Path, level: usize, depth: usize, out: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(directory)?.filter_map(Result::ok).map(|e| e.path()).collect();
     entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            if depth == 0 || level < depth {
-                collect(&path, level + 1, depth, out)?;
-            }
-        } else {
-            out.push(path);
-        }
-    }
-    Ok(())
+    // As in the reference, what is deeper comes later, and so over it.
+    let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.into_iter().partition(|path| path.is_dir());
+    out.extend(files);
+    let deeper = directories.iter().filter(|_| depth == 0 || level < depth);
+    deeper.into_iter().try_for_each(|path| collect(path, level + 1, depth, out))
 }

@@ -7,12 +7,14 @@ use crate::value::{Map, Value};
 
 /// `raw`: a line for the login shell, with no worker.
 pub(super) async fn raw(ctx: &ActionContext<'_>, args: &Map, hands: &dyn Hands) -> Result<Map, ActionError> {
-    let line = text(args, "_raw_params").unwrap_or_default();
     if ctx.check {
         // As in the reference: nothing is known about a raw command.
         let said = [("skipped", true), ("changed", false), ("failed", false)];
         return Ok(said.into_iter().map(|(key, verdict)| (key.into(), Value::Bool(verdict))).collect());
     }
+    let Some(line) = text(args, "_raw_params") else {
+        return Err(ActionError::failed("Task failed: 'NoneType' object is not iterable"));
+    };
     let command = match text(args, "executable") {
         Some(shell) => format!("{} -c {}", shell_words::quote(&shell), shell_words::quote(&line)),
         None => line,

@@ -69,10 +69,23 @@ pub(super) fn fail(args: &Map) -> ActionError {
     ActionError::Failed(Map::from_iter([("msg".into(), msg)]))
 }
 
+/// What is said of a name that no variable can have.
+fn no_name(name: &str, kind: &str, place: Option<crate::source::Span>) -> ActionError {
+    TemplateError::message(format!("{}{name}'{kind}.", crate::engine::NO_NAME), place).into()
+}
+
 /// `set_fact`: keeps values under names.
 pub(super) fn set_fact(mut args: Map) -> Result<Map, ActionError> {
-    let cacheable = flag(&args, "cacheable", false);
-    args.shift_remove("cacheable");
+    let cacheable = match args.shift_remove("cacheable") {
+        Some(value) => value.to_bool().ok_or_else(|| {
+            ActionError::failed(format!(
+                "Task failed: The value '{}' is not a valid boolean. Valid booleans include: 0, 1, '0', '1', 'f', 'false', \
+                 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'",
+                value.to_text()
+            ))
+        })?,
+        None => false,
+    };
     if args.is_empty() {
         return Err(ActionError::failed(
             "No key/value pairs provided, at least one is required for this action to succeed",
@@ -85,7 +98,7 @@ pub(super) fn set_fact(mut args: Map) -> Result<Map, ActionError> {
                 Value::Str(text) => (text.as_str().to_owned(), String::new()),
                 other => (other.to_text(), format!(" of type '{}'", crate::template::python_type(&other))),
             };
-            return Err(ActionError::failed(format!("Task failed: Invalid variable name '{shown}'{kind}.")));
+            return Err(no_name(&shown, &kind, key.to_value().origin()));
         }
     }
     let mut out = Map::new();
@@ -103,7 +116,7 @@ pub(super) fn set_stats(args: &Map) -> Result<Map, ActionError> {
         _ => return Err(ActionError::told("The 'data' option needs to be a dictionary/hash")),
     };
     if let Some(wrong) = data.keys().find(|key| !key.as_str().is_some_and(crate::value::is_variable_name)) {
-        return Err(ActionError::failed(format!("Task failed: Invalid variable name '{wrong}'.")));
+        return Err(no_name(&wrong.to_string(), "", wrong.to_value().origin()));
     }
     let mut stats = Map::new();
     stats.insert("data".into(), Value::Map(data));

@@ -292,10 +292,15 @@ pub(super) fn shared_options(
         become_method: become_.become_method.clone().or_else(|| config.become_method.value.clone()),
         become_user: become_.become_user.clone().or_else(|| config.become_user.value.clone()),
     };
+    let forks = run.forks.unwrap_or(config.forks.value);
+    if forks == 0 {
+        let message = "The number of processes (--forks) must be >= 1";
+        return Err(vec![Diagnostic::error("cli::forks", message)]);
+    }
     let become_file = become_.become_password_file.as_deref().or(config.become_password_file.value.as_deref());
     let ask = become_.ask_become_pass || (config.become_ask_pass.value && become_file.is_none());
     Ok(RunOptions {
-        forks: run.forks.unwrap_or(config.forks.value),
+        forks,
         check: run.check,
         diff: run.diff || config.diff_always.value,
         tags: TagFilter { only: Vec::new(), skip: Vec::new() },

@@ -48,7 +48,7 @@ fn dictionary(node: Option<source::Node>, text: &str) -> Result<Map, Diagnostic>
         Some(Value::Map(map)) => Ok(map.as_ref().clone()),
         Some(other) => {
             let message = format!("extra variables must be a dictionary, and `{text}` holds {}", other.kind());
-            Err(Diagnostic::error("cli::extra-vars", message))
+            Err(Diagnostic::error("cli::extra-vars-kind", message))
         }
     }
 }

@@ -337,7 +337,7 @@ impl Config {
                 origin: read.origin("DEFAULT_HOST_LIST"),
             },
             roles_path: read.value("DEFAULT_ROLES_PATH", |v| Some(settings::paths(v)), Vec::new()),
-            forks: read.value("DEFAULT_FORKS", |v| number(v).filter(|n| *n > 0), 256),
+            forks: read.value("DEFAULT_FORKS", number, 256),
             gathering: read.value("DEFAULT_GATHERING", word, "implicit".to_owned()),
             remote_user: read.given("DEFAULT_REMOTE_USER", word),
             remote_port: read.given("DEFAULT_REMOTE_PORT", number),

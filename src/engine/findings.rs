@@ -15,7 +15,22 @@ impl Engine {
     pub(super) fn keep(&self, run: &TaskRun, host: &HostPlay, finished: &Finished) {
         if finished.verdict != Verdict::Failed {
             self.keep_findings(run, host, finished);
+            stats_of(finished).for_each(|stats| self.keep_stats(host, stats));
         }
+        self.register(host, finished);
+    }
+
+    /// The same for a host whose task another one ran: statistics of the run are counted once.
+    pub(super) fn keep_for_other(&self, run: &TaskRun, host: &HostPlay, finished: &Finished) {
+        if finished.verdict != Verdict::Failed {
+            self.keep_findings(run, host, finished);
+            let own = stats_of(finished).filter(|stats| super::result::flag(stats, "per_host"));
+            own.for_each(|stats| self.keep_stats(host, stats));
+        }
+        self.register(host, finished);
+    }
+
+    fn register(&self, host: &HostPlay, finished: &Finished) {
         if let Some(name) = &finished.register {
             let mut value = finished.result.clone();
             super::result::without_own_words(&mut value);
@@ -24,7 +39,7 @@ impl Engine {
         }
     }
 
-    /// Keeps facts, variables, hosts, groups and statistics.
+    /// Keeps facts, variables, hosts and groups.
     fn keep_findings(&self, run: &TaskRun, host: &HostPlay, finished: &Finished) {
         let each = finished.each();
         for (at, result) in each.iter().enumerate() {
@@ -51,12 +66,7 @@ impl Engine {
                 _ => self.world.add_facts(target, facts),
             }
         }
-        for result in each {
-            self.change_groups(host, result);
-            if let Some(stats) = result.get("ansible_stats").and_then(Value::as_map) {
-                self.keep_stats(host, stats);
-            }
-        }
+        each.into_iter().for_each(|result| self.change_groups(host, result));
     }
 
     /// `set_stats`: values for the end of the run, added to those of the same name where that was asked for.
@@ -80,13 +90,30 @@ impl Engine {
     /// `add_host` and `group_by`.
     pub(super) fn change_groups(&self, host: &HostPlay, result: &Map) {
         if let Some(added) = result.get("add_host").and_then(Value::as_map) {
-            let name = added.get("host_name").map(Value::to_text).unwrap_or_default();
+            let name = added.get("host_name").cloned().unwrap_or(Value::Null);
+            let wrong = match &name {
+                Value::Str(text) if text.as_str().is_empty() => Some("Invalid empty host name provided: ".to_owned()),
+                Value::Str(_) => None,
+                other => Some(format!(
+                    "Invalid host name supplied, expected a string but got <class '{}'> for {}",
+                    crate::template::python_type(other),
+                    other.to_text()
+                )),
+            };
+            if let Some(message) = wrong {
+                return self.broken(vec![Diagnostic::error("run::host-name", message)]);
+            }
+            let name = name.to_text();
             let groups: Vec<String> =
                 added.get("groups").and_then(Value::as_list).unwrap_or_default().iter().map(Value::to_text).collect();
             let vars = added.get("host_vars").and_then(Value::as_map).cloned().unwrap_or_default();
             self.change_inventory(|inventory| inventory.add_dynamic_host(&name, vars, groups));
         }
         if let Some(group) = result.get("add_group").map(Value::to_text) {
+            if group.is_empty() {
+                let message = "Invalid empty/false group name provided: ";
+                return self.broken(vec![Diagnostic::error("run::group-name", message)]);
+            }
             let parents: Vec<String> = result
                 .get("parent_groups")
                 .and_then(Value::as_list)
@@ -97,6 +124,11 @@ impl Engine {
             self.change_inventory(|inventory| inventory.add_dynamic_group(&group, &host.name, parents));
         }
     }
+}
+
+/// What `set_stats` left in a result, or in each item's.
+fn stats_of(finished: &Finished) -> impl Iterator<Item = &Map> {
+    finished.each().into_iter().filter_map(|result| result.get("ansible_stats")?.as_map())
 }
 
 /// Two values of one name together; none where they are not of one kind.

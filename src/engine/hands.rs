@@ -13,6 +13,7 @@ use super::on_host::{OnHost, Pass};
 use super::target::{self, Target};
 use crate::action::{self, Executed, Hands, Opened};
 use crate::connection::ExecOptions;
+use crate::diagnostic::Diagnostic;
 use crate::remote::{Answer, Become, Call, Dialogue, Job, RemoteError};
 use crate::template::{Templar, TemplateError};
 use crate::value::Value;
@@ -62,13 +63,6 @@ pub(super) fn repr(value: &Value) -> String {
     }
 }
 
-pub(super) fn origin(value: &Value) -> Option<crate::source::Span> {
-    match value {
-        Value::Str(text) => text.origin(),
-        _ => None,
-    }
-}
-
 /// An error that says which keyword it is about.
 pub(super) fn about(keyword: &str, mut error: TemplateError) -> TemplateError {
     error.message = format!("Error processing keyword '{keyword}': {}", error.message);
@@ -83,7 +77,7 @@ pub(super) fn truth(templar: &Templar, keyword: &str, value: &Value, default: bo
     }
     evaluated.to_bool().ok_or_else(|| {
         let message = format!("The value {} could not be converted to 'bool'.", repr(&evaluated));
-        about(keyword, TemplateError::message(message, origin(value)))
+        about(keyword, TemplateError::message(message, value.origin()))
     })
 }
 
@@ -100,13 +94,14 @@ fn time_limit(templar: &Templar, value: &Value) -> Result<Option<Duration>, Temp
     if matches!(evaluated, Value::Null | Value::Omit) {
         return Ok(None);
     }
-    let Ok(seconds) = evaluated.to_text().trim().parse::<i64>() else {
+    let Ok(seconds) = crate::template::to_int(&evaluated) else {
         let message = format!("The value {} could not be converted to 'int'.", repr(&evaluated));
-        return Err(about("timeout", TemplateError::message(message, origin(value))));
+        return Err(about("timeout", TemplateError::message(message, value.origin())));
     };
     if !(0..=LONGEST).contains(&seconds) {
-        let message = format!("Timeout {seconds} is invalid, it must be between 0 and {LONGEST}.");
-        return Err(TemplateError::message(message, origin(value)));
+        return Err(TemplateError::refusal(format!(
+            "Timeout {seconds} is invalid, it must be between 0 and {LONGEST}."
+        )));
     }
     Ok(u64::try_from(seconds).ok().filter(|n| *n > 0).map(Duration::from_secs))
 }
@@ -114,18 +109,8 @@ fn time_limit(templar: &Templar, value: &Value) -> Result<Option<Duration>, Temp
 impl OnHost<'_> {
     /// Where a pass runs, and how.
     pub(super) fn setting(&self, pass: &Pass) -> Result<Setting, TemplateError> {
-        let task = &self.run.task;
-        let omitted = |value: &Value| {
-            value.as_str().is_some_and(|text| text.contains("omit"))
-                && pass.templar.value(value).is_ok_and(|value| matches!(value, Value::Omit))
-        };
-        let effective;
-        let context = if task.context.may_omit() {
-            effective = task.context.with_omitted(&task.outer, &omitted);
-            &effective
-        } else {
-            &task.context
-        };
+        let context = self.settled(&pass.templar);
+        let context = context.as_ref();
         let options = &self.engine.options;
         let flag = |keyword: &str, setting: &Option<Value>, default: bool| match setting {
             Some(value) => truth(&pass.templar, keyword, value, default),
@@ -181,6 +166,13 @@ impl OnHost<'_> {
                 Err(error) if error.is_undefined && gathers => known(&pass.templar, entry),
                 Err(error) => return Err(about("environment", error)),
             };
+            if !matches!(value, Value::Map(_) | Value::Omit) {
+                let all = Value::list(self.run.task.context.environment.clone());
+                let message =
+                    format!("could not parse environment value, skipping: {}", crate::template::python_repr(&all));
+                let warning = Diagnostic::warning("run::environment", message);
+                self.run.say(self.engine, &self.host.name, Event::Warning(warning));
+            }
             for (key, value) in value.as_map().into_iter().flatten() {
                 let key = key.to_string();
                 out.retain(|(name, _)| *name != key);

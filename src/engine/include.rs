@@ -12,8 +12,10 @@ use super::play::role_layer;
 use super::task::{Asked, TaskRun};
 use super::walk::Walk;
 use super::{Engine, Loss, result};
+use crate::action::ActionError;
 use crate::config::private_role_vars;
 use crate::diagnostic::Diagnostic;
+use crate::playbook::keywords::SHARED;
 use crate::playbook::{Context, Item, Role, RoleOptions, Task, Used, find_file};
 use crate::template::TemplateError;
 use crate::value::{Map, Value};
@@ -52,15 +54,15 @@ pub(super) struct Wanted {
 /// What an include names.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum What {
-    /// A file of tasks; the name as it came out when there is no such file.
-    Tasks(Result<PathBuf, String>),
+    /// A file of tasks; what it is called by as that came out, and the file, when there is one.
+    Tasks(Value, Option<PathBuf>),
     /// A role.
     Role { name: String, args: Map },
 }
 
 impl OnHost<'_> {
     /// What a pass of an include wants, and the result that is registered for it.
-    pub(super) fn wanted(&self, pass: &Pass) -> Result<(Wanted, Map), TemplateError> {
+    pub(super) fn wanted(&self, pass: &Pass) -> Result<(Wanted, Map), ActionError> {
         let action = &self.task().action;
         let fail = |message: &str| TemplateError::message(message, Some(action.span));
         let mut args = Map::new();
@@ -76,42 +78,42 @@ impl OnHost<'_> {
                 args.insert(key, value);
             }
         }
-        for name in ["allow_duplicates", "public", "rolespec_validate"] {
+        for name in ["public", "allow_duplicates", "rolespec_validate"] {
             if let Some(error) =
                 args.get(name).and_then(|value| keywords::check(&pass.templar, name, value, Kind::Bool))
             {
-                return Err(error);
+                return Err(error.into());
             }
         }
-        let given = |key: &str| args.get(key).filter(|value| crate::template::truthy(value));
-        let text = |keys: &[&str]| keys.iter().find_map(|key| given(key)).map(Value::to_text);
+        let given = |key: &str| args.get(key).filter(|value| crate::template::truthy(value)).cloned();
+        let first = |keys: &[&str]| keys.iter().find_map(|key| given(key));
         let (what, name) = if action.module == "ansible.builtin.include_role" {
-            let name = text(&["name", "role"]).ok_or_else(|| fail("'name' is a required field for include_role."))?;
-            (What::Role { name: name.clone(), args }, name)
+            let name = first(&["name", "role"]).ok_or_else(|| fail("'name' is a required field for include_role."))?;
+            (What::Role { name: name.to_text(), args }, name)
         } else {
-            let name =
-                text(&["_raw_params", "file"]).ok_or_else(|| fail("No include file was specified to the include"))?;
+            let missing = || ActionError::told("No include file was specified to the include");
+            let name = first(&["_raw_params", "file"]).ok_or_else(missing)?;
             let mut nearest: Vec<PathBuf> = self.task().span.directory().into_iter().collect();
             nearest.extend(self.run.vars.search.iter().cloned());
-            (What::Tasks(find_file(&name, "tasks", &nearest).ok_or_else(|| name.clone())), name)
+            let path = find_file(&name.to_text(), "tasks", &nearest);
+            (What::Tasks(name.clone(), path), name)
         };
+        let mut out = Map::new();
         let apply = match action.args.get("apply") {
             Some(apply) => pass.templar.value(apply).unwrap_or_else(|_| apply.clone()),
             None => Value::Null,
         };
-        // The result tells what was asked for: the name of a file beside the other arguments, that of a role among them.
-        let mut out = Map::new();
-        let mut told = match &what {
-            What::Tasks(_) => {
-                out.insert("include".into(), name.into());
+        let mut given = match &what {
+            What::Tasks(..) => {
+                out.insert("include".into(), name);
                 Map::new()
             }
             What::Role { args, .. } => args.clone(),
         };
         if !apply.is_null() {
-            told.insert("apply".into(), apply.clone());
+            given.insert("apply".into(), apply.clone());
         }
-        out.insert("include_args".into(), told.into());
+        out.insert("include_args".into(), given.into());
         out.insert("changed".into(), Value::Bool(false));
         let params = pass.item.as_ref().map(super::on_host::Item::layer).unwrap_or_default();
         // As in the reference, what is kept secret is said even where there is no item.
@@ -144,8 +146,9 @@ impl Engine {
                     inclusion.hosts.iter().for_each(|host| self.count(&host.name, |stats| stats.ok += 1));
                     let hosts = inclusion.hosts.iter().map(|h| h.name.to_string()).collect();
                     let what = match inclusion.wanted.what {
-                        What::Tasks(Ok(path)) => path.display().to_string(),
-                        What::Tasks(Err(name)) | What::Role { name, .. } => name,
+                        What::Tasks(_, Some(path)) => path.display().to_string(),
+                        What::Tasks(name, None) => name.to_text(),
+                        What::Role { name, .. } => name,
                     };
                     self.emit(Event::Included { task: run.task.clone(), what, item: inclusion.wanted.label, hosts });
                     loaded.push((items, inclusion.hosts));
@@ -179,8 +182,8 @@ impl Engine {
         for host in hosts {
             let mut failure = result::failed("");
             failure.shift_remove("msg");
-            if let What::Tasks(Err(name)) = &inclusion.wanted.what {
-                failure.insert("include".into(), Value::from(name.as_str()));
+            if let What::Tasks(name, _) = &inclusion.wanted.what {
+                failure.insert("include".into(), name.clone());
             }
             failure.insert("reason".into(), Value::from(message.as_str()));
             // A rescue may follow, which is not told what failed; it is counted as failed all the same.
@@ -208,21 +211,33 @@ impl Engine {
         }
         params.extend(inclusion.wanted.params.clone());
         let params = Arc::new(params);
-        let mut context = self.applied(task)?.with_params(params.clone());
+        let mut context = self.applied(task, &inclusion.wanted.apply)?.with_params(params.clone());
         let mut loader = self.loader();
         loader.set_directory(&run.run.vars.directory);
         let included = match &inclusion.wanted.what {
-            What::Tasks(Ok(path)) => loader.task_file(path, &context, walk.handlers)?,
-            What::Tasks(Err(name)) => {
+            What::Tasks(_, Some(path)) => loader.task_file(path, &context, walk.handlers)?,
+            What::Tasks(name, None) => {
+                let name = name.to_text();
                 let beside = task.span.directory().filter(|_| task.outer.role.is_none());
                 let near = beside.as_deref().unwrap_or(&run.run.vars.directory);
-                let path = std::path::absolute(near.join(name)).unwrap_or_else(|_| near.join(name));
-                let (missing, path) = (crate::action::not_there(&path.display().to_string()), path.display());
+                let path = std::path::absolute(near.join(&name)).unwrap_or_else(|_| near.join(&name));
+                let path = path.display().to_string();
+                let missing = crate::action::not_there(&path);
+                let quoted = crate::template::python_repr(&Value::list(vec![path.as_str().into()]));
+                let quoted = quoted.trim_start_matches('[').trim_end_matches(']');
                 let message = format!(
                     "Could not find or access '{path}' on the Ansible Controller: Unable to retrieve file contents.\n\
-                     {missing}: [Errno 2] No such file or directory: '{path}'"
+                     {missing}: [Errno 2] No such file or directory: {quoted}"
                 );
                 return Err(vec![Diagnostic::error("run::missing-file", message).at(task.action.span)]);
+            }
+            What::Role { args, .. }
+                if ["name", "role"]
+                    .iter()
+                    .find_map(|key| args.get(*key))
+                    .is_some_and(|name| name.as_str().is_none()) =>
+            {
+                return Err(vec![Diagnostic::error("playbook::role", "Invalid role definition.").at(task.action.span)]);
             }
             What::Role { name, args } => {
                 let text = |key: &str| args.get(key).map(Value::to_text);
@@ -266,13 +281,14 @@ impl Engine {
     }
 
     /// What included tasks inherit: the include's surroundings, with its `apply` on top.
-    fn applied(&self, task: &Task) -> Result<Context, Vec<Diagnostic>> {
+    fn applied(&self, task: &Task, evaluated: &Value) -> Result<Context, Vec<Diagnostic>> {
         let mut context = task.outer.as_ref().clone();
         let Some(apply) = task.action.args.get("apply").and_then(Value::as_map) else { return Ok(context) };
+        let omitted = |name: &str| evaluated.as_map().is_some_and(|map| !map.contains_key(name));
         for (key, value) in apply {
             let name = key.to_string();
-            if !context.apply(&name, value) {
-                let message = format!("`{name}` cannot be applied to included tasks");
+            if !omitted(&name) && !context.apply(&name, value) && !SHARED.contains(&name.as_str()) {
+                let message = format!("'{name}' is not a valid attribute for a Block");
                 return Err(vec![Diagnostic::error("playbook::apply", message).at(task.span)]);
             }
         }

@@ -50,7 +50,7 @@ impl Invocation {
 }
 
 /// What `invocation` is for these arguments of a module; secrets among them are left out.
-fn invocation(module: &str, args: &Object) -> Option<Value> {
+pub(super) fn invocation(module: &str, args: &Object) -> Option<Value> {
     let module = module.strip_prefix("ansible.builtin.").unwrap_or(module);
     if module == "script" {
         // It is no module that is called, but a command.

@@ -35,10 +35,9 @@ impl OnHost<'_> {
             if matches!(value, Value::Null | Value::Omit) {
                 return Ok(None);
             }
-            let number = value.to_text().trim().parse::<i64>();
-            number.map(Some).map_err(|_| {
+            crate::template::to_int(&value).map(Some).map_err(|_| {
                 let message = format!("The value {} could not be converted to 'int'.", super::hands::repr(&value));
-                about(keyword, TemplateError::message(message, super::hands::origin(written)))
+                about(keyword, TemplateError::message(message, written.origin()))
             })
         };
         let limit = number("async_val", &task.asynchronous)?.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);

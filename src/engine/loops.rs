@@ -8,12 +8,16 @@ use super::hands::{RemoteHands, Setting};
 use super::on_host::{Item, OnHost, Pass};
 use super::result;
 use crate::action::{self, Plan};
+use crate::diagnostic::Diagnostic;
 use crate::remote::{Call, Job};
 use crate::template::{Notices, Templar, TemplateError, add_notices, lookups};
 use crate::value::{Key, Map, Value, is_variable_name};
 
 /// How what is said of a `loop` begins that is no list.
 pub(crate) const NOT_A_LIST: &str = "The `loop` value must resolve to a 'list'";
+
+/// How what is said of a loop's variable begins that is no name.
+pub(crate) const NO_NAME: &str = "Invalid variable name '";
 
 /// Why there are no items.
 enum NoItems {
@@ -23,10 +27,19 @@ enum NoItems {
     NotOne(TemplateError),
 }
 
-impl From<TemplateError> for NoItems {
-    fn from(error: TemplateError) -> Self {
-        if error.is_undefined { Self::Undefined(error) } else { Self::NotOne(error) }
-    }
+/// Says of a loop's variable that it hides another one.
+fn in_use(name: &str, written: Option<&Value>) -> Diagnostic {
+    let message = format!("The loop variable '{name}' is already in use.");
+    Diagnostic::warning("run::loop-var", message).or_at(written.and_then(Value::origin)).help(
+        "You should set the `loop_var` value in the `loop_control` option for the task to something else to avoid variable \
+         collisions and unexpected behavior.",
+    )
+}
+
+/// As in the reference, a condition may save a task from what is undefined, and from nothing else.
+fn no_items(mut error: TemplateError) -> NoItems {
+    error.message.truncate(error.message.trim_end().len());
+    if error.is_undefined { NoItems::Undefined(error) } else { NoItems::NotOne(error) }
 }
 
 impl OnHost<'_> {
@@ -60,16 +73,18 @@ impl OnHost<'_> {
         }
         let text = |setting: &Option<Value>| -> Result<Option<String>, Map> {
             let value = setting.as_ref().map(|v| self.templar.value(v)).transpose().map_err(|e| self.failed(&e))?;
-            Ok(value.map(|v| v.to_text()))
+            Ok(value.filter(|value| !matches!(value, Value::Omit)).map(|v| v.to_text()))
         };
         let control = task.loop_control();
         let loop_var = text(&control.loop_var)?.unwrap_or_else(|| "item".to_owned());
         let index_var = text(&control.index_var)?;
-        if let Some(name) =
-            [Some(&loop_var), index_var.as_ref()].into_iter().flatten().find(|name| !is_variable_name(name))
-        {
-            let message = format!("Invalid variable name '{name}'.");
-            return Err(self.loop_failed(TemplateError::message(message, Some(task.span))));
+        if !is_variable_name(&loop_var) || control.loop_var.as_ref().is_some_and(Value::is_null) {
+            let kind = if loop_var == "None" { " of type 'NoneType'" } else { "" };
+            let place = control.loop_var.as_ref().and_then(Value::origin);
+            return Err(self.loop_failed(TemplateError::message(format!("{NO_NAME}{loop_var}'{kind}."), place)));
+        }
+        if self.templar.variables().get(&loop_var).is_some() {
+            self.engine.emit(Event::Warning(in_use(&loop_var, control.loop_var.as_ref())));
         }
         let extended = self.flag(&self.templar, &control.extended);
         let all_items = control.extended_allitems.as_ref().and_then(Value::to_bool).unwrap_or(true);
@@ -105,7 +120,7 @@ impl OnHost<'_> {
     fn items(&self) -> Result<Vec<Value>, NoItems> {
         let Some(looped) = &self.task().looped else { return Ok(Vec::new()) };
         let Some(lookup) = &looped.lookup else {
-            let value = self.templar.value(&looped.items)?;
+            let value = self.templar.value(&looped.items).map_err(no_items)?;
             return match value {
                 Value::List(items) => Ok(items.to_vec()),
                 other => {
@@ -117,8 +132,7 @@ impl OnHost<'_> {
                 }
             };
         };
-        lookups::loop_items_for(self.task().action.module, lookup, &looped.items, &self.templar)
-            .map_err(|e| TemplateError { span: e.span.or(Some(looped.span)), ..e }.into())
+        lookups::loop_items_for(self.task().action.module, lookup, &looped.items, &self.templar).map_err(no_items)
     }
 
     /// All items: together in one request where nothing forces one at a time.
@@ -214,11 +228,14 @@ impl OnHost<'_> {
         let label = self.label(pass, item, &mut result);
         let verdict = result::verdict(&result);
         let well = matches!(verdict, Verdict::Ok | Verdict::Changed);
-        if well {
+        let included = well && self.task().is_include();
+        if included {
+            result.shift_remove("changed");
+        } else if well {
             result.entry("failed".into()).or_insert(Value::Bool(false));
         }
         result.extend(item.layer());
-        if well && self.task().is_include() {
+        if included {
             // What is included says so itself.
             result.shift_remove("changed");
             result.shift_remove("failed");

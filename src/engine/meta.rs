@@ -12,12 +12,16 @@ use crate::diagnostic::Diagnostic;
 use crate::playbook::META_ACTIONS;
 use crate::value::{Map, Value};
 
+/// What is said of handlers that would run handlers.
+const FLUSH_IN_HANDLER: &str = "flush_handlers cannot be used as a handler";
+
 impl Engine {
     /// Runs a `meta` task: what is about single hosts on each that its condition means, everything else once, the condition
     /// being that of the first host (as in the reference). Some take no condition: they warn, and are done.
     pub(super) async fn meta(self: &Arc<Self>, run: &Arc<TaskRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
         let action = run.task.action.args.get("_raw_params").map(Value::to_text).unwrap_or_default();
         let action = action.trim();
+        let action = if action == "flush_handlers" && walk.handlers { FLUSH_IN_HANDLER } else { action };
         let single = matches!(action, "flush_handlers" | "noop" | "reset_connection" | "end_host" | "end_role");
         let unconditional = matches!(action, "noop" | "reset_connection" | "refresh_inventory");
         if unconditional && !run.task.context.when.is_empty() {
@@ -60,8 +64,12 @@ impl Engine {
                     let fields = Map::from_iter([("msg".into(), short.into()), ("skip_reason".into(), what.into())]);
                     self.own_result(run, host, Verdict::Skipped, fields);
                 }
-                // Nobody can say who is meant: that ends the run, as in the reference.
-                Err(error) => return self.stop_at(run, error.of_condition()),
+                Err(error) => {
+                    self.did(run, "");
+                    let mut error = error.of_condition().to_diagnostic().or_at(Some(run.task.span));
+                    error.code = "run::meta";
+                    return self.broken(vec![error]);
+                }
             }
         }
         if meant.is_empty() {
@@ -116,7 +124,13 @@ impl Engine {
                     }
                 }
             }
+            FLUSH_IN_HANDLER => {
+                self.did(run, "");
+                self.broken(vec![Diagnostic::error("run::meta", FLUSH_IN_HANDLER).at(run.task.span)]);
+            }
             other => {
+                self.did(run, "");
+                let other = if other.is_empty() { "None" } else { other };
                 let message = format!("invalid meta action requested: {other}");
                 let diagnostic = Diagnostic::error("run::meta", message).at(run.task.span);
                 self.broken(vec![diagnostic.suggest(other, META_ACTIONS.iter().copied())]);

@@ -4,6 +4,7 @@
 //! runs as a walk over the tree of blocks with a set of hosts: every task on all of them side by side, then the next. That
 //! walk is the linear strategy; the free one is the same walk for each host by itself.
 
+mod arguments;
 mod copied;
 pub mod event;
 mod findings;
@@ -25,7 +26,7 @@ mod select;
 mod step;
 mod target;
 mod task;
-mod title;
+mod titles;
 mod tries;
 mod turns;
 mod walk;
@@ -45,7 +46,7 @@ use crate::playbook::{Loader, Options as LoadOptions, Playbook, TagFilter};
 use crate::vars::World;
 
 pub use host::HostPlay;
-pub(crate) use loops::NOT_A_LIST;
+pub(crate) use loops::{NO_NAME, NOT_A_LIST};
 pub use play::{public_roles, role_layers};
 pub use target::{Login, target_of};
 
@@ -126,6 +127,8 @@ pub struct Engine {
     loader: Mutex<Loader<'static>>,
     /// Set when an error ends everything (`any_errors_fatal`, an include that cannot be read).
     aborted: AtomicBool,
+    /// Set when more hosts failed than `max_fail_percentage` grants: the run has failed then, whoever was rescued.
+    exceeded: AtomicBool,
     /// The code of what was wrong with the playbook itself.
     broken: std::sync::OnceLock<&'static str>,
     started_at: AtomicBool,
@@ -190,6 +193,7 @@ impl Engine {
             lost: Mutex::default(),
             questions: tokio::sync::Mutex::default(),
             aborted: AtomicBool::new(false),
+            exceeded: AtomicBool::new(false),
             broken: std::sync::OnceLock::new(),
         })
     }
@@ -212,7 +216,8 @@ impl Engine {
         self.workers.finish().await;
         let stats: Vec<(String, Stats)> = self.stats().iter().map(|(k, v)| (k.clone(), *v)).collect();
         let is_any = |loss: Loss| self.lost().values().any(|one| *one == loss);
-        let (failed, unreachable) = (is_any(Loss::Failed), is_any(Loss::Unreachable));
+        let failed = is_any(Loss::Failed) || self.exceeded.load(Ordering::SeqCst);
+        let unreachable = is_any(Loss::Unreachable);
         let custom = std::mem::take(&mut *self.custom.lock().unwrap_or_else(PoisonError::into_inner));
         let (custom, elapsed) = (custom.into_iter().collect(), began.elapsed());
         self.emit(Event::Finished { custom, stats, elapsed, broken: self.is_broken() });

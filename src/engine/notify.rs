@@ -8,7 +8,8 @@ use super::host::{HostPlay, PlayRun};
 use super::task::TaskRun;
 use crate::diagnostic::Diagnostic;
 use crate::playbook::{Item, Task};
-use crate::value::Value;
+use crate::template::Templar;
+use crate::value::{Key, Map, Value};
 
 /// A handler of a play.
 #[derive(Debug)]
@@ -46,12 +47,26 @@ impl Engine {
     ///
     /// What the names mean is settled when handlers run, for roles may bring more of them until then; a handler that notifies
     /// (`now`) means those there are. False where the run has ended with it.
-    pub(super) fn notify(&self, run: &TaskRun, host: &HostPlay, now: bool) -> bool {
-        let templar = run.templar(self, host);
+    pub(super) fn notify(&self, run: &TaskRun, host: &HostPlay, items: &[&Map], now: bool) -> bool {
+        if run.task.looped.is_none() {
+            return self.notify_by(run, host, &run.templar(self, host), now);
+        }
+        // Each item that was not skipped notifies whom it means; as in the reference, it need not be the one that changed something.
+        items.iter().all(|item| {
+            let names = ["ansible_loop_var", "ansible_index_var"].map(|name| item.get(name).and_then(Value::as_str));
+            let names = names.into_iter().flatten().chain(["ansible_loop"]);
+            let layer = names.filter_map(|name| Some((Key::from(name), item.get(name)?.clone()))).collect();
+            let scope = run.scope(self, host).with_top(layer);
+            self.notify_by(run, host, &Templar::new(Arc::new(scope)), now)
+        })
+    }
+
+    fn notify_by(&self, run: &TaskRun, host: &HostPlay, templar: &Templar, now: bool) -> bool {
         for value in &run.task.notify {
             let names = match templar.value(value) {
                 Ok(Value::List(items)) => items.iter().map(Value::to_text).collect(),
                 Ok(Value::Omit) => continue,
+                Ok(Value::Null) if value.has_templates() => continue,
                 Ok(other) => vec![other.to_text()],
                 Err(error) => {
                     self.broken(vec![error.to_diagnostic().or_at(Some(run.task.span))]);
@@ -134,6 +149,10 @@ impl Engine {
         // `role : name` means that role's; a role of a collection goes by its short name too.
         let is = |at: usize, own: &str| {
             let role = handlers[at].task.context.role.as_ref();
+            // What has no name cannot be called by it.
+            if own.is_empty() {
+                return false;
+            }
             own == name
                 || role.is_some_and(|role| {
                     let short = role.name.rsplit('.').next().unwrap_or_default();

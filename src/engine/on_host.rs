@@ -117,23 +117,6 @@ impl Item {
     }
 }
 
-/// Why it cannot be told to whom a pass is delegated.
-pub(super) enum Nowhere {
-    /// The template cannot be evaluated.
-    Unknown(TemplateError),
-    /// It comes to nothing.
-    Nobody(String),
-}
-
-impl From<Nowhere> for TemplateError {
-    fn from(nowhere: Nowhere) -> Self {
-        match nowhere {
-            Nowhere::Unknown(error) => error,
-            Nowhere::Nobody(message) => Self::message(message, None),
-        }
-    }
-}
-
 /// What was noted, leaving nothing.
 fn taken<T>(notes: &Mutex<Vec<T>>) -> Vec<T> {
     std::mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner))
@@ -225,7 +208,7 @@ impl<'e> OnHost<'e> {
                 [] => self.is_forgiven(&self.templar),
                 items => items.iter().all(|forgiven| *forgiven),
             },
-            Verdict::Unreachable => self.flag(&self.templar, &task.context.ignore_unreachable),
+            Verdict::Unreachable => self.flag(&self.templar, &self.settled(&self.templar).ignore_unreachable),
             _ => false,
         };
         // A loop as a whole says `failed` only when it did.
@@ -250,7 +233,7 @@ impl<'e> OnHost<'e> {
             register,
             delegates: taken(&self.delegates),
             inclusions: taken(&self.inclusions),
-            delegate_facts: self.flag(&self.templar, &task.context.delegate_facts),
+            delegate_facts: self.flag(&self.templar, &self.settled(&self.templar).delegate_facts),
             diagnostic: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).take(),
             raised,
             notices,
@@ -264,19 +247,24 @@ impl<'e> OnHost<'e> {
     }
 
     /// The same, or why it cannot be told; a template that comes to nothing is an error, as in the reference.
-    pub(super) fn delegation(&self, pass: &Pass) -> Result<Option<String>, Nowhere> {
+    pub(super) fn delegation(&self, pass: &Pass) -> Result<Option<String>, TemplateError> {
         let Some(written) = &self.task().context.delegate_to else { return Ok(None) };
-        let name = match pass.templar.value(written).map_err(Nowhere::Unknown)? {
-            Value::Omit => return Ok(None),
-            Value::Null => String::new(),
-            other if crate::template::truthy(&other) => other.to_text(),
-            _ => String::new(),
-        };
-        if name.is_empty() && written.has_templates() {
-            let message = format!("Empty hostname produced from delegate_to: \"{}\"", written.to_text());
-            return Err(Nowhere::Nobody(message));
+        match pass.templar.value(written)? {
+            Value::Omit => Ok(None),
+            Value::Str(name) if !name.as_str().is_empty() => Ok(Some(name.as_str().to_owned())),
+            other if crate::template::truthy(&other) => {
+                let kind = crate::template::python_type(&other);
+                Err(TemplateError::refusal(match other {
+                    Value::List(_) | Value::Map(_) => format!("unhashable type: '{kind}'"),
+                    _ => format!("expected string or bytes-like object, got '{kind}'"),
+                }))
+            }
+            _ if written.has_templates() => {
+                let message = format!("Empty hostname produced from delegate_to: \"{}\"", written.to_text());
+                Err(TemplateError::refusal(message))
+            }
+            _ => Ok(None),
         }
-        Ok(Some(name).filter(|name| !name.is_empty()))
     }
 
     pub(super) fn note_delegate(&self, delegate: Option<String>) {
@@ -308,6 +296,9 @@ impl<'e> OnHost<'e> {
     }
 
     pub(super) fn failed(&self, error: &TemplateError) -> Map {
+        if error.is_refusal {
+            return result::given_up(format!("Task failed: {}", error.message));
+        }
         self.note(error);
         result::failed(format!("Task failed: {}", error.message))
     }
@@ -327,10 +318,8 @@ impl<'e> OnHost<'e> {
     /// The result of a condition that says no (or cannot be evaluated); `None` when the task is to run.
     pub(super) fn gate(&self, pass: &Pass) -> Option<Map> {
         // As in the reference, it has to be known where something would run before it is known whether it does.
-        match self.delegation(pass) {
-            Err(Nowhere::Unknown(error)) => return Some(self.failed(&error)),
-            Err(Nowhere::Nobody(message)) => return Some(result::given_up(format!("Task failed: {message}"))),
-            Ok(_) => {}
+        if let Err(error) = self.delegation(pass) {
+            return Some(self.failed(&error));
         }
         for condition in &self.task().context.when {
             match pass.templar.condition(condition) {
@@ -391,64 +380,6 @@ impl<'e> OnHost<'e> {
 
     pub(super) fn plan(&self, pass: &Pass, setting: &Setting) -> Result<Plan, ActionError> {
         action::plan(&self.context(pass, setting), self.args(pass)?)
-    }
-
-    /// The task's arguments as they are written, with `module_defaults` below them.
-    fn args(&self, pass: &Pass) -> Result<Map, TemplateError> {
-        let task = self.task();
-        let through = self.acts_through(pass);
-        // Those of the module that does the work on the host, and those of the task's own, which come over them.
-        let (mut args, mut own) = (Map::new(), Map::new());
-        for defaults in &task.context.module_defaults {
-            let defaults = pass.templar.value(defaults)?;
-            for (name, values) in defaults.as_map().into_iter().flatten() {
-                let name = name.to_string();
-                let info = crate::playbook::canonical_name(&name, &task.context.collections, &action::BuiltIn);
-                let place = match info.map(|info| info.name) {
-                    Some(name) if name == task.action.module => &mut own,
-                    Some(name) if Some(name) == through.as_deref() => &mut args,
-                    _ => continue,
-                };
-                // The nearest defaults for the module replace those further out.
-                place.clear();
-                place.extend(values.as_map().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
-            }
-        }
-        args.extend(own);
-        if let Some(template) = &task.action.args_template {
-            let about = |mut error: TemplateError| {
-                error.message =
-                    format!("Finalization of task args for '{}' failed: {}", task.action.module, error.message);
-                error
-            };
-            match pass.templar.string(template).map_err(about)? {
-                Value::Map(map) => args.extend(map.iter().map(|(k, v)| (k.clone(), v.clone()))),
-                Value::Omit => {}
-                other => {
-                    let message = format!(
-                        "Finalization of task args for '{}' failed: Task args must resolve to a 'dict' not '{}'.",
-                        task.action.module,
-                        crate::template::python_type(&other)
-                    );
-                    return Err(TemplateError::message(message, template.origin()));
-                }
-            }
-        }
-        args.extend(task.action.args.iter().map(|(k, v)| (k.clone(), v.clone())));
-        Ok(args)
-    }
-
-    /// The module that the task's module hands its work to, as the host's facts say; its `module_defaults` count too.
-    fn acts_through(&self, pass: &Pass) -> Option<String> {
-        let fact = match self.task().action.module {
-            "ansible.builtin.service" => "service_mgr",
-            "ansible.builtin.package" => "pkg_mgr",
-            "ansible.builtin.gather_facts" => return Some("ansible.builtin.setup".to_owned()),
-            _ => return None,
-        };
-        let facts = pass.templar.variable("ansible_facts").ok().flatten()?;
-        let name = facts.get(fact)?.as_str()?.to_owned();
-        Some(format!("ansible.builtin.{name}"))
     }
 
     pub(super) fn action_failed(&self, error: ActionError) -> Map {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::host::{HostPlay, PlayRun};
-use super::task::TaskRun;
 use super::walk::Walk;
 use super::{Engine, Gathering};
 use crate::playbook::{Action, Block, Play, Role, Task};
+use crate::template::Templar;
 use crate::value::{Map, Value};
 
 impl Engine {
@@ -41,12 +41,10 @@ impl Engine {
     /// `gather_facts`, as a task of its own at the start of a play.
     pub(super) async fn gather_facts(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>]) {
         let play = &run.play;
-        let Some(first) = hosts.first() else { return };
+        // It could be made when the play began.
+        let Ok(templar) = self.play_templar(play, &run.vars.prompts) else { return };
         let wanted = match &play.gather_facts {
-            Some(value) => {
-                let templar = TaskRun::new(&facts_task(play), run).templar(self, first);
-                templar.value(value).ok().and_then(|v| v.to_bool()).unwrap_or(true)
-            }
+            Some(value) => templar.value(value).ok().and_then(|v| v.to_bool()).unwrap_or(true),
             None => self.options.gathering != Gathering::Explicit,
         };
         // As in the reference: who is known already is not asked again, even by a play that says yes.
@@ -56,26 +54,35 @@ impl Engine {
             _ => hosts.to_vec(),
         };
         if wanted && !hosts.is_empty() {
-            self.task(&facts_task(play), &hosts, &Walk::default()).await;
+            let task = facts_task(play, &templar);
+            self.task(&task, &hosts, &Walk::default()).await;
         }
     }
 }
 
-fn facts_task(play: &Play) -> Arc<Task> {
+fn facts_task(play: &Play, templar: &Templar) -> Arc<Task> {
     let mut args = Map::new();
     for (name, value) in [
         ("gather_subset", &play.gather_subset),
         ("gather_timeout", &play.gather_timeout),
         ("fact_path", &play.fact_path),
     ] {
-        if let Some(value) = value.as_ref().filter(|value| !value.is_null()) {
-            args.insert(name.into(), value.clone());
+        // As the other keywords of a play these are the same for all hosts.
+        let value = value.as_ref().and_then(|value| templar.value(value).ok());
+        match value.unwrap_or(Value::Null) {
+            Value::Null | Value::Omit => {}
+            Value::Str(text) if text.as_str().is_empty() => {
+                args.insert(name.into(), Value::list(vec![Value::Str(text)]));
+            }
+            value => {
+                args.insert(name.into(), value);
+            }
         }
     }
     let mut context = play.context.clone();
     // Facts are gathered whatever tags are asked for, unless `always` is skipped.
     context.tags = vec!["always".into()];
-    Arc::new(Task::own("Gathering Facts", own_action("ansible.builtin.setup", play.span, args), context))
+    Arc::new(Task::own("Gathering Facts", own_action("ansible.builtin.gather_facts", play.span, args), context))
 }
 
 fn own_action(module: &'static str, span: crate::source::Span, args: Map) -> Action {

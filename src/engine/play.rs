@@ -16,6 +16,9 @@ use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Value};
 use crate::vars::{PlayVars, RoleLayer, Scope, TaskVars};
 
+/// How what is said of a strategy begins that is none.
+const NO_STRATEGY: &str = "Invalid play strategy specified: ";
+
 impl Engine {
     pub(super) async fn play(self: &Arc<Self>, play: &Arc<Play>) {
         if let Err(error) = self.read_beside(play) {
@@ -25,16 +28,18 @@ impl Engine {
             Ok(prompts) => prompts,
             Err(error) => return self.broken(vec![error]),
         };
-        let templar = self.play_templar(play, &prompts);
-        let text = |value: &Value| templar.value(value).map(|v| v.to_text());
-        let name = match &play.name {
-            // A name that cannot be evaluated is shown as it is written.
-            Some(name) => match text(&Value::Str(name.clone())) {
-                Ok(text) if text.is_empty() => unnamed(play, &templar),
-                Ok(text) => text,
-                Err(_) => name.as_str().to_owned(),
-            },
-            None => unnamed(play, &templar),
+        let templar = match self.play_templar(play, &prompts) {
+            Ok(templar) => templar,
+            Err(error) => return self.broken(vec![error]),
+        };
+        let name = match play.name.as_ref().map(|name| templar.string(name)) {
+            Some(Ok(name)) if !matches!(name, Value::Null | Value::Omit) && name.as_str() != Some("") => name.to_text(),
+            Some(Err(error)) => {
+                let mut error = super::hands::about("name", error).to_diagnostic().or_at(Some(play.span));
+                error.code = "playbook::play-name";
+                return self.broken(vec![error]);
+            }
+            _ => unnamed(play, &templar),
         };
         let hosts = match self.select(play, &templar) {
             Ok(Some(hosts)) => hosts,
@@ -50,7 +55,14 @@ impl Engine {
         }
         let run = match self.play_run(play, &templar, &name, &hosts, prompts) {
             Ok(run) => run,
-            Err(error) => return self.broken(vec![error.to_diagnostic().or_at(Some(play.span))]),
+            Err(error) => {
+                let mut error = error.to_diagnostic().or_at(Some(play.span));
+                if error.message.starts_with(NO_STRATEGY) {
+                    error.code = "run::strategy";
+                    self.emit(Event::PlayStarted { play: play.clone(), name, hosts });
+                }
+                return self.broken(vec![error]);
+            }
         };
         let ordered = match self.ordered(play, &templar, &hosts) {
             Ok(ordered) => ordered,
@@ -155,10 +167,10 @@ impl Engine {
         };
         let strategy = setting(&play.strategy)?.filter(|value| !matches!(value, Value::Null | Value::Omit));
         let strategy = strategy.map_or_else(configured, |v| v.to_text());
-        let strategy = strategy.rsplit('.').next().unwrap_or_default().to_owned();
+        let builtin = ["ansible.builtin.", "ansible.legacy."].iter().find_map(|all| strategy.strip_prefix(all));
+        let strategy = builtin.map(ToOwned::to_owned).unwrap_or(strategy);
         if !matches!(strategy.as_str(), "linear" | "free" | "host_pinned") {
-            let message =
-                format!("Invalid play strategy specified: {strategy}; known are linear, free and host_pinned");
+            let message = format!("{NO_STRATEGY}{strategy}; known are linear, free and host_pinned");
             return Err(TemplateError::message(message, Some(play.span)));
         }
         let force = setting(&play.force_handlers)?.and_then(|v| v.to_bool());
@@ -263,15 +275,26 @@ impl Engine {
 
     /// Reads the play's `vars_files` as this host sees their names; what is not there is left out, as in the reference.
     fn load_vars_files(&self, host: &HostPlay, complain: bool) -> Result<(), Diagnostic> {
-        let play = &host.play.play;
-        if play.vars_files.is_empty() {
-            return Ok(());
+        let run = &host.play;
+        if !run.play.vars_files.is_empty() {
+            host.set_vars_files(self.vars_files(&run.play, &run.vars, &host.name, complain)?);
         }
+        Ok(())
+    }
+
+    /// What the play's `vars_files` hold for a host, or where there is none yet.
+    pub(super) fn vars_files(
+        &self,
+        play: &Play,
+        vars: &Arc<PlayVars>,
+        host: &str,
+        complain: bool,
+    ) -> Result<Vec<Arc<Map>>, Diagnostic> {
         let mut files: Vec<Arc<Map>> = Vec::new();
         for entry in &play.vars_files {
             let search = Arc::new(vec![play.directory.clone()]);
             let task = TaskVars { vars_files: files.clone(), search, ..TaskVars::default() };
-            let scope = Scope::new(&self.world, &host.name, Some(host.play.vars.clone()), task);
+            let scope = Scope::new(&self.world, host, Some(vars.clone()), task);
             let templar = Templar::new(Arc::new(scope));
             let choices: Vec<Value> = match entry {
                 Value::List(items) => items.to_vec(),
@@ -281,6 +304,12 @@ impl Engine {
             let mut missing = Vec::new();
             for choice in &choices {
                 match templar.value(choice) {
+                    Ok(name) if name.as_str().is_none() => {
+                        let kind = crate::template::python_type(&name);
+                        let message = format!("Invalid `vars_files` value of type '{kind}'.");
+                        let error = Diagnostic::error("playbook::vars-files", message);
+                        return Err(error.or_at(choice.origin()).or_at(Some(play.span)));
+                    }
                     Ok(name) => {
                         let name = name.to_text();
                         found = find_file(&name, "vars", std::slice::from_ref(&play.directory));
@@ -296,11 +325,7 @@ impl Engine {
             let Some(path) = found else {
                 if complain {
                     let warning = Diagnostic::warning("run::vars-files", missing.join("; "));
-                    let place = entry.as_str().and_then(|_| match entry {
-                        Value::Str(text) => text.origin(),
-                        _ => None,
-                    });
-                    self.emit(Event::Warning(warning.or_at(place).or_at(Some(play.span))));
+                    self.emit(Event::Warning(warning.or_at(entry.origin()).or_at(Some(play.span))));
                 }
                 continue;
             };
@@ -316,13 +341,12 @@ impl Engine {
                     }
                     other => {
                         let message = format!("a file of variables must be a dictionary, not {}", other.kind());
-                        return Err(Diagnostic::error("run::vars-files", message).at(node.span));
+                        return Err(Diagnostic::error("playbook::vars-files", message).at(node.span));
                     }
                 }
             }
         }
-        host.set_vars_files(files);
-        Ok(())
+        Ok(files)
     }
 
     /// Marks hosts that are lost for the rest of the run, and ends the play when those are too many; `failed` are those of the
@@ -361,7 +385,7 @@ impl Engine {
     /// As in the reference, the others leave the section that they are in, and those whose failure a rescue takes up have one
     /// task of it before this is found out again.
     pub(super) fn enforce_limit(&self, run: &PlayRun, failed: &[Arc<HostPlay>]) {
-        let Some(limit) = run.max_fail_percentage else { return };
+        let Some(limit) = run.max_fail_percentage.filter(|_| !run.free) else { return };
         if run.is_over() {
             return;
         }
@@ -373,6 +397,7 @@ impl Engine {
         }
         members.iter().filter(|host| !walk::is_among(failed, host)).for_each(|host| host.push_on(1));
         self.aborted.store(true, Ordering::SeqCst);
+        self.exceeded.store(true, Ordering::SeqCst);
         self.emit(Event::NoMoreHosts);
         let rescued = |host: &Arc<HostPlay>| host.standing() == Standing::Failed && !counted.contains(&*host.name);
         if !failed.iter().any(rescued) {
@@ -387,11 +412,10 @@ pub fn role_layers(role: &Arc<crate::playbook::Role>) -> Vec<RoleLayer> {
     std::iter::once(role).chain(&role.parents).map(|role| role_layer(role)).collect()
 }
 
-/// The roles of a play whose variables are for all its tasks.
 /// What stands for the name of a play that has none: its hosts, as far as they are one template evaluated.
 fn unnamed(play: &Play, templar: &Templar) -> String {
     match (&play.hosts, templar.value(&play.hosts)) {
-        (_, Ok(Value::Omit)) => String::new(),
+        (_, Ok(Value::Omit | Value::Null)) => String::new(),
         (Value::Str(_), Ok(hosts)) => hosts.to_text(),
         _ => play.title_without_name(),
     }

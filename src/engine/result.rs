@@ -70,6 +70,23 @@ pub(super) fn of_answer(module: &str, answer: &crate::remote::Answer) -> Map {
     out
 }
 
+/// The failure of gathering facts: that of the one module that gathers them is in it.
+pub(super) fn of_gathering(mut failure: Map, args: Map) -> Map {
+    const MODULE: &str = "ansible.legacy.setup";
+    failure.retain(|key, _| key.as_str() == Some("msg"));
+    if let Some(said) = failure.get_mut("msg") {
+        *said = said.to_text().replace("(setup) module", "(ansible.legacy.setup) module").into();
+    }
+    let invoked = super::invocation::invocation("ansible.builtin.setup", &crate::action::to_json(&args));
+    failure.extend(invoked.map(|invoked| (INVOCATION.into(), invoked)));
+    failure.insert("failed".into(), Value::Bool(true));
+    failure.insert("exception".into(), NO_TRACEBACK.into());
+    let mut out = failed(format!("The following modules failed to execute: {MODULE}."));
+    out.insert("ansible_facts".into(), Map::new().into());
+    out.insert("failed_modules".into(), Map::from_iter([(MODULE.into(), Value::map(failure))]).into());
+    out
+}
+
 /// Whether a result, or one of a loop's, says so.
 pub(super) fn keeps_secret(result: &Map) -> bool {
     let items = result.get("results").and_then(Value::as_list).unwrap_or_default();

@@ -19,10 +19,14 @@ impl Engine {
                 continue;
             }
             let value = match (self.prompter)(prompt) {
-                Some(answer) if answer.is_empty() => prompt.default.clone().unwrap_or_else(|| answer.into()),
+                Some(answer) if answer.is_empty() => prompt.default.as_ref().map_or(answer.into(), as_answer),
                 Some(answer) => answer.into(),
                 None => match &prompt.default {
-                    Some(default) => default.clone(),
+                    Some(default) => {
+                        let message = "Not prompting as we are not in interactive mode";
+                        self.emit(Event::Warning(Diagnostic::warning("run::prompt", message)));
+                        as_answer(default)
+                    }
                     None => {
                         let message = format!("nobody is there to be asked for `{}`", prompt.name);
                         return Err(Diagnostic::error("run::prompt", message)
@@ -45,7 +49,7 @@ impl Engine {
     }
 
     /// What a play's own keywords see: no host, only extra variables, prompts and the play's variables.
-    pub(super) fn play_templar(&self, play: &Play, prompts: &Map) -> Templar {
+    pub(super) fn play_templar(&self, play: &Play, prompts: &Map) -> Result<Templar, Diagnostic> {
         let vars = PlayVars {
             directory: play.directory.clone(),
             vars: play.vars.clone(),
@@ -53,8 +57,10 @@ impl Engine {
             roles: RwLock::new(super::public_roles(play)),
             ..PlayVars::default()
         };
-        let scope = Scope::new(&self.world, "localhost", Some(Arc::new(vars)), TaskVars::default());
-        Templar::new(Arc::new(scope))
+        let vars = Arc::new(vars);
+        let vars_files = self.vars_files(play, &vars, "", false)?;
+        let scope = Scope::new(&self.world, "", Some(vars), TaskVars { vars_files, ..TaskVars::default() });
+        Ok(Templar::new(Arc::new(scope)))
     }
 
     /// The hosts of a play, those that are lost too; `None` when its pattern matches none at all.
@@ -65,7 +71,26 @@ impl Engine {
             let keyword = if play.name.is_some() { "hosts" } else { "name" };
             super::hands::about(keyword, error).to_diagnostic().or_at(Some(play.span))
         })?;
+        let wrong_keyword = |message: &str| Diagnostic::error("playbook::hosts", message).at(play.span);
+        let entries = hosts.as_list().unwrap_or(std::slice::from_ref(&hosts));
+        for entry in entries.iter().filter(|_| !matches!(hosts, Value::Null | Value::Omit)) {
+            match entry {
+                Value::Str(text) if text.as_str().is_empty() => {
+                    let message =
+                        "Error processing keyword 'hosts': Keyword 'hosts' is required, and cannot have empty values.";
+                    return Err(wrong_keyword(message));
+                }
+                Value::Str(_) => {}
+                other => {
+                    let kind = crate::template::python_type(other);
+                    return Err(wrong_keyword(&format!(
+                        "Error processing keyword 'hosts': Keyword 'hosts' items must be of type 'str', not '{kind}'."
+                    )));
+                }
+            }
+        }
         let pattern = match &hosts {
+            Value::List(items) if items.is_empty() => return Ok(None),
             Value::Omit => "None".to_owned(),
             Value::List(items) => items.iter().map(Value::to_text).collect::<Vec<_>>().join(","),
             other => other.to_text(),
@@ -127,6 +152,14 @@ impl Engine {
     }
 }
 
+/// A default of a question: what is answered is text, which may be a template.
+fn as_answer(default: &Value) -> Value {
+    match default {
+        Value::Str(_) => default.clone(),
+        other => other.to_text().into(),
+    }
+}
+
 /// The hosts in batches, as `serial` says: numbers or percentages, the last one repeated.
 pub(super) fn batches(play: &Play, templar: &Templar, hosts: &[String]) -> Result<Vec<Vec<String>>, Diagnostic> {
     let mut sizes = Vec::new();
@@ -137,7 +170,11 @@ pub(super) fn batches(play: &Play, templar: &Templar, hosts: &[String]) -> Resul
             other => vec![other.clone()],
         };
         for entry in entries.iter().filter(|entry| !matches!(entry, Value::Omit | Value::Null)) {
-            let text = entry.to_text();
+            let text = match entry {
+                Value::Bool(yes) => u8::from(*yes).to_string(),
+                Value::Float(number) => number.trunc().to_string(),
+                other => other.to_text(),
+            };
             let size = match text.trim().strip_suffix('%') {
                 Some(percent) => {
                     percent.trim().parse::<f64>().ok().map(|p| ((p / 100.0 * hosts.len() as f64) as usize).max(1))

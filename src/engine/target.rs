@@ -101,19 +101,78 @@ impl Reader<'_> {
     }
 }
 
+/// A plugin's name without that of the collection that all have.
+fn own_name(name: &str) -> &str {
+    ["ansible.builtin.", "ansible.legacy."].iter().find_map(|all| name.strip_prefix(all)).unwrap_or(name)
+}
+
+/// Connections that the reference has by their short names, and that are not built in.
+const ELSEWHERE: &[&str] = &[
+    "aws_ssm",
+    "buildah",
+    "chroot",
+    "docker",
+    "docker_api",
+    "funcd",
+    "httpapi",
+    "iocage",
+    "jail",
+    "kubectl",
+    "libvirt_lxc",
+    "lxc",
+    "lxd",
+    "napalm",
+    "netconf",
+    "network_cli",
+    "oc",
+    "persistent",
+    "podman",
+    "psrp",
+    "qubes",
+    "saltstack",
+    "vmware_tools",
+    "winrm",
+    "zone",
+];
+
+/// Ways to become a user that the reference knows by their short names.
+const METHODS: &[&str] = &[
+    "doas",
+    "dzdo",
+    "enable",
+    "ksu",
+    "machinectl",
+    "pbrun",
+    "pfexec",
+    "pmrun",
+    "run0",
+    "runas",
+    "sesu",
+    "su",
+    "sudo",
+    "sudosu",
+];
+
 /// Where a host's tasks run, for the variables that `templar` sees.
 pub fn target_of(templar: &Templar, context: &Context, host: &str, login: &Login) -> Result<Target, TemplateError> {
     let read = Reader { templar };
-    let connection = match read.text(&["ansible_connection"])? {
-        Some(connection) => Some(connection),
-        None => read.keyword(&context.connection)?.map(|v| v.to_text()).or_else(|| login.connection.clone()),
+    let named = match templar.variable("ansible_connection")?.filter(|name| !matches!(name, Value::Omit)) {
+        Some(name) => Some(name),
+        None => context.connection.as_ref().map(|name| templar.value(name)).transpose()?,
     };
-    match connection.as_deref().map(|c| c.rsplit('.').next().unwrap_or(c)) {
+    let named = named.filter(|name| !matches!(name, Value::Omit));
+    let connection = named.map(|name| if name.is_null() { String::new() } else { name.to_text() });
+    let connection = connection.or_else(|| login.connection.clone());
+    match connection.as_deref().map(own_name) {
         None | Some("ssh" | "smart" | "paramiko" | "paramiko_ssh" | "openssh") => {}
         Some("local") => return Ok(Target::Local),
-        Some(other) => {
+        Some("") => return Err(TemplateError::refusal("A non-empty plugin name is required.")),
+        Some(other) if ELSEWHERE.contains(&other) || other.contains('.') => {
             let message = format!("the connection '{other}' is not supported: use ssh or local");
-            return Err(TemplateError::message(message, None));
+            return Err(TemplateError::refusal(message));
+        }
+        Some(other) => {
+            return Err(TemplateError::refusal(format!("the connection plugin '{other}' was not found")));
         }
     }
     let port = match read.variable(&["ansible_port", "ansible_ssh_port"])? {
@@ -177,6 +236,12 @@ pub fn become_of(templar: &Templar, context: &Context, options: &RunOptions) -> 
     let method = pick(&["ansible_become_method"], &context.become_method, options.login.become_method.as_ref())?;
     let settings = templar.variables().settings();
     let method = method.unwrap_or_else(|| "sudo".to_owned());
+    if !METHODS.contains(&own_name(&method)) && !method.contains('.') {
+        return Err(TemplateError::refusal(format!(
+            "Invalid become method specified, could not find matching plugin: '{method}'. Use `ansible-doc -t become -l` \
+             to list available plugins."
+        )));
+    }
     let method = method.rsplit('.').next().unwrap_or_default().to_owned();
     let is_sudo = method == "sudo";
     // As in the reference, the method's own variable comes before the general one.

@@ -19,6 +19,14 @@ use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Str, Value};
 use crate::vars::{Scope, TaskVars};
 
+/// What a tag is called; what is no text is a tag that nobody can ask for.
+fn tag_of(tag: &Value) -> String {
+    match tag {
+        Value::Str(text) => text.as_str().to_owned(),
+        other => format!("{} ({})", other.to_text(), crate::template::python_type(other)),
+    }
+}
+
 /// What each host wants included.
 pub(super) type Asked = Vec<(Arc<HostPlay>, Vec<Wanted>)>;
 
@@ -121,6 +129,17 @@ impl Engine {
         }
         if !self.is_wanted(&run, &first.name, walk.handlers).await {
             return;
+        }
+        if run.run.free {
+            if is_for_all_at_once(&run) {
+                let message = format!(
+                    "The '{}' module bypasses the host loop, which is currently not supported in the free strategy and \
+                     would instead execute for every host in the inventory list.",
+                    task.action.written
+                );
+                return self.stop_at(&run, TemplateError::message(message, Some(task.action.span)));
+            }
+            self.warn_of_free(&run, first);
         }
         let once = match self.runs_once(&run, first) {
             Ok(once) => once,
@@ -227,7 +246,8 @@ impl Engine {
         // Hosts that go on by themselves each run it: the reference does the same with the free strategy.
         match run.templar(self, host).value(value)? {
             Value::Omit => Err(TemplateError::message(crate::template::OMITTED, None)),
-            value => Ok(value.to_bool().unwrap_or(false) && !run.run.free),
+            // As in the reference, any text is a yes here.
+            value => Ok(crate::template::truthy(&value) && !run.run.free),
         }
     }
 
@@ -284,7 +304,7 @@ impl Engine {
         let Some(value) = &run.task.context.throttle else { return Ok(None) };
         let wrong = |why: &str| {
             let message = format!("Failed to convert the throttle value to an integer: {why}");
-            TemplateError::message(message, super::hands::origin(value))
+            TemplateError::message(message, value.origin())
         };
         let limit = match run.templar(self, host).value(value).map_err(|error| wrong(&error.message))? {
             Value::Omit => return Err(wrong(crate::template::OMITTED)),
@@ -304,7 +324,7 @@ impl Engine {
             // Those that the task is not for and those that failed get it too, as in the reference.
             let members = run.run.members();
             let others = members.iter().filter(|h| h.name != first.name && h.standing() != Standing::Unreachable);
-            others.for_each(|other| self.keep(run, other, &finished));
+            others.for_each(|other| self.keep_for_other(run, other, &finished));
         }
         self.take_in(run, first, finished, began.elapsed(), walk);
         self.after_task(run, hosts, walk, true);
@@ -351,7 +371,9 @@ impl Engine {
         } else if finished.verdict == Verdict::Unreachable && !finished.ignored {
             host.stand(Standing::Unreachable);
         }
-        if finished.notifies && !self.notify(run, host, walk.handlers) {
+        let done: Vec<&Map> =
+            finished.each().into_iter().filter(|result| !super::result::flag(result, "skipped")).collect();
+        if finished.notifies && !self.notify(run, host, &done, walk.handlers) {
             // As in the reference, a result whose handler is not there is not told any more.
             return;
         }
@@ -388,7 +410,8 @@ impl Engine {
     /// What has to be settled once all hosts are through: who is lost, and whether that ends the play for everybody.
     pub(super) fn after_task(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk, once: bool) {
         let failed = down(hosts);
-        if !failed.is_empty() && (once || self.is_fatal(run, &hosts[0])) {
+        let fatal = |host| !run.run.free && self.is_fatal(run, host);
+        if !failed.is_empty() && (once || fatal(&hosts[0])) {
             let others = run.run.members().into_iter().filter(|h| !is_among(&failed, h));
             let others: Vec<_> = others.collect();
             let fresh = alive(&others);
@@ -409,19 +432,22 @@ impl Engine {
         }
     }
 
-    fn is_fatal(&self, run: &TaskRun, host: &HostPlay) -> bool {
-        let Some(value) = &run.task.context.any_errors_fatal else {
+    pub(super) fn is_fatal(&self, run: &TaskRun, host: &HostPlay) -> bool {
+        let templar = run.templar(self, host);
+        let context = super::keywords::settled(&run.task, &templar);
+        let Some(value) = &context.any_errors_fatal else {
             return self.world.info.settings.get("ANY_ERRORS_FATAL").and_then(|s| s.value.as_bool()) == Some(true);
         };
-        run.templar(self, host).value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)
+        templar.value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)
     }
 }
 
 /// The tags that a value of `tags` names.
 fn tag_names(value: &Value) -> Vec<String> {
     match value {
-        Value::List(items) => items.iter().map(Value::to_text).collect(),
-        other => other.to_text().split(',').map(|tag| tag.trim().to_owned()).collect(),
+        Value::List(items) => items.iter().map(tag_of).collect(),
+        Value::Null => Vec::new(),
+        other => vec![tag_of(other)],
     }
 }
 
@@ -430,14 +456,10 @@ fn is_for_all_at_once(run: &TaskRun) -> bool {
     matches!(run.task.action.module, "ansible.builtin.add_host" | "ansible.builtin.pause")
 }
 
-/// The play's connection variables, with the task's own connection where that is named plainly.
+/// The play's connection variables, with the task's own connection.
 fn connection_vars(play: &Arc<Map>, context: &crate::playbook::Context) -> Arc<Map> {
-    match &context.connection {
-        Some(Value::Str(name)) if !name.is_template() => {
-            let mut own = play.as_ref().clone();
-            own.insert("ansible_connection".into(), Value::Str(name.clone()));
-            Arc::new(own)
-        }
-        _ => play.clone(),
-    }
+    let Some(name) = &context.connection else { return play.clone() };
+    let mut own = play.as_ref().clone();
+    own.insert("ansible_connection".into(), name.clone());
+    Arc::new(own)
 }

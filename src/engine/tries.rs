@@ -21,16 +21,21 @@ struct Tries {
 
 impl Tries {
     fn of(task: &Task, templar: &Templar) -> Self {
-        let number = |value: &Option<Value>, default: f64| -> f64 {
-            let value = value.as_ref().and_then(|v| templar.value(v).ok());
-            value.and_then(|v| v.to_text().trim().parse().ok()).unwrap_or(default)
+        let number = |value: &Option<Value>| -> Option<f64> {
+            let value = value.as_ref().and_then(|v| templar.value(v).ok()).filter(|v| !matches!(v, Value::Omit))?;
+            if let Value::Bool(yes) = value {
+                Some(f64::from(u8::from(yes)))
+            } else {
+                value.to_text().trim().parse().ok()
+            }
         };
-        let repeats = !task.until.is_empty() || task.retries.is_some();
-        let limit = repeats.then(|| number(&task.retries, 3.0).max(0.0) as i64 + 1);
+        let retries = number(&task.retries);
+        let repeats = !task.until.is_empty() || retries.is_some();
+        let limit = repeats.then(|| retries.unwrap_or(3.0).max(0.0) as i64 + 1);
         // `retries: 0` is one try like any other: nothing is counted.
         Self {
             limit: limit.filter(|limit| *limit > 1),
-            delay: Duration::from_secs_f64(number(&task.delay, 5.0).max(0.0)),
+            delay: Duration::from_secs_f64(number(&task.delay).unwrap_or(5.0).max(0.0)),
         }
     }
 }
@@ -84,15 +89,28 @@ impl OnHost<'_> {
         }
     }
 
-    /// One try.
+    /// One try; what gathers facts tells which of its modules failed.
     async fn once(&self, pass: &Pass, setting: &Setting) -> Map {
+        let out = self.tried(pass, setting).await;
+        let said = out.get("msg").and_then(Value::as_str).unwrap_or_default();
+        let gathers = self.task().action.module == "ansible.builtin.gather_facts";
+        if !gathers || !result::flag(&out, "failed") || said.starts_with("Task failed: ") {
+            return out;
+        }
+        let args = self.args(pass).ok().map(|args| {
+            Map::from_iter(args.into_iter().filter_map(|(key, value)| Some((key, pass.templar.value(&value).ok()?))))
+        });
+        result::of_gathering(out, args.unwrap_or_default())
+    }
+
+    async fn tried(&self, pass: &Pass, setting: &Setting) -> Map {
         if self.task().is_include() {
             return match self.wanted(pass) {
                 Ok((wanted, result)) => {
                     self.inclusions.lock().unwrap_or_else(PoisonError::into_inner).push(wanted);
                     result
                 }
-                Err(error) => self.action_failed(error.into()),
+                Err(error) => self.action_failed(error),
             };
         }
         if setting.asynchronous.is_some() && !action::supports_async(self.task().action.module) {

@@ -245,6 +245,10 @@ impl Inventory {
     fn apply(&mut self, added: Added) {
         match &added {
             Added::Host { name, vars, groups } => {
+                // As in the reference, who is new stands in `all` itself, before those of its groups.
+                if !self.hosts.contains_key(name) {
+                    self.add_member(ALL, name);
+                }
                 self.add_member(UNGROUPED, name);
                 self.set_host_variables(name, vars.clone());
                 for group in groups {

@@ -306,13 +306,9 @@ impl Loader<'_> {
         if args.as_str().is_some() {
             return Some((module, Map::new(), Some(text(args))));
         }
-        if args.as_list().is_some() {
-            let message = format!("the arguments of `{module}` must be a dictionary or a line, not a list");
-            self.report(Diagnostic::error("playbook::arguments", message).at(args.span));
-            return None;
-        }
-        let line = Str::trusted(args.to_value().to_text(), Some(args.span));
-        Some((module, Map::new(), Some(line)))
+        let message = format!("the arguments of `{module}` must be a dictionary or a line, not {}", args.describe());
+        self.report(Diagnostic::error("playbook::action-arguments", message).at(args.span));
+        None
     }
 
     fn free_form_args(
@@ -324,7 +320,7 @@ impl Loader<'_> {
         span: Span,
         module: &str,
     ) {
-        let dictionary = ["add_host", "group_by", "set_fact"].iter().any(|name| module.ends_with(&format!(".{name}")));
+        let dictionary = ["add_host", "set_fact"].iter().any(|name| module.ends_with(&format!(".{name}")));
         if (!raw || dictionary) && line.is_template() && is_one_expression(line.as_str()) {
             *template = Some(line.clone());
             return;

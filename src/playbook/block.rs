@@ -20,9 +20,17 @@ impl Loader<'_> {
             NodeKind::List(items) => items,
             _ => {
                 let shown = node.to_value().to_text();
-                let message =
-                    format!("A malformed block was encountered while loading {what}: {shown} should be a list or None");
-                let code = if what == INCLUDED { "playbook::included-not-a-list" } else { "playbook::not-a-list" };
+                let (code, message) = match what {
+                    INCLUDED => {
+                        ("playbook::included-not-a-list", "included task files must contain a list of tasks".to_owned())
+                    }
+                    _ => (
+                        "playbook::not-a-list",
+                        format!(
+                            "A malformed block was encountered while loading {what}: {shown} should be a list or None"
+                        ),
+                    ),
+                };
                 self.report(Diagnostic::error(code, message).at(node.span).help("each task begins with `- `"));
                 return Vec::new();
             }
@@ -75,6 +83,11 @@ impl Loader<'_> {
             Some(items) => loader.items(items, &context, handlers, name),
             None => Vec::new(),
         };
+        let is_some = |name: &str| node.get(name).and_then(Node::as_list).is_some_and(|list| !list.is_empty());
+        if let Some(alone) = ["rescue", "always"].into_iter().find(|name| is_some(name) && !is_some("block")) {
+            let message = format!("'{alone}' keyword cannot be used without 'block'");
+            self.report(Diagnostic::error("playbook::block", message).at(node.span));
+        }
         let rescued = node.get("rescue").is_some_and(|rescue| rescue.as_list().is_some_and(|list| !list.is_empty()));
         self.guarded += usize::from(rescued);
         // A block of handlers is only a way to write them; one in it would be a handler of its own.

@@ -83,7 +83,8 @@ impl Loader<'_> {
             let word = what.as_str().trim();
             if !META_ACTIONS.contains(&word) {
                 let message = format!("invalid meta action requested: {word}");
-                let diagnostic = Diagnostic::error("playbook::meta", message).at(what.origin().unwrap_or(action.span));
+                let place = what.origin().unwrap_or(action.span);
+                let diagnostic = Diagnostic::error("playbook::meta-action", message).at(place);
                 self.report(diagnostic.suggest(word, META_ACTIONS.iter().copied()));
             } else if word == "end_role" && handlers {
                 let message = "Cannot execute 'end_role' from a handler";

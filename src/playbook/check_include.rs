@@ -23,6 +23,30 @@ impl Loader<'_> {
         }
     }
 
+    /// Reports an entry of a keyword's list that is no text.
+    pub(super) fn check_texts(&mut self, keyword: &str, node: &Node) {
+        let entries = node.as_list().unwrap_or(std::slice::from_ref(node));
+        if let Some(wrong) = entries.iter().find(|entry| entry.as_str().is_none()) {
+            let kind = python_type(&wrong.to_value());
+            let message = format!("Keyword '{keyword}' items must be of type 'str', not '{kind}'.");
+            self.report(Diagnostic::error("playbook::keyword-type", message).at(wrong.span));
+        }
+    }
+
+    /// Reports a role's `meta` that says nothing that can be read.
+    pub(super) fn check_meta(&mut self, meta: &Node, role: &str) {
+        let message = match meta.get("dependencies") {
+            _ if meta.as_map().is_none() && !meta.is_null() => {
+                format!("the 'meta/main.yml' for role {role} is not a dictionary")
+            }
+            Some(list) if list.as_list().is_none() && !list.is_null() => {
+                "Expected role dependencies to be a list.".to_owned()
+            }
+            _ => return,
+        };
+        self.report(Diagnostic::error("playbook::role-meta", message).at(meta.span));
+    }
+
     /// Reports entries of `vars_files` that are no names of files.
     pub(super) fn check_vars_files(&mut self, files: &Node) {
         let entries = match &files.kind {
@@ -40,7 +64,8 @@ impl Loader<'_> {
 }
 
 fn wrong_of_tasks(action: &Action, short: &str) -> Option<String> {
-    let known = ["_raw_params", "file", "apply"];
+    let known: &[&str] =
+        if short == "import_tasks" { &["_raw_params", "file"] } else { &["_raw_params", "file", "apply"] };
     let strangers: Vec<String> =
         action.args.keys().map(ToString::to_string).filter(|name| !known.contains(&name.as_str())).collect();
     if !strangers.is_empty() {
@@ -52,6 +77,14 @@ fn wrong_of_tasks(action: &Action, short: &str) -> Option<String> {
 }
 
 fn wrong_of_role(action: &Action, short: &str) -> Option<String> {
+    let known = ["name", "role", "public", "allow_duplicates", "rolespec_validate", "apply"];
+    let is_known = |name: &String| {
+        FROM.contains(&name.as_str()) || known[..if short == "import_role" { 5 } else { 6 }].contains(&name.as_str())
+    };
+    let strangers: Vec<String> = action.args.keys().map(ToString::to_string).filter(|name| !is_known(name)).collect();
+    if !strangers.is_empty() {
+        return Some(format!("Invalid options for {short}: {}", strangers.join(",")));
+    }
     let name = ["name", "role"].iter().find_map(|name| action.args.get(*name)).filter(|name| !name.is_null());
     if name.is_none() {
         return Some(format!("'name' is a required field for {short}."));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::role::Role;
 use super::{Loader, keywords};
 use crate::diagnostic::Diagnostic;
-use crate::source::{Node, NodeKind};
-use crate::value::{Map, Value};
+use crate::source::{Node, NodeKind, Span};
+use crate::value::{Map, Str, Value};
 
 /// A keyword's value; `None` where neither a task nor what it stands in says anything.
 pub type Setting = Option<Value>;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub throttle: Setting,
     /// `timeout`, in seconds
     pub timeout: Setting,
+    /// Where those are written that are no text: text knows its place itself.
+    places: Vec<(Box<str>, Span)>,
 }
 
 /// The shared keywords, settled. It reads as if the [`Settings`] were its own.
@@ -81,6 +83,9 @@ pub struct Context {
 
 macro_rules! by_name {
     ($($name:literal $(| $other:literal)? => $field:ident,)*) => {
+        /// The keywords with one value.
+        const NAMES: &[&str] = &[$($name,)*];
+
         impl Settings {
             fn get(&self, name: &str) -> Option<&Setting> {
                 Some(match name { $($name $(| $other)? => &self.$field,)* _ => return None })
@@ -147,6 +152,7 @@ pub(super) fn must_be_text(name: &str, node: &Node, loader: &mut Loader<'_>) {
 
 /// Keywords that a task has from around it when it omits its own.
 const INHERITED: &[&str] = &[
+    "any_errors_fatal",
     "become",
     "become_exe",
     "become_flags",
@@ -154,11 +160,26 @@ const INHERITED: &[&str] = &[
     "become_user",
     "check_mode",
     "connection",
+    "delegate_facts",
     "diff",
+    "ignore_errors",
+    "ignore_unreachable",
+    "no_log",
     "port",
     "remote_user",
     "timeout",
 ];
+
+/// A keyword's value as it is written, never evaluated again.
+fn as_written(value: Value) -> Value {
+    match value {
+        Value::Str(text) if text.is_trusted() => Value::Str(match text.origin() {
+            Some(origin) => Str::data_at(text.shared(), origin),
+            None => Str::data(text.shared()),
+        }),
+        other => other,
+    }
+}
 
 impl Context {
     /// This context with what `node` says on top.
@@ -179,6 +200,7 @@ impl Context {
                 must_be_text(name, node, loader);
             }
             self.put(name, Some(node.to_value()));
+            self.note_place(name, node);
             loader.check_templates(node);
             return;
         }
@@ -190,6 +212,7 @@ impl Context {
                     let diagnostic = Diagnostic::error("playbook::keyword-type", DEFAULTS).at(node.span);
                     loader.report(diagnostic);
                 }
+                loader.check_defaults(node);
                 self.module_defaults.extend(all);
             }
             "when" => self.when.extend(loader.conditions(node)),
@@ -213,7 +236,8 @@ impl Context {
                 }
                 self.collections = list_of(node).iter().filter_map(|v| v.as_str().map(ToOwned::to_owned)).collect();
             }
-            "debugger" if node.as_str().is_some_and(|word| word != "never") => loader.report(
+            "debugger" if node.as_str().is_none() => must_be_text(name, node, loader),
+            "debugger" if node.as_str().is_some_and(|word| !matches!(word, "" | "never")) => loader.report(
                 Diagnostic::error("playbook::unsupported", "the task debugger is not supported")
                     .at(node.span)
                     .help("remove the keyword, or set it to `never`"),
@@ -225,37 +249,50 @@ impl Context {
     /// Whether a keyword may turn out to be omitted.
     #[must_use]
     pub fn may_omit(&self) -> bool {
-        let settings = [
-            &self.become_,
-            &self.become_exe,
-            &self.become_flags,
-            &self.become_method,
-            &self.become_user,
-            &self.check_mode,
-            &self.connection,
-            &self.diff,
-            &self.port,
-            &self.remote_user,
-            &self.timeout,
-        ];
-        settings.iter().any(|setting| setting.as_ref().is_some_and(Value::has_templates))
+        let settings = INHERITED.iter().filter_map(|name| self.settings.get(name)?.as_ref());
+        settings.filter_map(Value::as_str).any(|text| text.contains("{{"))
     }
 
-    /// This context with each keyword that `is_omitted` as `outer` has it: an omitted keyword is inherited.
+    /// This context with each keyword that `is_omitted` as `outer` has it: an omitted keyword is inherited. As in the
+    /// reference, what is inherited that way is taken as it is written.
     #[must_use]
     pub fn with_omitted(&self, outer: &Self, is_omitted: &dyn Fn(&Value) -> bool) -> Self {
         let mut out = self.clone();
         for name in INHERITED {
             if self.settings.get(name).and_then(Option::as_ref).is_some_and(is_omitted) {
-                out.put(name, outer.settings.get(name).cloned().flatten());
+                out.put(name, outer.settings.get(name).cloned().flatten().map(as_written));
             }
         }
         out
     }
 
+    /// Where a keyword's value is written.
+    #[must_use]
+    pub fn place_of(&self, name: &str) -> Option<Span> {
+        match self.settings.get(name).and_then(Option::as_ref) {
+            Some(Value::Str(text)) => text.origin(),
+            _ => self.settings.places.iter().find(|(known, _)| **known == *name).map(|(_, place)| *place),
+        }
+    }
+
+    /// Notes where a value is written that does not know it itself.
+    pub(super) fn note_place(&mut self, name: &str, node: &Node) {
+        if !matches!(node.kind, NodeKind::Null | NodeKind::Str(_)) {
+            Arc::make_mut(&mut self.settings).places.push((name.into(), node.span));
+        }
+    }
+
+    /// The values of all keywords.
+    pub fn values(&self) -> impl Iterator<Item = &Value> {
+        let single = NAMES.iter().filter_map(|name| self.settings.get(name)?.as_ref());
+        single.chain(&self.environment).chain(&self.module_defaults)
+    }
+
     /// Sets a keyword of [`Settings`]; others are left alone.
     pub fn put(&mut self, name: &str, value: Setting) {
-        if let Some(setting) = Arc::make_mut(&mut self.settings).get_mut(name) {
+        let settings = Arc::make_mut(&mut self.settings);
+        settings.places.retain(|(known, _)| **known != *name);
+        if let Some(setting) = settings.get_mut(name) {
             *setting = value;
         }
     }
@@ -275,6 +312,7 @@ impl Context {
             "environment" => self.environment.extend(many(value)),
             "module_defaults" => self.module_defaults.extend(many(value)),
             "when" => self.when.extend(many(value)),
+            "tags" if value.as_str().is_some() => self.tags.extend(words_of(value.clone())),
             "tags" => self.tags.extend(many(value)),
             "notify" => self.notify = many(value),
             "vars" => self.vars.extend(value.as_map().map(|map| Arc::new(map.clone()))),
@@ -305,17 +343,17 @@ pub(super) fn list_of(node: &Node) -> Vec<Value> {
     }
 }
 
-/// Tags: a list, or words between commas.
+/// Tags: a list of them as they are, or words between commas.
 fn tags_of(node: &Node) -> Vec<Value> {
-    list_of(node)
-        .into_iter()
-        .flat_map(|value| match value.as_str() {
-            Some(text) if !crate::value::holds_jinja(text) && text.contains(',') => {
-                text.split(',').map(|tag| Value::data(tag.trim())).collect()
-            }
-            _ => vec![value],
-        })
-        .collect()
+    if node.as_list().is_some() { list_of(node) } else { words_of(node.to_value()) }
+}
+
+/// The words between a text's commas; anything else as it is.
+fn words_of(value: Value) -> Vec<Value> {
+    match value.as_str() {
+        Some(text) if !crate::value::holds_jinja(text) => text.split(',').map(|tag| Value::data(tag.trim())).collect(),
+        _ => vec![value],
+    }
 }
 
 /// Reports every key of a mapping that is not among `known`.

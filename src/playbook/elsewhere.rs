@@ -5,7 +5,13 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use super::action::canonical_name;
 use super::loader::Loader;
+use crate::diagnostic::Diagnostic;
+use crate::source::Node;
+
+/// Groups of modules that `module_defaults` may name without their collection.
+const GROUPS: &[&str] = &["acme", "aws", "azure", "cpm", "docker", "gcp", "k8s", "os", "ovirt", "vmware"];
 
 struct Known {
     collections: HashSet<&'static str>,
@@ -44,6 +50,35 @@ impl Loader<'_> {
             // Which of the named collections has it cannot be told from here.
             [short] => !collections.is_empty() || is_known_short(short) || self.is_in_library(short),
             _ => false,
+        }
+    }
+
+    /// Reports names in `module_defaults` that the reference would not find either.
+    pub(super) fn check_defaults(&mut self, node: &Node) {
+        let entries = node.as_list().unwrap_or(std::slice::from_ref(node));
+        for key in entries.iter().filter_map(Node::as_map).flatten().map(|(key, _)| key) {
+            let name = key.to_value().to_text();
+            let message = match name.strip_prefix("group/") {
+                Some(group) => {
+                    let full = if group.contains('.') { group.to_owned() } else { format!("ansible.builtin.{group}") };
+                    let known = match full.strip_prefix("ansible.builtin.") {
+                        Some(short) => GROUPS.contains(&short),
+                        None => self.is_found_elsewhere(&full, &[]),
+                    };
+                    if known {
+                        continue;
+                    }
+                    format!("Error loading module_defaults: could not resolve the module_defaults group {full}")
+                }
+                None if canonical_name(&name, &[], self.catalog()).is_some() || self.is_found_elsewhere(&name, &[]) => {
+                    continue;
+                }
+                None => {
+                    let full = if name.contains('.') { name } else { format!("ansible.legacy.{name}") };
+                    format!("Could not resolve action {full} in module_defaults")
+                }
+            };
+            self.report(Diagnostic::error("playbook::module-defaults", message).at(key.span));
         }
     }
 

@@ -16,8 +16,14 @@ use crate::value::{Map, Str, Value};
 use crate::vault::Secrets;
 
 /// Mistakes that the reference finds when a task runs, and not before.
-const LATE: &[&str] =
-    &["playbook::arguments", "playbook::condition", "playbook::missing-file", "playbook::missing-handler"];
+const LATE: &[&str] = &[
+    "playbook::arguments",
+    "playbook::condition",
+    "playbook::loop-items",
+    "playbook::meta-action",
+    "playbook::missing-file",
+    "playbook::missing-handler",
+];
 
 /// What loading needs to know beside the files.
 #[derive(Debug, Clone, Default)]
@@ -297,7 +303,7 @@ impl<'a> Loader<'a> {
                 if !is_identifier(name) {
                     let message = format!("Invalid variable name '{}'.", key.to_value().to_text());
                     self.report(
-                        Diagnostic::error("playbook::variable-name", message)
+                        Diagnostic::error("playbook::vars-name", message)
                             .at(key.span)
                             .help("names are letters, digits and underscores, and do not begin with a digit"),
                     );

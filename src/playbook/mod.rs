@@ -13,7 +13,7 @@ mod context;
 mod elsewhere;
 mod free_form;
 mod import;
-mod keywords;
+pub mod keywords;
 mod loader;
 mod paths;
 mod play;
@@ -249,6 +249,39 @@ impl Task {
             asynchronous: None,
             poll: None,
         }
+    }
+
+    /// Whether no playbook has it: it is one of those that the engine makes for itself.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.name.as_ref().is_some_and(|name| name.origin().is_none() && !name.is_trusted())
+    }
+
+    /// Where a keyword's value is written.
+    #[must_use]
+    pub fn place_of(&self, keyword: &str) -> Option<Span> {
+        let own = match keyword {
+            "retries" => &self.retries,
+            "delay" => &self.delay,
+            "async_val" => &self.asynchronous,
+            "poll" => &self.poll,
+            _ => {
+                let argument = || self.action.args.get(keyword).and_then(Value::origin);
+                return self.context.place_of(keyword).or_else(argument);
+            }
+        };
+        match own {
+            Some(Value::Str(text)) => text.origin(),
+            _ => self.context.place_of(keyword),
+        }
+    }
+
+    /// The values of the keywords that are the task's alone.
+    pub fn own_settings(&self) -> impl Iterator<Item = &Value> {
+        let control = self.loop_control();
+        let controls = [&control.loop_var, &control.index_var, &control.pause, &control.extended];
+        let own = [&self.retries, &self.delay, &self.asynchronous, &self.poll];
+        own.into_iter().chain(controls).flatten().chain(&self.notify)
     }
 
     /// `loop_control`, or what holds without one.

@@ -75,18 +75,27 @@ impl Loader<'_> {
             "name",
         ];
         unknown_keywords(node, "playbook import", &[own, keywords::SHARED], self);
-        let context = outer.with(node, true, self);
-        if target.as_str().is_none() {
+        // Of its keywords these alone reach the plays, as in the reference.
+        let entries = node.as_map().unwrap_or_default().iter();
+        let passed = entries.filter(|(key, _)| matches!(key.as_str(), Some("vars" | "when" | "tags"))).cloned();
+        let passed = Node { kind: NodeKind::Map(passed.collect()), ..node.clone() };
+        let context = outer.with(&passed, true, self);
+        if matches!(target.kind, NodeKind::Null | NodeKind::List(_) | NodeKind::Map(_)) {
             let message = format!("the playbook to import must be named by a string, not {}", target.describe());
             self.report(Diagnostic::error("playbook::name", message).at(target.span));
             return;
         }
         let Some(name) = self.static_text(target, "the playbook to import", &context) else { return };
-        let name = super::free_form::split_words(&name).into_iter().next().unwrap_or_default();
+        let name = super::free_form::unquote(&name);
         let path = match self.collection_playbook(&name) {
             Some(path) => path,
             None => paths::clean(&self.directory.join(paths::expand_home(&name))),
         };
+        if path.is_dir() {
+            let message = format!("the playbook to import is a directory: `{}`", path.display());
+            self.report(Diagnostic::error("playbook::directory", message).at(target.span));
+            return;
+        }
         if !path.is_file() {
             let message = format!("the imported playbook `{}` does not exist", path.display());
             self.report(Diagnostic::error("playbook::missing-playbook", message).at(target.span));
@@ -156,7 +165,7 @@ impl Loader<'_> {
             self.report(Diagnostic::error("playbook::hosts", message).at(hosts.span));
         }
         self.check_templates(hosts);
-        for name in ["name", "order", "fact_path"] {
+        for name in ["name", "order", "fact_path", "strategy"] {
             if let Some(value) = node.get(name) {
                 super::context::must_be_text(name, value, self);
             }
@@ -195,9 +204,8 @@ impl Loader<'_> {
         let play = Play {
             name: node
                 .get("name")
-                .and_then(Node::as_str)
-                .filter(|name| !name.is_empty())
-                .map(|name| Str::trusted(name, node.get("name").map(|n| n.span))),
+                .filter(|name| crate::template::truthy(&name.to_value()))
+                .map(|name| Str::trusted(name.to_value().to_text(), Some(name.span))),
             hosts: hosts.to_value(),
             span: node.span,
             directory: self.directory.clone(),

@@ -201,7 +201,7 @@ impl Loader<'_> {
             let Some(name) = self.static_text(node, "a role", outer) else { return Vec::new() };
             if name.contains(',') {
                 let message = format!("Invalid old style role requirement: {name}");
-                self.report(Diagnostic::error("playbook::role", message).at(node.span));
+                self.report(Diagnostic::error("playbook::nameless-role", message).at(node.span));
                 return Vec::new();
             }
             let options = RoleOptions { span: Some(node.span), used, public, ..RoleOptions::default() };
@@ -210,7 +210,8 @@ impl Loader<'_> {
         let name_node = node.get("role").or_else(|| node.get("name")).or_else(|| node.get("src"));
         let Some(name_node) = name_node else {
             let message = "a role must be a name, or a dictionary with the name under `role`";
-            self.report(Diagnostic::error("playbook::role", message).at(node.span));
+            let code = if node.as_map().is_some() { "playbook::nameless-role" } else { "playbook::role" };
+            self.report(Diagnostic::error(code, message).at(node.span));
             return Vec::new();
         };
         let Some(name) = self.static_text(name_node, "a role", outer) else { return Vec::new() };
@@ -282,6 +283,9 @@ impl Loader<'_> {
         });
         let mut context = outer.clone();
         context.role = Some(role.clone());
+        if let Some(meta) = &meta {
+            self.check_meta(meta, &role.name);
+        }
         if let Some(dependencies) = meta.as_ref().and_then(|m| m.get("dependencies"))
             && let Some(list) = dependencies.as_list()
         {

@@ -33,6 +33,9 @@ impl Loader<'_> {
                     .help("only a handler listens to a topic"),
             );
         }
+        if let Some(listen) = node.get("listen").filter(|listen| handlers && !listen.is_null()) {
+            self.check_texts("listen", listen);
+        }
         if handlers && matches!(action.module, "ansible.builtin.import_role" | "ansible.builtin.include_role") {
             let message = format!("Using '{}' as a handler is not supported.", action.written);
             self.report(
@@ -53,8 +56,7 @@ impl Loader<'_> {
             && action.args.get("_raw_params").and_then(Value::as_str) == Some("flush_handlers")
         {
             let message = "flush_handlers cannot be used as a handler";
-            self.report(Diagnostic::error("playbook::handler", message).at(action.span));
-            return Vec::new();
+            self.report(Diagnostic::error("playbook::meta-action", message).at(action.span));
         }
         self.check_include_args(&action);
         match action.module {
@@ -107,6 +109,11 @@ impl Loader<'_> {
             Some(value) => loader.conditions(value),
             None => Vec::new(),
         };
+        for (name, keyword) in [("retries", "retries"), ("delay", "delay"), ("async", "async_val"), ("poll", "poll")] {
+            if let Some(value) = node.get(name) {
+                context.note_place(keyword, value);
+            }
+        }
         let setting = |loader: &mut Self, name: &str| {
             let value = node.get(name)?;
             loader.check_templates(value);
@@ -143,9 +150,9 @@ impl Loader<'_> {
             self.check_templates(name);
         }
         Task {
-            name: node.get("name").filter(|n| !n.is_null() && n.as_str() != Some("")).map(|n| match n.to_value() {
+            name: node.get("name").filter(|n| crate::template::truthy(&n.to_value())).map(|n| match n.to_value() {
                 Value::Str(text) => text,
-                other => Str::data(other.to_text()),
+                other => Str::data_at(other.to_text(), n.span),
             }),
             span: node.span,
             action,
@@ -179,6 +186,11 @@ impl Loader<'_> {
             if lookup.is_none() && value.is_null() {
                 continue;
             }
+            if value.is_null() {
+                let message = format!("you must specify a value when using {name}");
+                self.report(Diagnostic::error("playbook::no-items", message).at(key.span));
+                continue;
+            }
             if found.is_some() {
                 let message = "duplicate loop in task";
                 self.report(Diagnostic::error("playbook::two-loops", message).at(key.span).help("keep one of them"));
@@ -194,7 +206,7 @@ impl Loader<'_> {
             if lookup.is_none() && !matches!(value.kind, NodeKind::List(_) | NodeKind::Str(_)) {
                 let message = format!("`loop` must be a list, not {}", value.describe());
                 self.report(
-                    Diagnostic::error("playbook::loop", message)
+                    Diagnostic::error("playbook::loop-items", message)
                         .at(value.span)
                         .help("for a dictionary, use the `dict2items` filter"),
                 );

@@ -281,7 +281,7 @@ fn plain(tags: &[Value]) -> Vec<String> {
         match value {
             Value::List(items) => items.iter().for_each(|item| add(item, out)),
             Value::Null | Value::Omit => {}
-            other => out.extend(other.to_text().split(',').map(|tag| tag.trim().to_owned())),
+            other => out.push(other.to_text()),
         }
     }
     let mut out = Vec::new();

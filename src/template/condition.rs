@@ -37,6 +37,9 @@ fn embedded(text: &Str) -> Option<(Str, Map)> {
     (!constants.is_empty() && !left).then(|| (Str::trusted(out, text.origin()), constants))
 }
 
+/// What is said of a condition that says nothing.
+pub const EMPTY_CONDITION: &str = "Empty conditional expressions are not allowed.";
+
 /// What is said of templates in the constants of an expression.
 const EMBEDDED: &str = "Jinja constant strings should not contain embedded templates. This feature will be disabled by default in ansible-core 2.23.";
 
@@ -130,7 +133,7 @@ impl Templar {
                 Ok((Value::Bool(true), None))
             }
             Value::Null => {
-                self.empty_condition(&Value::Str(text.clone()))?;
+                self.empty_condition(&Value::Null)?;
                 Ok((Value::Bool(true), None))
             }
             Value::Str(inner) if inner.is_trusted() && !inner.is_template() => {
@@ -150,7 +153,7 @@ impl Templar {
             return Ok(true);
         }
         let origin = if let Value::Str(text) = condition { text.origin() } else { None };
-        Err(TemplateError::message("Empty conditional expressions are not allowed.", origin))
+        Err(TemplateError::message(EMPTY_CONDITION, origin))
     }
 
     /// Whether `ALLOW_BROKEN_CONDITIONALS` is set: then conditions may be of any type.

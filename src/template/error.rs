@@ -49,6 +49,8 @@ pub struct TemplateError {
     pub is_syntax: bool,
     /// The expression that came to nothing.
     pub missing: Option<String>,
+    /// Whether no template is wrong, but what it came to: the task is given up for it.
+    pub is_refusal: bool,
     /// The whole text that `span` is in.
     pub whole: Option<Span>,
     /// The text that led to it, the outermost one, where that is another: one that uses a variable.
@@ -77,6 +79,7 @@ impl TemplateError {
             file: None,
             is_syntax: false,
             missing: None,
+            is_refusal: false,
             whole: None,
             used: None,
         }
@@ -100,6 +103,12 @@ impl TemplateError {
             self.used = self.used.or(self.whole);
             self.whole = reason.whole;
         }
+    }
+
+    /// A task cannot be done for what its keywords came to.
+    #[must_use]
+    pub fn refusal(message: impl Into<String>) -> Self {
+        Self { is_refusal: true, ..Self::message(message, None) }
     }
 
     /// The engine's error, about the template `text`.

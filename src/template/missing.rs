@@ -11,6 +11,9 @@ use super::lazy::{Root, reason_inside, reason_of};
 use super::{TemplateError, engine, python};
 use crate::value::Value;
 
+/// Where the variables of all hosts are: of a host that is none, and of what a host does not have, other words are used.
+const HOSTS: &str = "hostvars";
+
 /// The error with the type of what lacks the attribute, where that can be told; `text` is the template.
 pub(super) fn spelled(mut error: TemplateError, root: &Arc<Root>, text: &str) -> TemplateError {
     if error.message == ErrorKind::UndefinedError.to_string() {
@@ -75,10 +78,15 @@ fn words(root: &Arc<Root>, expression: &str) -> Option<Reason> {
         return Some(reason);
     }
     let shown = python::repr(&Value::from_jinja(&key).ok()?);
+    if base == HOSTS {
+        return Some(Reason::said(format!("{HOSTS}[{shown}]")));
+    }
+    let of_host = split(base).is_some_and(|(hosts, _)| hosts == HOSTS);
+    let kind = if of_host { "HostVarsVars" } else { type_name(&object) };
     Some(Reason::said(match (object.is_none(), key.is_true()) {
         (true, false) => format!("None has no element {shown}"),
-        (false, false) => format!("{} object has no element {shown}", type_name(&object)),
-        (_, true) => format!("object of type '{}' has no attribute {shown}", type_name(&object)),
+        (false, false) => format!("{kind} object has no element {shown}"),
+        (_, true) => format!("object of type '{kind}' has no attribute {shown}"),
     }))
 }
 

@@ -51,7 +51,7 @@ use crate::source::Span;
 use crate::value::{Key, Map, Str, Value};
 use crate::vault::Secrets;
 
-pub use condition::UNTRUSTED;
+pub use condition::{EMPTY_CONDITION, UNTRUSTED};
 pub use encodings::encode;
 pub use engine::check_syntax;
 pub use error::TemplateError;

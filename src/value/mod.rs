@@ -64,6 +64,15 @@ impl Value {
         Self::Map(Arc::new(map))
     }
 
+    /// Where it is written, when it is text that knows.
+    #[must_use]
+    pub fn origin(&self) -> Option<crate::source::Span> {
+        match self {
+            Self::Str(text) => text.origin(),
+            _ => None,
+        }
+    }
+
     /// The text, when this is text.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
@@ -246,12 +255,8 @@ impl FromIterator<String> for Value {
         Self::list(items.into_iter().map(Self::from).collect())
     }
 }
-/// Words that Python or Jinja keeps for itself, which cannot name variables.
-const RESERVED: &[&str] = &[
-    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
-    "elif", "else", "except", "false", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda",
-    "none", "nonlocal", "not", "or", "pass", "raise", "return", "true", "try", "while", "with", "yield",
-];
+/// Words that expressions keep for themselves, which cannot name variables.
+const RESERVED: &[&str] = &["False", "None", "True", "false", "none", "not", "true"];
 
 /// Whether text can name a variable: letters, digits and underscores, not a digit first, and no reserved word.
 #[must_use]

@@ -117,6 +117,11 @@ impl Scope {
         let info = &self.world.info;
         let list = |names: &[String]| names.iter().cloned().collect::<Value>();
         Some(Variable::Value(match name {
+            "inventory_hostname" | "inventory_hostname_short" | "group_names" | "ansible_facts"
+                if self.host.is_empty() =>
+            {
+                return None;
+            }
             "inventory_hostname" => Value::from(self.host.as_ref()),
             "inventory_hostname_short" => Value::from(self.host.split('.').next().unwrap_or_default()),
             "group_names" => list(&self.world.inventory().group_names(&self.host)),

@@ -195,4 +195,9 @@ cases! {
     notify_of_blocks
     meta_condition_that_cannot_be
     random_forced_handlers_serial
+    fatal_rescued_in_the_last_play
+    run_once_rescued_in_the_last_play
+    max_fail_below_nothing
+    free_knows_no_fatal
+    meta_with_a_wrong_condition
 }

@@ -96,12 +96,18 @@ fn status_of(code: &str) -> u8 {
             | "playbook::missing-import"
             | "playbook::missing-playbook"
             | "playbook::missing-role"
+            | "playbook::nameless-role"
+            | "playbook::no-items"
+            | "playbook::two-loops"
+            | "playbook::vars-name"
             | "playbook::removed"
+            | "playbook::role-loop"
             | "playbook::tags"
     );
     let parsing = ["playbook::", "yaml::", "template::"].iter().any(|room| code.starts_with(room));
     match code {
-        "run::order" => 5,
+        "run::order" | "config::value" | "config::syntax" | "cli::extra-vars-kind" => 5,
+        "cli::forks" => 2,
         _ if parsing && !elsewhere => 4,
         _ => 1,
     }

@@ -127,7 +127,11 @@ impl Display {
     pub fn diagnostic(&self, diagnostic: &Diagnostic) {
         let about_hosts = diagnostic.code == "run::hosts" && diagnostic.severity == Severity::Warning;
         let place = diagnostic.span.filter(|_| !about_hosts).map(origin).unwrap_or_default();
-        let text = format!("{}{place}", diagnostic.reference_message());
+        let mut text = format!("{}{place}", diagnostic.reference_message());
+        if diagnostic.code == "run::loop-var" {
+            let unplaced = if place.is_empty() { "\nOrigin: <unknown>\n\nitem\n\n" } else { "" };
+            text.push_str(&format!("{unplaced}{}\n\n", diagnostic.help_text().unwrap_or_default()));
+        }
         match diagnostic.severity {
             Severity::Error => self.error(&text, true),
             // The reference does not look as closely.
@@ -186,7 +190,7 @@ pub fn origin(span: Span) -> String {
     let width = location.line.to_string().len();
     for number in location.line.saturating_sub(2).max(1)..=location.line {
         let line = format!("{number:>width$} {}", lines.get(number - 1).copied().unwrap_or_default());
-        out.push_str(&shortened(line.trim_end()));
+        out.push_str(&shortened(if line.trim_end().len() <= width { line.trim_end() } else { &line }));
         out.push('\n');
     }
     if source.by_line {

@@ -4,7 +4,9 @@ use super::Report;
 use super::display::origin;
 use crate::diagnostic::Diagnostic;
 use crate::engine::event::{HostResult, Verdict};
-use crate::value::Value;
+use crate::playbook::Task;
+use crate::source::Span;
+use crate::value::{Map, Value};
 
 /// Actions of the reference that do their work on the controller: their failure is the action's, not a module's.
 const ACTIONS: &[&str] = &[
@@ -13,7 +15,9 @@ const ACTIONS: &[&str] = &[
     "debug",
     "fail",
     "fetch",
+    "gather_facts",
     "group_by",
+    "include_tasks",
     "include_vars",
     "pause",
     "raw",
@@ -36,43 +40,67 @@ const A_LIST: &str = "Provide a list of items/templates, or a template resolving
 /// What helps where a template is not the user's own.
 const TRUSTED_SOURCES: &str = "Templates and expressions must be defined by trusted sources such as playbooks or roles, not untrusted sources such as module results.\n\n";
 
+/// What helps where something was omitted that cannot be.
+const PREPARED: &str =
+    "Callers must be prepared to handle this value. This is most likely a bug in the code requesting templating.\n\n";
+
+/// What helps where a variable has a name that none can have.
+const NAMES: &str = "Variable names must be strings starting with a letter or underscore character, and contain only letters, numbers and underscores.\n\n";
+
 impl Report {
     /// Says why a task failed.
     pub(super) fn failure(&self, result: &HostResult) {
-        let place = origin(result.task.span);
+        let place = place_of(&result.task);
         let to_stderr = self.settings().display_failed_stderr;
-        if let Some(error) = result.error.as_ref().filter(|_| !result.no_log && !is_misjudged(result)) {
+        let is_told = |error: &Diagnostic| !result.no_log || error.message.starts_with(ABOUT_SECRECY);
+        if let Some(error) = result.error.as_ref().filter(|error| is_told(error) && !is_misjudged(result)) {
             let said = result.result.get("msg").map(Value::to_text).unwrap_or_default();
             let message = error.message.clone();
             if said == message {
-                // A loop that cannot be, or that cannot be told when to end.
-                let place = error.whole.or(error.span).map(origin).unwrap_or_else(|| "\n\n".to_owned());
-                let help = if message.starts_with(crate::engine::NOT_A_LIST) { A_LIST } else { "" };
-                return self.display.error(&format!("{message}{place}{help}"), to_stderr);
+                return self.no_loop(result, &message, error);
             }
             let first = if said.starts_with("Task failed: ") { said } else { format!("Task failed: {message}") };
+            if let Some((keyword, inner)) = of_keyword(&message) {
+                return self.wrong_keyword(&first, result, keyword, inner, error);
+            }
             let cause = first.trim_start_matches("Task failed: ");
             let mut text = format!("{first}\n\n");
-            match cause.split_once(" failed: Error while") {
+            let inside = ["Error while", "Task args must"].iter().find_map(|begin| {
+                let (outer, inner) = cause.split_once(&format!(" failed: {begin}"))?;
+                Some((outer, format!("{begin}{inner}")))
+            });
+            match inside {
                 Some((outer, inner)) => {
                     let within = origin(result.task.action.span);
                     // Where the task begins with its action, that is one place.
                     let between =
                         if within == place { ": ".to_owned() } else { format!(".{place}<<< caused by >>>\n\n") };
                     text.push_str(&format!("Task failed{between}{outer} failed.{within}<<< caused by >>>\n\n"));
-                    text.push_str(&in_frames(&format!("Error while{inner}"), error));
+                    text.push_str(&in_frames(&inner, error));
                 }
                 None => {
                     text.push_str(&format!("Task failed.{place}<<< caused by >>>\n\n{}", in_frames(cause, error)));
                 }
             }
-            let place = error.whole.or(error.span);
-            text.push_str(&place.map(origin).unwrap_or_else(|| "\n\n".to_owned()));
-            if ["Conditional result (", "Empty conditional "].iter().any(|begin| cause.starts_with(begin)) {
+            let place = error.whole.or_else(|| error.span.map(|span| written(&result.task, span)));
+            // Of a condition that comes to nothing the reference knows no place.
+            let nothing = cause == crate::template::EMPTY_CONDITION && error.span == Some(result.task.span);
+            text.push_str(&match place {
+                _ if nothing => " ".to_owned(),
+                place => place.map_or_else(|| "\n\n".to_owned(), origin),
+            });
+            if ["Conditional result (", "Conditional expressions must be", "Empty conditional "]
+                .iter()
+                .any(|begin| cause.starts_with(begin))
+            {
                 text.push_str(BROKEN_CONDITIONS);
             }
             if cause == crate::template::UNTRUSTED {
                 text.push_str(TRUSTED_SOURCES);
+            } else if cause == crate::template::OMITTED {
+                text.push_str(PREPARED);
+            } else if cause.starts_with(crate::engine::NO_NAME) {
+                text.push_str(NAMES);
             }
             self.display.error(&text, to_stderr);
             return;
@@ -89,7 +117,59 @@ impl Report {
             self.display.error(&text, to_stderr);
             return;
         }
+        if let Some(modules) = result.result.get("failed_modules").and_then(Value::as_map) {
+            let said = message.trim_start_matches("Action failed: ");
+            let mut text =
+                format!("Task failed: {message}\n\nTask failed: Action failed.{place}<<< caused by >>>\n\n{said}\n\n");
+            for (at, failure) in modules.values().enumerate() {
+                let inner = failure.get("msg").map(Value::to_text).unwrap_or_default();
+                let count = format!("{} of {}", at + 1, modules.len());
+                text.push_str(&format!("+--[ Sub-Event {count} ]---\n| \n| {inner}\n| \n+--[ End Sub-Event ]---\n\n"));
+            }
+            return self.display.error(&text, to_stderr);
+        }
         self.display.error(&format!("Task failed: {message}{place}"), to_stderr);
+    }
+
+    /// Says of a loop that it cannot be, or that it cannot be told when it ends.
+    fn no_loop(&self, result: &HostResult, message: &str, error: &Diagnostic) {
+        let task = &result.task;
+        let place = error.whole.or_else(|| error.span.map(|span| written(task, span)));
+        let place = place.map_or_else(|| "\n\n".to_owned(), origin);
+        let help = match message {
+            crate::template::OMITTED => PREPARED,
+            message if message.starts_with(crate::engine::NOT_A_LIST) => A_LIST,
+            message if message.starts_with(crate::engine::NO_NAME) => NAMES,
+            _ => "",
+        };
+        // Of what a lookup itself says the reference knows no place.
+        let of_lookup = task.looped.as_ref().is_some_and(|looped| looped.lookup.is_some())
+            && error.span == Some(task.span)
+            && message.starts_with("The lookup plugin '");
+        let text = match of_keyword(message) {
+            Some((keyword, inner)) => {
+                format!("{message}\n\nError processing keyword '{keyword}'.{place}<<< caused by >>>\n\n{inner}{place}")
+            }
+            None if of_lookup => format!("{message}\nOrigin: <unknown>\n\ninvoke_lookup()\n\n"),
+            None => format!("{message}{place}{help}"),
+        };
+        self.display.error(&text, self.settings().display_failed_stderr);
+    }
+
+    /// Says what a keyword came to that it cannot be: the keyword's place, and that of what it came to.
+    fn wrong_keyword(&self, first: &str, result: &HostResult, keyword: &str, inner: &str, error: &Diagnostic) {
+        let task = &result.task;
+        let outer = task.place_of(keyword);
+        let inner_place = error.span.filter(|span| *span != task.span).map(|span| written(task, span)).or(outer);
+        let shown = |place: Option<Span>| place.map_or_else(|| "\n\n".to_owned(), origin);
+        let text = format!(
+            "{first}\n\nTask failed.{}<<< caused by >>>\n\nError processing keyword '{keyword}'.{}<<< caused by \
+             >>>\n\n{inner}{}",
+            place_of(task),
+            shown(outer),
+            shown(inner_place)
+        );
+        self.display.error(&text, self.settings().display_failed_stderr);
     }
 
     fn reason(&self, result: &HostResult) -> String {
@@ -110,9 +190,59 @@ impl Report {
             "" => format!("{whose} failed."),
             said if said.starts_with("async task did not complete") => format!("Action failed: {said}"),
             said if result.raised => said.trim_start_matches("Task failed: ").to_owned(),
-            said => format!("{whose} failed: {}", said.trim_start_matches("Task failed: Action failed: ")),
+            said => {
+                let own = ["Task failed: Action failed: ", "Task failed: Module failed: "];
+                let said = own.iter().find_map(|begin| said.strip_prefix(begin)).unwrap_or(said);
+                format!("{whose} failed: {said}")
+            }
         }
     }
+}
+
+/// Where a task is written; nowhere when it is the engine's own. Of a role's arguments the check itself is shown, as far as
+/// there is room.
+fn place_of(task: &Task) -> String {
+    if !task.is_own() {
+        return origin(task.span);
+    }
+    if task.action.module != "ansible.builtin.validate_argument_spec" {
+        return "\n\n".to_owned();
+    }
+    let args = Value::map(task.action.args.clone());
+    let check = Map::from_iter([("action".into(), task.action.module.into()), ("args".into(), args)]);
+    format!("\nOrigin: <unknown>\n\n{}\n\n", shortened(&crate::template::python_repr(&Value::map(check))))
+}
+
+/// A text of one line, with as many of its words as there is room for.
+fn shortened(text: &str) -> String {
+    const ROOM: usize = 120;
+    const MORE: &str = " [...]";
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let whole = words.join(" ");
+    if whole.chars().count() <= ROOM {
+        return whole;
+    }
+    let mut out = String::new();
+    for word in words {
+        let needed = out.chars().count() + usize::from(!out.is_empty()) + word.chars().count() + MORE.len();
+        if needed > ROOM {
+            break;
+        }
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    out + MORE
+}
+
+/// How what is said of `no_log` itself begins.
+const ABOUT_SECRECY: &str = "Error processing keyword 'no_log': ";
+
+/// The keyword that came to what it cannot be, and what is said of that.
+fn of_keyword(message: &str) -> Option<(&str, &str)> {
+    let (keyword, inner) = message.strip_prefix("Error processing keyword '")?.split_once("': ")?;
+    inner.starts_with("The value ").then_some((keyword, inner))
 }
 
 /// Whether `changed_when` or `failed_when` could not be evaluated: the result itself says why.
@@ -140,4 +270,25 @@ fn in_frames(said: &str, error: &Diagnostic) -> String {
         }
         _ => said.to_owned(),
     }
+}
+
+/// The text of the task that holds a place; the place itself where none does.
+fn written(task: &Task, place: Span) -> Span {
+    fn search(value: &Value, place: Span) -> Option<Span> {
+        match value {
+            Value::Str(text) => {
+                text.origin().filter(|own| own.same_source(&place) && own.start <= place.start && place.end <= own.end)
+            }
+            Value::List(items) => items.iter().find_map(|item| search(item, place)),
+            Value::Map(map) => map.values().find_map(|item| search(item, place)),
+            _ => None,
+        }
+    }
+    let context = &task.context;
+    let conditions = [&context.when, &task.changed_when, &task.failed_when, &task.until].into_iter().flatten();
+    let looped = task.looped.as_ref().map(|looped| &looped.items);
+    let vars = context.vars.iter().flat_map(|map| map.values());
+    let all = task.action.args.values().chain(conditions).chain(looped).chain(vars);
+    let all = all.chain(context.values()).chain(task.outer.values()).chain(task.own_settings());
+    all.into_iter().find_map(|value| search(value, place)).unwrap_or(place)
 }

@@ -94,7 +94,9 @@ impl Report {
                 if self.at_once(&state) {
                     self.headline(&mut state, task);
                 }
-                self.display.remark(2, &format!("META: {what}"));
+                if !what.is_empty() {
+                    self.display.remark(2, &format!("META: {what}"));
+                }
             }
             Event::Retry { result, left } => {
                 let title =
@@ -363,5 +365,5 @@ fn host_label(result: &HostResult) -> String {
 
 /// What a play is announced as; one without a name and hosts has nothing to be called by.
 fn play_title(name: &str) -> String {
-    if name.trim().is_empty() { "PLAY".to_owned() } else { format!("PLAY [{name}]") }
+    if name.trim().is_empty() { "PLAY".to_owned() } else { format!("PLAY [{}]", name.trim()) }
 }

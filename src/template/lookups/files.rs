@@ -107,7 +107,11 @@ pub(super) fn unvault(lookup: &Lookup<'_>) -> Found {
 pub(super) fn fileglob(lookup: &Lookup<'_>) -> Found {
     let mut out = Vec::new();
     for term in &lookup.terms {
-        let pattern = paths::expand_user(&python::text(term));
+        let Some(text) = term.as_str() else {
+            let kind = crate::template::python_type(term);
+            return Err(fail(format!("expected str, bytes or os.PathLike object, not {kind}")));
+        };
+        let pattern = paths::expand_user(text);
         if pattern.starts_with('/') {
             out.extend(glob(&pattern)?);
             continue;

@@ -297,6 +297,13 @@ pub(super) fn sequence(lookup: &Lookup<'_>) -> Found {
     for term in &lookup.terms {
         let mut sequence = from_options()?;
         let text = python::text(term);
+        if term.as_str().is_none() {
+            let kind = crate::template::python_type(term);
+            return Err(fail(format!(
+                "unknown error parsing with_sequence arguments: {text}. Error was: expected string or bytes-like object, \
+                 got '{kind}'"
+            )));
+        }
         if !sequence.shortcut(text.trim())? {
             let words = shell_words::split(&text).map_err(|e| fail(e.to_string()))?;
             for word in words {

@@ -135,7 +135,10 @@ pub fn loop_items_for(
             }
             there
         }
-        terms => listed(templar.value(terms)?),
+        terms => match templar.value(terms)? {
+            Value::Omit => return Err(TemplateError::message(super::OMITTED, terms.origin())),
+            terms => listed(terms),
+        },
     };
     let subdirectory = match action {
         action if action.contains("template") => "templates",
