@@ -176,7 +176,9 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
     if let (Face::Reference, false, Some(limit)) = (face, args.syntax_check, &limit) {
         check_limit(&inventory, limit, warn)?;
     }
-    let world = World::new(inventory, extra.clone(), RunInfo::default());
+    let settings = config.settings.clone();
+    let info = RunInfo { vault: vault.clone(), settings, ..RunInfo::default() };
+    let world = World::new(inventory, extra.clone(), info);
     if listing {
         playbooks.iter().try_for_each(|playbook| listing::check(playbook, &world, &mut |d| warn(&[d])))?;
     }

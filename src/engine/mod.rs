@@ -19,6 +19,7 @@ mod notify;
 mod on_host;
 mod own_tasks;
 mod play;
+mod prompts;
 mod result;
 mod select;
 mod step;
@@ -26,6 +27,7 @@ mod target;
 mod task;
 mod tries;
 mod turns;
+mod vars_files;
 mod walk;
 mod workers;
 
@@ -45,7 +47,12 @@ use crate::vars::World;
 pub use host::HostPlay;
 pub(crate) use loops::NOT_A_LIST;
 pub use play::{public_roles, role_layers};
+pub use prompts::{Question, questions};
 pub use target::{Login, target_of};
+pub use vars_files::own_scope;
+
+/// The code of warnings of the reference that a run without it has no use for: what they miss may be there later.
+pub const EARLY: &str = "run::too-early";
 
 /// When facts are gathered (`gathering`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +112,7 @@ pub enum Outcome {
 }
 
 /// Asks for the answer to a `vars_prompt`; `None` when there is nobody to ask.
-pub type Prompter = Arc<dyn Fn(&crate::playbook::VarsPrompt) -> Option<String> + Send + Sync>;
+pub type Prompter = Arc<dyn Fn(&Question) -> Option<String> + Send + Sync>;
 
 /// A run under way.
 pub struct Engine {

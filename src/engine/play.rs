@@ -10,11 +10,10 @@ use super::notify::flatten;
 use super::select::batches;
 use super::{Engine, Loss, walk};
 use crate::diagnostic::Diagnostic;
-use crate::playbook::{Item, Play, Used, find_file};
-use crate::source::load;
+use crate::playbook::{Item, Play, Used};
 use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Value};
-use crate::vars::{PlayVars, RoleLayer, Scope, TaskVars};
+use crate::vars::{PlayVars, RoleLayer};
 
 impl Engine {
     pub(super) async fn play(self: &Arc<Self>, play: &Arc<Play>) {
@@ -25,7 +24,10 @@ impl Engine {
             Ok(prompts) => prompts,
             Err(error) => return self.broken(vec![error]),
         };
-        let templar = self.play_templar(play, &prompts);
+        let templar = match self.play_templar(play, &prompts) {
+            Ok(templar) => templar,
+            Err(error) => return self.broken(vec![error]),
+        };
         let text = |value: &Value| templar.value(value).map(|v| v.to_text());
         let name = match &play.name {
             // A name that cannot be evaluated is shown as it is written.
@@ -48,6 +50,7 @@ impl Engine {
         if let Some(error) = hosts.iter().find_map(|host| inventory.locked(host)) {
             return self.broken(vec![error.clone()]);
         }
+        self.world.start();
         let run = match self.play_run(play, &templar, &name, &hosts, prompts) {
             Ok(run) => run,
             Err(error) => return self.broken(vec![error.to_diagnostic().or_at(Some(play.span))]),
@@ -243,70 +246,6 @@ impl Engine {
         }
     }
 
-    /// Reads the play's `vars_files` as this host sees their names; what is not there is left out, as in the reference.
-    fn load_vars_files(&self, host: &HostPlay, complain: bool) -> Result<(), Diagnostic> {
-        let play = &host.play.play;
-        if play.vars_files.is_empty() {
-            return Ok(());
-        }
-        let mut files: Vec<Arc<Map>> = Vec::new();
-        for entry in &play.vars_files {
-            let search = Arc::new(vec![play.directory.clone()]);
-            let task = TaskVars { vars_files: files.clone(), search, ..TaskVars::default() };
-            let scope = Scope::new(&self.world, &host.name, Some(host.play.vars.clone()), task);
-            let templar = Templar::new(Arc::new(scope));
-            let choices: Vec<Value> = match entry {
-                Value::List(items) => items.to_vec(),
-                other => vec![other.clone()],
-            };
-            let mut found = None;
-            let mut missing = Vec::new();
-            for choice in &choices {
-                match templar.value(choice) {
-                    Ok(name) => {
-                        let name = name.to_text();
-                        found = find_file(&name, "vars", std::slice::from_ref(&play.directory));
-                        missing.push(format!("vars file {name} was not found"));
-                    }
-                    // What cannot be evaluated yet may be after facts are known; then it is left out.
-                    Err(error) => missing.push(format!("skipping vars_files item: {}", error.message)),
-                }
-                if found.is_some() {
-                    break;
-                }
-            }
-            let Some(path) = found else {
-                if complain {
-                    let warning = Diagnostic::warning("run::vars-files", missing.join("; "));
-                    let place = entry.as_str().and_then(|_| match entry {
-                        Value::Str(text) => text.origin(),
-                        _ => None,
-                    });
-                    self.emit(Event::Warning(warning.or_at(place).or_at(Some(play.span))));
-                }
-                continue;
-            };
-            if let Some(node) = load(&path, &self.world.info.vault)? {
-                match node.to_value() {
-                    Value::Map(map) => files.push(map),
-                    // As in the reference: several dictionaries, one after the other.
-                    Value::List(items) if items.iter().all(|item| item.as_map().is_some()) => {
-                        files.extend(items.iter().filter_map(|item| match item {
-                            Value::Map(map) => Some(map.clone()),
-                            _ => None,
-                        }));
-                    }
-                    other => {
-                        let message = format!("a file of variables must be a dictionary, not {}", other.kind());
-                        return Err(Diagnostic::error("run::vars-files", message).at(node.span));
-                    }
-                }
-            }
-        }
-        host.set_vars_files(files);
-        Ok(())
-    }
-
     /// Marks hosts that are lost for the rest of the run, and ends the play when those are too many; `failed` are those of the
     /// task just done.
     pub(super) fn settle(&self, run: &PlayRun, hosts: &[Arc<HostPlay>], failed: &[Arc<HostPlay>], walk: &walk::Walk) {
@@ -369,7 +308,6 @@ pub fn role_layers(role: &Arc<crate::playbook::Role>) -> Vec<RoleLayer> {
     std::iter::once(role).chain(&role.parents).map(|role| role_layer(role)).collect()
 }
 
-/// The roles of a play whose variables are for all its tasks.
 /// What stands for the name of a play that has none: its hosts, as far as they are one template evaluated.
 fn unnamed(play: &Play, templar: &Templar) -> String {
     match (&play.hosts, templar.value(&play.hosts)) {

@@ -1,6 +1,6 @@
 //! A play's hosts: asked for, chosen, put in order and in batches.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use super::Engine;
 use super::event::Event;
@@ -8,53 +8,15 @@ use crate::diagnostic::Diagnostic;
 use crate::inventory::{HostMismatch, Pattern};
 use crate::playbook::Play;
 use crate::template::Templar;
-use crate::value::{Key, Map, Value};
-use crate::vars::{PlayVars, Scope, TaskVars};
+use crate::value::{Map, Value};
+use crate::vars::TaskVars;
 
 impl Engine {
-    pub(super) fn prompts(&self, play: &Play) -> Result<Map, Diagnostic> {
-        let mut out = Map::new();
-        for prompt in &play.vars_prompt {
-            if self.world.extra.contains_key(prompt.name.as_str()) {
-                continue;
-            }
-            let value = match (self.prompter)(prompt) {
-                Some(answer) if answer.is_empty() => prompt.default.clone().unwrap_or_else(|| answer.into()),
-                Some(answer) => answer.into(),
-                None => match &prompt.default {
-                    Some(default) => default.clone(),
-                    None => {
-                        let message = format!("nobody is there to be asked for `{}`", prompt.name);
-                        return Err(Diagnostic::error("run::prompt", message)
-                            .at(prompt.span)
-                            .help(format!("give it on the command line: `-e {}=…`", prompt.name)));
-                    }
-                },
-            };
-            let value = match &prompt.encrypt {
-                Some(kind) => {
-                    crate::template::hash_password(&value.to_text(), kind, prompt.salt.as_deref(), prompt.salt_size)
-                        .map_err(|message| Diagnostic::error("run::prompt", message).at(prompt.span))?
-                        .into()
-                }
-                None => value,
-            };
-            out.insert(Key::from(prompt.name.as_str()), value);
-        }
-        Ok(out)
-    }
-
-    /// What a play's own keywords see: no host, only extra variables, prompts and the play's variables.
-    pub(super) fn play_templar(&self, play: &Play, prompts: &Map) -> Templar {
-        let vars = PlayVars {
-            directory: play.directory.clone(),
-            vars: play.vars.clone(),
-            prompts: Arc::new(prompts.clone()),
-            roles: RwLock::new(super::public_roles(play)),
-            ..PlayVars::default()
-        };
-        let scope = Scope::new(&self.world, "localhost", Some(Arc::new(vars)), TaskVars::default());
-        Templar::new(Arc::new(scope))
+    /// A templar that sees what a play's own keywords see.
+    pub(super) fn play_templar(&self, play: &Play, prompts: &Map) -> Result<Templar, Diagnostic> {
+        let mut warn = |warning| self.emit(Event::Warning(warning));
+        let scope = super::own_scope(&self.world, play, prompts.clone(), TaskVars::default(), &mut warn)?;
+        Ok(Templar::new(Arc::new(scope)))
     }
 
     /// The hosts of a play, those that are lost too; `None` when its pattern matches none at all.
@@ -63,7 +25,11 @@ impl Engine {
         let hosts = templar.value(&play.hosts).map_err(|error| {
             // Without a name its hosts are what it is called by.
             let keyword = if play.name.is_some() { "hosts" } else { "name" };
-            super::hands::about(keyword, error).to_diagnostic().or_at(Some(play.span))
+            let about = super::hands::about(keyword, error).to_diagnostic();
+            match &play.hosts {
+                Value::Str(hosts) => about.at(hosts.origin().unwrap_or(play.span)),
+                _ => about.or_at(Some(play.span)),
+            }
         })?;
         let pattern = match &hosts {
             Value::Omit => "None".to_owned(),

@@ -402,7 +402,6 @@ fn only_matters_to_a_run(code: &str) -> bool {
             | "playbook::unsupported"
             | "playbook::variable-name"
             | "playbook::vars"
-            | "playbook::vars-prompt"
             | "template::syntax"
     )
 }
