@@ -104,19 +104,16 @@ fn result(ctx: &ActionContext<'_>, expression: &Str, out: &mut Map) -> Result<Va
         let message = format!("Error while resolving `var` expression: {UNTRUSTED}");
         return Err(TemplateError::message(message, expression.origin()).into());
     }
-    let (shown, warning) = match ctx.templar.expression(expression) {
-        Ok(Value::Omit) => ("<<Omit>>".to_owned(), OMITTED.to_owned()),
-        Ok(value) => return Ok(value),
-        Err(error) if error.is_undefined => {
-            let why = format!("error 1 - {}", error.message);
-            (format!("<< {why} >>"), format!("Encountered 1 template error.\n{why}"))
-        }
+    let (shown, warnings) = match ctx.templar.shown_expression(expression) {
+        Ok((Value::Omit, _)) => ("<<Omit>>".into(), vec![OMITTED.into()]),
+        Ok((value, troubles)) if troubles.is_empty() => return Ok(value),
+        Ok((value, troubles)) => (value, troubles.into_iter().map(|trouble| trouble.message.into()).collect()),
         Err(mut error) => {
             let message = error.message.replace("rendering template", "rendering expression");
             error.message = format!("Error while resolving `var` expression: {message}");
             return Err(error.into());
         }
     };
-    out.insert("warnings".into(), Value::list(vec![warning.into()]));
-    Ok(shown.into())
+    out.insert("warnings".into(), Value::list(warnings));
+    Ok(shown)
 }

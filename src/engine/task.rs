@@ -19,13 +19,6 @@ use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Str, Value};
 use crate::vars::{Scope, TaskVars};
 
-/// The first template in a text.
-fn expression_of(text: &str) -> &str {
-    let start = text.find("{{").unwrap_or(0);
-    let end = text[start..].find("}}").map_or(text.len(), |end| start + end + 2);
-    &text[start..end]
-}
-
 /// What each host wants included.
 pub(super) type Asked = Vec<(Arc<HostPlay>, Vec<Wanted>)>;
 
@@ -210,24 +203,20 @@ impl Engine {
         here
     }
 
-    /// The task's name as this host sees it; as it is written where it cannot be evaluated.
+    /// The task's name as this host sees it; what cannot be evaluated is told in its place.
     fn title(&self, run: &TaskRun, host: &HostPlay) -> String {
         let task = &run.task;
         let written = match &task.name {
             Some(name) if name.is_template() => name,
             _ => return task.title(),
         };
-        let own = match run.templar(self, host).string(written) {
-            // What comes to nothing is no name.
-            Ok(own) if matches!(own, Value::Omit) || !crate::template::truthy(&own) => {
-                return task.title_without_name();
-            }
-            Ok(own) => own.to_text(),
-            // The reference shows what is wrong in the place of the name, too.
-            Err(error) => {
-                written.as_str().replace(expression_of(written.as_str()), &format!("<< error 1 - {} >>", error.message))
-            }
-        };
+        let (own, troubles) = run.templar(self, host).shown(written);
+        troubles.into_iter().for_each(|warning| self.emit(Event::Warning(warning)));
+        // What comes to nothing is no name.
+        if matches!(own, Value::Omit) || !crate::template::truthy(&own) {
+            return task.title_without_name();
+        }
+        let own = own.to_text();
         task.title_with(own)
     }
 

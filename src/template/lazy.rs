@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{State, Value as Jinja};
 
+use super::tolerant::{self, Troubles};
 use super::{TemplateError, Variable, Variables, engine};
 use crate::source::Span;
-use crate::value::{Key, Map, OwnTexts, Undecryptable, Value, Watching};
+use crate::value::{Key, Map, OwnTexts, Str, Undecryptable, Value, Watching};
 
 /// How deep templates may use each other.
 const MAX_DEPTH: usize = 64;
@@ -26,6 +27,8 @@ pub struct Root {
     reasons: Mutex<HashMap<String, (String, Option<Span>)>>,
     /// The user's own texts that were used.
     own: Arc<OwnTexts>,
+    /// Where errors of templates are shown in their place: what there was of them.
+    troubles: Option<Troubles>,
 }
 
 thread_local! {
@@ -35,7 +38,24 @@ thread_local! {
 
 impl Root {
     pub(super) fn new(variables: Arc<dyn Variables>) -> Self {
-        Self { variables, evaluated: Mutex::default(), reasons: Mutex::default(), own: Arc::default() }
+        Self { variables, evaluated: Mutex::default(), reasons: Mutex::default(), own: Arc::default(), troubles: None }
+    }
+
+    /// One in which errors of templates are shown in their place.
+    pub(super) fn tolerant(variables: Arc<dyn Variables>) -> Self {
+        Self { troubles: Some(Troubles::default()), ..Self::new(variables) }
+    }
+
+    pub(super) fn troubles(&self) -> Option<&Troubles> {
+        self.troubles.as_ref()
+    }
+
+    /// A template, evaluated.
+    pub(super) fn render(self: &Arc<Self>, text: &Str) -> Result<Jinja, TemplateError> {
+        match &self.troubles {
+            Some(troubles) => tolerant::render(self, text, troubles),
+            None => engine::render_inline(self, text),
+        }
     }
 
     /// Keeps the user's own texts apart from data while the guard lives.
@@ -114,7 +134,7 @@ impl Root {
                     reason: error.undecryptable(),
                 }),
             },
-            Value::Str(text) if text.is_template() => engine::render_inline(self, text)?,
+            Value::Str(text) if text.is_template() => self.render(text)?,
             Value::List(items) => Jinja::from_object(LazyList { items: items.clone(), root: self.clone() }),
             Value::Map(map) => Jinja::from_object(LazyMap { map: map.clone(), root: self.clone() }),
             other => other.to_jinja(),
@@ -152,9 +172,11 @@ fn settle(value: &Value, root: &Arc<Root>) -> Result<Value, minijinja::Error> {
                 text.revealed().map_err(|e| TemplateError::message(e.undecryptable(), text.origin()).into_engine())?;
             Ok(Value::Str(plain))
         }
-        Value::Str(text) if text.is_template() => {
-            to_value(&engine::render_inline(root, text).map_err(TemplateError::into_engine)?)
-        }
+        Value::Str(text) if text.is_template() => match (root.render(text), root.troubles()) {
+            (Ok(value), _) => to_value(&value),
+            (Err(error), Some(troubles)) => Ok(troubles.in_place(&error, text.origin()).into()),
+            (Err(error), None) => Err(error.into_engine()),
+        },
         Value::List(_) | Value::Map(_) if !value.has_templates() => Ok(value.clone()),
         Value::List(items) => {
             let settled = items.iter().map(|item| settle(item, root)).filter(|item| !matches!(item, Ok(Value::Omit)));

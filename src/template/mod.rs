@@ -36,6 +36,7 @@ mod spaces;
 mod strformat;
 pub mod tests;
 mod time;
+mod tolerant;
 #[cfg(test)]
 mod unit;
 
@@ -194,7 +195,7 @@ impl Templar {
             return Ok(Value::Str(plain));
         }
         let _own = self.root.watch();
-        let value = engine::render_inline(&self.root, text).map_err(|e| self.explain_inside(e, text))?;
+        let value = self.root.render(text).map_err(|e| self.explain_inside(e, text))?;
         self.settle_markup(&value, text);
         lazy::to_value(&value).map_err(|e| self.explain_result(&e, text))
     }
