@@ -45,7 +45,7 @@ use crate::playbook::{Loader, Options as LoadOptions, Playbook, TagFilter};
 use crate::vars::World;
 
 pub use host::HostPlay;
-pub(crate) use loops::NOT_A_LIST;
+pub(crate) use loops::{NOT_A_LIST, UNLABELLED};
 pub use play::{public_roles, role_layers};
 pub use prompts::{Question, questions};
 pub use target::{Login, target_of};

@@ -336,12 +336,14 @@ impl<'a> Loader<'a> {
 
     /// A name that must be known while loading: plain, or a template over what is known then: variables of the play, its
     /// roles, blocks and tasks, and of the command line.
-    pub(super) fn static_text(&mut self, node: &Node, what: &str, context: &Context) -> Option<String> {
+    pub(super) fn static_text(&mut self, node: &Node, what: Named, context: &Context) -> Option<String> {
         let value = node.to_value();
         let Value::Str(text) = &value else {
             return match value {
                 Value::Null => {
-                    self.report(Diagnostic::error("playbook::name", format!("{what} must be named")).at(node.span));
+                    self.report(
+                        Diagnostic::error("playbook::name", format!("{} must be named", what.words())).at(node.span),
+                    );
                     None
                 }
                 other => Some(other.to_text()),
@@ -355,7 +357,21 @@ impl<'a> Loader<'a> {
             Ok(value) => Some(value.to_text()),
             Err(error) => {
                 let help = "what is imported must be known before the run: use extra variables, or include it instead";
-                self.report(error.to_diagnostic().or_at(Some(node.span)).help(help));
+                let wrong = match what {
+                    Named::Role => Diagnostic::error("playbook::role-name", error.message),
+                    Named::Tasks => {
+                        let message = "Error when evaluating variable in import path";
+                        Diagnostic::error(
+                            "playbook::import-path",
+                            format!("{message} '{}': {}", text.as_str(), error.message),
+                        )
+                    }
+                    Named::Playbook => {
+                        let message = "Error processing keyword 'import_playbook'";
+                        Diagnostic::error("playbook::keyword", format!("{message}: {}", error.message))
+                    }
+                };
+                self.report(wrong.at(node.span).help(help));
                 None
             }
         }
@@ -383,6 +399,24 @@ impl Loader<'_> {
         }
         out.extend(self.options.variables.iter().map(|(k, v)| (k.clone(), v.clone())));
         out
+    }
+}
+
+/// What is named by a text that has to be known before the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    Role,
+    Tasks,
+    Playbook,
+}
+
+impl Named {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Role => "a role",
+            Self::Tasks => "what is imported",
+            Self::Playbook => "the playbook to import",
+        }
     }
 }
 

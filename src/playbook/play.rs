@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::context::{Context, list_of, unknown_keywords};
-use super::loader::Loader;
+use super::loader::{Loader, Named};
 use super::{Item, Play, VarsFile, VarsPrompt, keywords, paths};
 use crate::diagnostic::Diagnostic;
 use crate::source::{Node, NodeKind};
@@ -81,7 +81,7 @@ impl Loader<'_> {
             self.report(Diagnostic::error("playbook::name", message).at(target.span));
             return;
         }
-        let Some(name) = self.static_text(target, "the playbook to import", &context) else { return };
+        let Some(name) = self.static_text(target, Named::Playbook, &context) else { return };
         let name = super::free_form::split_words(&name).into_iter().next().unwrap_or_default();
         let path = match self.collection_playbook(&name) {
             Some(path) => path,

@@ -147,16 +147,16 @@ fn hosts(
     out: &mut dyn FnMut(&str),
 ) -> Result<(), Diagnostic> {
     let wrong = |message: String| Diagnostic::error("run::hosts", message);
-    let local = |name: &&String| ["localhost", "127.0.0.1", "::1"].contains(&name.as_str());
-    if let Some(one) = patterns.iter().find(local)
-        && world.inventory().host(one).is_none()
-    {
-        world.implicit_localhost(one);
-    }
-    let inventory = world.inventory();
     let parse = |text: &str| Pattern::parse(text).map_err(|e| wrong(e.to_string()));
     let asked = asked(patterns);
-    let (mut chosen, _) = parse(&asked)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
+    let pattern = parse(&asked)?;
+    for one in pattern.local_names() {
+        if world.inventory().host(one).is_none() {
+            world.implicit_localhost(one);
+        }
+    }
+    let inventory = world.inventory();
+    let (mut chosen, _) = pattern.select(&inventory).map_err(|e| wrong(e.to_string()))?;
     if let Some(limit) = &wanted.limit {
         let (allowed, _) = parse(limit)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
         chosen.retain(|host| allowed.contains(host));

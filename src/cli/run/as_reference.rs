@@ -97,7 +97,9 @@ fn status_of(code: &str) -> u8 {
             | "playbook::missing-playbook"
             | "playbook::missing-role"
             | "playbook::removed"
+            | "playbook::role-name"
             | "playbook::tags"
+            | "playbook::two-loops"
     );
     let parsing = ["playbook::", "yaml::", "template::"].iter().any(|room| code.starts_with(room));
     match code {
