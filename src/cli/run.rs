@@ -417,6 +417,7 @@ enum Ended {
 fn status(outcome: Outcome) -> ExitCode {
     ExitCode::from(match outcome {
         Outcome::Ok => 0,
+        Outcome::Error(crate::inventory::LOCKED) => 4,
         Outcome::Error(_) => 1,
         Outcome::Failed => 2,
         Outcome::Unreachable => 4,

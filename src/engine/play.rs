@@ -47,9 +47,7 @@ impl Engine {
             return self.broken(vec![error.to_diagnostic().or_at(Some(play.span))]);
         }
         let inventory = self.world.inventory();
-        if let Some(error) = hosts.iter().find_map(|host| inventory.locked(host)) {
-            return self.broken(vec![error.clone()]);
-        }
+        let locked = hosts.iter().find_map(|host| inventory.locked(host)).cloned();
         self.world.start();
         let run = match self.play_run(play, &templar, &name, &hosts, prompts) {
             Ok(run) => run,
@@ -65,6 +63,10 @@ impl Engine {
         };
         for mut batch in batches {
             self.emit(Event::PlayStarted { play: play.clone(), name: run.vars.name.clone(), hosts: batch.clone() });
+            // As in the reference: the play has begun when somebody asks for the variables of its hosts.
+            if let Some(error) = locked {
+                return self.broken(vec![error]);
+            }
             // Batches are made of all hosts, those that earlier plays lost too, and begin even when nobody is left of them.
             self.lost().values_mut().filter(|loss| **loss == Loss::Rescued).for_each(|loss| *loss = Loss::Failed);
             let size = batch.len();

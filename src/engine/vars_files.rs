@@ -93,7 +93,15 @@ fn read(
             remark(Diagnostic::warning(MISSING, missing.join("; ")).at(*span));
             continue;
         };
-        let Some(node) = load(&path, &world.info.vault)? else { continue };
+        let node = load(&path, &world.info.vault).map_err(|mut error| {
+            if error.code == "vault::decrypt" {
+                error.code = "run::vars-files";
+                let path = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+                error.message = format!("Invalid vars_files file '{}': {}", path.display(), error.reference_message());
+            }
+            error
+        })?;
+        let Some(node) = node else { continue };
         match node.to_value() {
             Value::Map(map) => files.push(map),
             // As in the reference: several dictionaries, one after the other.

@@ -34,7 +34,7 @@ use crate::value::{Key, Map, Str, Value};
 pub use load::load;
 pub use options::{GroupNames, HostMismatch, LoadOptions};
 pub use pattern::{LOCAL, Pattern, PatternError};
-pub use vars_files::VarsDirectory;
+pub use vars_files::{LOCKED, VarsDirectory};
 
 /// Groups that are always there.
 const ALL: &str = "all";

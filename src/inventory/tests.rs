@@ -209,6 +209,36 @@ fn odd_names_of_groups_are_treated_as_settings_say() {
 }
 
 #[test]
+fn variables_are_in_files_of_any_name_that_a_host_may_have() {
+    let stage = Stage::new(&[
+        ("hosts", "a.example.com\nb.example.com\nz.json\nc\n[g.prod]\nc\n"),
+        ("host_vars/a.example.com", "v: plain\n"),
+        ("host_vars/a.example.com.yml", "v: not read\n"),
+        ("host_vars/b.example.com.yml", "v: yml\n"),
+        ("host_vars/z.json", "v: json\n"),
+        ("host_vars/c/one.yml", "v: one\n"),
+        ("host_vars/c/two.conf", "v: not read\n"),
+        ("host_vars/nobody.example.com", "v: [\n"),
+        ("group_vars/g.prod", "w: group\n"),
+    ]);
+    let inventory = stage.load(&["hosts"]);
+    let found = ["a.example.com", "b.example.com", "z.json", "c"].map(|host| vars(&inventory, host));
+    assert_eq!(found, ["plain", "yml", "json", "one"].map(|v| json!({"v": v})));
+    assert_eq!(Value::map(inventory.own_group_variables("g.prod")).to_json(), json!({"w": "group"}));
+    // What nobody uses may be broken.
+    assert!(["a.example.com", "c"].iter().all(|host| inventory.locked(host).is_none()));
+}
+
+#[test]
+fn a_child_that_is_no_group_ends_a_yaml_source() {
+    let text = "all:\n  children:\n    g: {hosts: {a: }}\n    h: [x]\n    k: {hosts: {b: }}\n";
+    let stage = Stage::new(&[("hosts.yml", text), ("more", "c\n")]);
+    let inventory = stage.load(&["hosts.yml", "more"]);
+    assert_eq!((inventory.members("g"), inventory.group("k").is_some()), (vec!["a".to_owned()], false));
+    assert!(messages(&inventory).contains("h is not a known host nor group"), "{}", messages(&inventory));
+}
+
+#[test]
 fn priority_decides_between_groups_of_one_depth() {
     let text = "[a]\nh\n[b]\nh\n[a:vars]\nv=a\nansible_group_priority=10\n[b:vars]\nv=b\n";
     let stage = Stage::new(&[("hosts", text)]);

@@ -107,6 +107,9 @@ fn section(inventory: &mut Inventory, name: &str, word: &str, node: &Node, depth
             "hosts" => hosts(inventory, name, key, value)?,
             _ => {
                 let child = group(inventory, key, value, depth + 1)?;
+                if inventory.group(&child).is_none() {
+                    return Err(wrong(format!("{child} is not a known host nor group"), key));
+                }
                 inventory
                     .add_child(name, &child)
                     .map_err(|message| Diagnostic::error("inventory::loop", message).at(key.span))?;

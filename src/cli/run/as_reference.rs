@@ -9,6 +9,7 @@ use crate::cli::version;
 use crate::config::{Config, lookup};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::Outcome;
+use crate::inventory::LOCKED;
 use crate::report::default::{Display, Report, Settings, Style, origin};
 
 /// Runs playbooks as `ansible-playbook` would.
@@ -104,6 +105,7 @@ fn status_of(code: &str) -> u8 {
     let parsing = ["playbook::", "yaml::", "template::"].iter().any(|room| code.starts_with(room));
     match code {
         "run::order" => 5,
+        LOCKED => 4,
         _ if parsing && !elsewhere => 4,
         _ => 1,
     }
