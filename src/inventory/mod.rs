@@ -201,6 +201,15 @@ impl Inventory {
         Self::put(merge, &mut self.add_host(host).vars, vars);
     }
 
+    /// Sets variables of what is called so in a source: as in the reference, a group of that name comes before the host.
+    fn set_variables(&mut self, name: &str, vars: impl IntoIterator<Item = (Key, Value)>) {
+        if self.groups.contains_key(name) {
+            vars.into_iter().for_each(|(key, value)| self.set_group_variable(name, key, value));
+        } else {
+            self.set_host_variables(name, vars);
+        }
+    }
+
     /// Sets a variable of a group; its priority is none that hosts see.
     pub fn set_group_variable(&mut self, group: &str, name: Key, value: Value) {
         let merge = self.merge_hashes;

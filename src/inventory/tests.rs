@@ -230,6 +230,29 @@ fn variables_are_in_files_of_any_name_that_a_host_may_have() {
 }
 
 #[test]
+fn a_group_that_is_made_later_is_a_later_child() {
+    let text = "[a:vars]\nx=1\n[b]\nh\n[a]\ni\n[p:children]\nz\na\ny\n[q:children]\ny\nb\n[y]\nk\n[z]\nl\n[p:children]\nw\n[w]\nm\n";
+    let inventory = Stage::new(&[("hosts", text)]).load(&["hosts"]);
+    let children = |name: &str| inventory.group(name).unwrap().children.iter().cloned().collect::<Vec<_>>().join(" ");
+    assert_eq!((children("p"), children("q")), ("a y z w".to_owned(), "b y".to_owned()));
+    assert_eq!(inventory.members("p"), ["i", "k", "l", "m"]);
+    // One that is made nowhere is none.
+    let stage = Stage::new(&[("hosts", "[k:children]\nnope\n[l]\nc\n"), ("more", "d\n")]);
+    assert!(stage.load(&["hosts", "more"]).group("nope").is_none());
+}
+
+#[test]
+fn variables_of_a_host_that_is_called_as_a_group_are_the_groups() {
+    let stage = Stage::new(&[("ini", "x v=1\n[x]\no\nx w=2\n"), ("y.yml", "x: {hosts: {x: {w: 2}, o: }}\n")]);
+    for source in ["ini", "y.yml"] {
+        let inventory = stage.load(&[source]);
+        assert_eq!(Value::map(inventory.own_group_variables("x")).to_json(), json!({"w": 2}), "{source}");
+        assert_eq!(vars(&inventory, "o"), json!({}));
+    }
+    assert_eq!(vars(&stage.load(&["ini"]), "x"), json!({"v": 1}));
+}
+
+#[test]
 fn a_child_that_is_no_group_ends_a_yaml_source() {
     let text = "all:\n  children:\n    g: {hosts: {a: }}\n    h: [x]\n    k: {hosts: {b: }}\n";
     let stage = Stage::new(&[("hosts.yml", text), ("more", "c\n")]);

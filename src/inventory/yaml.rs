@@ -137,7 +137,7 @@ fn hosts(inventory: &mut Inventory, group: &str, place: &Node, body: &Node) -> R
     for name in range::expand(pattern).map_err(|error| wrong(error.to_string(), place))? {
         inventory.add_member(group, &name);
         let port = port.map(|port| ("ansible_port".into(), port.into()));
-        inventory.set_host_variables(&name, port.into_iter().chain(vars.iter().map(|(k, v)| (k.clone(), v.clone()))));
+        inventory.set_variables(&name, port.into_iter().chain(vars.iter().map(|(k, v)| (k.clone(), v.clone()))));
     }
     Ok(())
 }

@@ -358,6 +358,8 @@ impl<'a> Loader<'a> {
             Err(error) => {
                 let help = "what is imported must be known before the run: use extra variables, or include it instead";
                 let wrong = match what {
+                    // A filter of the project's own, say: a list goes on without it.
+                    _ if error.is_syntax => error.to_diagnostic(),
                     Named::Role => Diagnostic::error("playbook::role-name", error.message),
                     Named::Tasks => {
                         let message = "Error when evaluating variable in import path";
