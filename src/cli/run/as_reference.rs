@@ -104,7 +104,7 @@ fn status_of(code: &str) -> u8 {
     );
     let parsing = ["playbook::", "yaml::", "template::"].iter().any(|room| code.starts_with(room));
     match code {
-        "run::order" => 5,
+        "run::order" | "cli::options" => 5,
         LOCKED => 4,
         _ if parsing && !elsewhere => 4,
         _ => 1,
