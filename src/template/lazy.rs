@@ -11,6 +11,7 @@ use super::tolerant::{self, Troubles};
 use super::{TemplateError, Variable, Variables, engine};
 use crate::source::Span;
 use crate::value::{Key, Map, OwnTexts, Str, Undecryptable, Value, Watching};
+use crate::vault::UNDECRYPTABLE;
 
 /// How deep templates may use each other.
 const MAX_DEPTH: usize = 64;
@@ -174,8 +175,11 @@ fn settle(value: &Value, root: &Arc<Root>) -> Result<Value, minijinja::Error> {
         }
         Value::Str(text) if text.is_template() => match (root.render(text), root.troubles()) {
             (Ok(value), _) => to_value(&value),
-            (Err(error), Some(troubles)) => Ok(troubles.in_place(&error, text.origin()).into()),
-            (Err(error), None) => Err(error.into_engine()),
+            (Err(error), Some(troubles)) if !error.message.starts_with(UNDECRYPTABLE) => {
+                Ok(troubles.in_place(&error, text.origin()).into())
+            }
+            // What cannot be decrypted is an error wherever it is.
+            (Err(error), _) => Err(error.into_engine()),
         },
         Value::List(_) | Value::Map(_) if !value.has_templates() => Ok(value.clone()),
         Value::List(items) => {
