@@ -47,10 +47,13 @@ pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Actio
             };
             args.shift_remove("content");
             args.insert("src".into(), made_name(&args).into());
-            Ok(Plan::Remote { module: COPY, call: Call { args: to_json(&args), content: Some(Content::Bytes(bytes)) } })
+            let mut object = to_json(&args);
+            // What `mode: preserve` keeps is that of the file which the reference makes of it first.
+            object.insert("_source_mode".into(), 0o600.into());
+            Ok(Plan::Remote { module: COPY, call: Call { args: object, content: Some(Content::Bytes(bytes)) } })
         }
         (None, Some(src)) => {
-            let path = ctx.file(&src, "files")?;
+            let path = ctx.file(&src, "files").map_err(|missing| with_args(missing, &args))?;
             // A directory takes several calls; a long file is not sent where it is already.
             if path.is_dir() || (is_long(&path) && !is_vaulted(&args, &path)) {
                 return Ok(Plan::Steps(args));
@@ -58,6 +61,28 @@ pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Actio
             let call = file_call(ctx, &args, &path, &src)?;
             Ok(Plan::Remote { module: COPY, call })
         }
+    }
+}
+
+/// `invocation` of a task whose module was not called: its own arguments, twice, as in the reference.
+pub(crate) fn not_called(mut args: Map) -> Value {
+    let mut shown = args.clone();
+    if args.contains_key("content") {
+        args.insert("content".into(), Value::data("VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"));
+        shown.insert("content".into(), Value::data("CENSORED: content is a no_log parameter"));
+    }
+    shown.insert("module_args".into(), Value::map(args));
+    Value::map(shown)
+}
+
+/// A failure that tells the task's arguments.
+fn with_args(error: ActionError, args: &Map) -> ActionError {
+    match error {
+        ActionError::Raised(mut said) => {
+            said.insert("invocation".into(), not_called(args.clone()));
+            ActionError::Raised(said)
+        }
+        other => other,
     }
 }
 

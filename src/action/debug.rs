@@ -82,7 +82,7 @@ fn show(ctx: &ActionContext<'_>, var: &Value, out: &mut Map) -> Result<(), Actio
     };
     match &name {
         Value::Str(expression) => {
-            let value = result(ctx, expression, out)?;
+            let value = result(ctx, expression)?;
             out.insert(Key::from(expression.as_str()), value);
         }
         other @ (Value::Map(_) | Value::List(_)) => {
@@ -99,21 +99,23 @@ fn show(ctx: &ActionContext<'_>, var: &Value, out: &mut Map) -> Result<(), Actio
 }
 
 /// What an expression comes to; in the place of what is not there, a word and a warning.
-fn result(ctx: &ActionContext<'_>, expression: &Str, out: &mut Map) -> Result<Value, ActionError> {
+fn result(ctx: &ActionContext<'_>, expression: &Str) -> Result<Value, ActionError> {
     if !expression.is_trusted() {
         let message = format!("Error while resolving `var` expression: {UNTRUSTED}");
         return Err(TemplateError::message(message, expression.origin()).into());
     }
     let (shown, warnings) = match ctx.templar.shown_expression(expression) {
-        Ok((Value::Omit, _)) => ("<<Omit>>".into(), vec![OMITTED.into()]),
+        Ok((Value::Omit, _)) => ("<<Omit>>".into(), vec![(OMITTED.to_owned(), expression.origin())]),
         Ok((value, troubles)) if troubles.is_empty() => return Ok(value),
-        Ok((value, troubles)) => (value, troubles.into_iter().map(|trouble| trouble.message.into()).collect()),
+        Ok((value, troubles)) => (value, troubles.into_iter().map(|trouble| (trouble.message, trouble.span)).collect()),
         Err(mut error) => {
             let message = error.message.replace("rendering template", "rendering expression");
             error.message = format!("Error while resolving `var` expression: {message}");
             return Err(error.into());
         }
     };
-    out.insert("warnings".into(), Value::list(warnings));
+    if let Some(notices) = ctx.templar.variables().notices() {
+        warnings.into_iter().for_each(|(warning, place)| notices.warn(warning, place));
+    }
     Ok(shown)
 }

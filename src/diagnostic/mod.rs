@@ -29,13 +29,26 @@ pub struct Diagnostic {
     /// What stands at that place, beside the caret.
     pub label: Option<String>,
     help: Option<String>,
+    /// The whole text that the place is in, where that is more.
+    pub whole: Option<Span>,
+    /// The text that led there, where it is another.
+    pub used: Option<Span>,
 }
 
 impl Diagnostic {
     /// An error without a place yet.
     #[must_use]
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, code, message: message.into(), span: None, label: None, help: None }
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            span: None,
+            label: None,
+            help: None,
+            whole: None,
+            used: None,
+        }
     }
 
     /// A warning without a place yet.

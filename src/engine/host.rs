@@ -177,8 +177,9 @@ impl HostPlay {
         self.standing() == Standing::Alive
     }
 
-    pub(super) fn notify(&self, handler: usize) {
-        self.state().notified.insert(handler);
+    /// Notes a handler; whether it was not noted before.
+    pub(super) fn notify(&self, handler: usize) -> bool {
+        self.state().notified.insert(handler)
     }
 
     pub(super) fn note(&self, name: String) {

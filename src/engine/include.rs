@@ -95,14 +95,24 @@ impl OnHost<'_> {
             nearest.extend(self.run.vars.search.iter().cloned());
             (What::Tasks(find_file(&name, "tasks", &nearest).ok_or_else(|| name.clone())), name)
         };
-        let mut out = Map::new();
-        out.insert("include".into(), name.into());
-        out.insert("include_args".into(), Map::new().into());
-        out.insert("changed".into(), Value::Bool(false));
         let apply = match action.args.get("apply") {
             Some(apply) => pass.templar.value(apply).unwrap_or_else(|_| apply.clone()),
             None => Value::Null,
         };
+        // The result tells what was asked for: the name of a file beside the other arguments, that of a role among them.
+        let mut out = Map::new();
+        let mut told = match &what {
+            What::Tasks(_) => {
+                out.insert("include".into(), name.into());
+                Map::new()
+            }
+            What::Role { args, .. } => args.clone(),
+        };
+        if !apply.is_null() {
+            told.insert("apply".into(), apply.clone());
+        }
+        out.insert("include_args".into(), told.into());
+        out.insert("changed".into(), Value::Bool(false));
         let params = pass.item.as_ref().map(super::on_host::Item::layer).unwrap_or_default();
         // As in the reference, what is kept secret is said even where there is no item.
         let label = match (&pass.item, pass.no_log) {
@@ -228,6 +238,7 @@ impl Engine {
                     used: Used::Included,
                     entry: RoleOptions::entry_of(params.as_ref().clone()),
                     vars: Vec::new(),
+                    own_params: None,
                     span: Some(task.action.span),
                 };
                 // The role that includes is not a dependent of the one included.

@@ -6,21 +6,51 @@ use std::sync::LazyLock;
 use rplay_protocol::Object;
 use serde_json::Value as Json;
 
+use super::copied::Copied;
 use crate::value::{Map, Value};
 
 /// Under what a result has the arguments of its module, for those who look closely.
 pub(super) const INVOCATION: &str = "invocation";
 
 /// What the arguments of the modules that playbooks loop over most are when they are not given.
-static DEFAULTS: LazyLock<HashMap<String, Object>> =
+pub(super) static DEFAULTS: LazyLock<HashMap<String, Object>> =
     LazyLock::new(|| serde_json::from_str(include_str!("invocation.json")).unwrap_or_default());
 
 /// Other names of `path`.
 const PATHS: [&str; 3] = ["dest", "destfile", "name"];
 
+/// What stands for an argument that is a secret.
+pub(super) const SECRET: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
+
+/// How a result comes to its `invocation`.
+#[derive(Clone, Debug)]
+pub(super) enum Invocation {
+    /// It is known from the call.
+    Known(Value),
+    /// It depends on how the call went.
+    Copied(Copied),
+}
+
+impl Invocation {
+    /// Of a call of a module; `check`: nothing may be changed.
+    pub(super) fn of_call(module: &str, args: &Object, check: bool) -> Option<Self> {
+        match Copied::of_call(module, args, check) {
+            Some(copied) => Some(Self::Copied(copied)),
+            None => invocation(module, args).map(Self::Known),
+        }
+    }
+
+    /// With the call's result.
+    pub(super) fn with(self, result: &Map) -> Value {
+        match self {
+            Self::Known(value) => value,
+            Self::Copied(copied) => copied.invocation(result),
+        }
+    }
+}
+
 /// What `invocation` is for these arguments of a module; secrets among them are left out.
-pub(super) fn invocation(module: &str, args: &Object) -> Option<Value> {
-    const SECRET: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
+fn invocation(module: &str, args: &Object) -> Option<Value> {
     let module = module.strip_prefix("ansible.builtin.").unwrap_or(module);
     if module == "script" {
         // It is no module that is called, but a command.
@@ -34,8 +64,11 @@ pub(super) fn invocation(module: &str, args: &Object) -> Option<Value> {
         let key = value.as_str().is_some_and(|text| text.contains("PRIVATE KEY-----"));
         let secret = key || ["password", "passphrase", "passwd"].iter().any(|word| name.ends_with(word));
         let value = if secret && !value.is_null() { Value::data(SECRET) } else { Value::from_json(value) };
-        let listed = defaults.and_then(|defaults| defaults.get(name)).is_some_and(Json::is_array);
-        shown.insert(name.as_str().into(), if listed { as_list(value) } else { value });
+        let default = defaults.and_then(|defaults| defaults.get(name));
+        shown.insert(
+            name.as_str().into(),
+            default.map_or_else(|| value.clone(), |default| typed(value.clone(), default)),
+        );
     }
     if let Some(defaults) = defaults {
         if defaults.contains_key("path") || module == "file" || module == "stat" {
@@ -51,11 +84,12 @@ pub(super) fn invocation(module: &str, args: &Object) -> Option<Value> {
     Some(Value::map(Map::from_iter([("module_args".into(), Value::map(shown))])))
 }
 
-/// A text as the list that it stands for.
-fn as_list(value: Value) -> Value {
-    match value.as_str() {
-        Some(text) => Value::list(text.split(',').map(|part| Value::data(part.trim())).collect()),
-        None => value,
+/// A text as the list or the boolean that it stands for, where its default is one.
+pub(super) fn typed(value: Value, default: &Json) -> Value {
+    match (value.as_str(), default) {
+        (Some(text), Json::Array(_)) => Value::list(text.split(',').map(|part| Value::data(part.trim())).collect()),
+        (Some(_), Json::Bool(_)) => value.to_bool().map_or(value, Value::Bool),
+        _ => value,
     }
 }
 

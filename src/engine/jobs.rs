@@ -96,7 +96,7 @@ impl OnHost<'_> {
             let _ = status(hands, job, id, "cleanup").await;
             return last;
         }
-        result::complete(&mut last);
+        result::complete("ansible.builtin.async_status", &mut last);
         last.shift_remove("changed");
         let mut out = result::failed(format!("async task did not complete within the requested time - {}s", job.limit));
         out.insert(Key::from("async_result"), Value::map(last));

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{Event, Verdict};
+use super::event::{Event, HostResult, Verdict};
 use super::hands::{RemoteHands, Setting};
 use super::on_host::{Item, OnHost, Pass};
 use super::result;
 use crate::action::{self, Plan};
 use crate::remote::{Call, Job};
-use crate::template::{Templar, TemplateError, lookups};
+use crate::template::{Notices, Templar, TemplateError, add_notices, lookups};
 use crate::value::{Key, Map, Value, is_variable_name};
 
 /// What is said of an item whose label cannot be evaluated, before the reason.
@@ -20,23 +20,29 @@ pub(crate) const NOT_A_LIST: &str = "The `loop` value must resolve to a 'list'";
 
 /// Why there are no items.
 enum NoItems {
-    /// They cannot be evaluated.
-    Unknown(TemplateError),
-    /// They come to something that is no list of items.
+    /// Something in them is undefined.
+    Undefined(TemplateError),
+    /// They cannot be evaluated, or come to something that is no list of items.
     NotOne(TemplateError),
+}
+
+impl From<TemplateError> for NoItems {
+    fn from(error: TemplateError) -> Self {
+        if error.is_undefined { Self::Undefined(error) } else { Self::NotOne(error) }
+    }
 }
 
 impl OnHost<'_> {
     /// The items of the loop; or the result of a loop that could not be made.
     pub(super) fn passes(&self) -> Result<Vec<Pass>, Map> {
         let task = self.task();
-        let items = match self.without_notices(|| self.items()) {
+        let items = match self.notices.unsaid(|| self.items()) {
             Ok(items) => items,
             Err(NoItems::NotOne(error)) => {
                 // The reference says so before it asks for anything else.
                 return Err(self.loop_failed(error));
             }
-            Err(NoItems::Unknown(error)) => {
+            Err(NoItems::Undefined(error)) => {
                 // A loop over something undefined is fine where the task would have been skipped.
                 if let Some(condition) = self.first_false(&self.templar) {
                     return Err(result::skipped(&condition));
@@ -80,12 +86,13 @@ impl OnHost<'_> {
                 index: index_var.clone().map(|name| (name, at)),
                 extended: extended.then(|| extended_loop(&items, at, all_items)),
             };
-            let templar = Templar::new(Arc::new(self.scope.with_top(item.layer())));
+            let notices = Arc::new(Notices::default());
+            let templar = Templar::new(Arc::new(self.scope.with_top(item.layer()).with_notices(notices.clone())));
             let no_log = self.is_secret(&templar);
             if no_log {
                 item.label = Value::from("(censored due to no_log)");
             }
-            passes.push(Pass { templar, item: Some(item), no_log });
+            passes.push(Pass { templar, item: Some(item), no_log, notices });
         }
         Ok(passes)
     }
@@ -101,7 +108,7 @@ impl OnHost<'_> {
     fn items(&self) -> Result<Vec<Value>, NoItems> {
         let Some(looped) = &self.task().looped else { return Ok(Vec::new()) };
         let Some(lookup) = &looped.lookup else {
-            let value = self.templar.value(&looped.items).map_err(NoItems::Unknown)?;
+            let value = self.templar.value(&looped.items)?;
             return match value {
                 Value::List(items) => Ok(items.to_vec()),
                 other => {
@@ -114,7 +121,7 @@ impl OnHost<'_> {
             };
         };
         lookups::loop_items_for(self.task().action.module, lookup, &looped.items, &self.templar)
-            .map_err(|e| NoItems::Unknown(TemplateError { span: e.span.or(Some(looped.span)), ..e }))
+            .map_err(|e| TemplateError { span: e.span.or(Some(looped.span)), ..e }.into())
     }
 
     /// All items: together in one request where nothing forces one at a time.
@@ -142,7 +149,7 @@ impl OnHost<'_> {
         let (mut renewed, mut found) = (None, Map::new());
         for (at, pass) in passes.iter().enumerate() {
             // What an item sets is there for those after it.
-            let own = renewed.take().map(|templar| Pass { templar, item: pass.item.clone(), no_log: pass.no_log });
+            let own = renewed.take().map(|layer: Map| pass.over(&self.scope, layer));
             let pass = own.as_ref().unwrap_or(pass);
             if let (Some(pause), true) = (pause, at > 0) {
                 tokio::time::sleep(Duration::from_secs_f64(f64::max(pause, 0.0))).await;
@@ -168,7 +175,7 @@ impl OnHost<'_> {
                 if facts.is_some() || registered.is_some() {
                     let mut layer = found.clone();
                     layer.extend(next.layer());
-                    renewed = Some(Templar::new(Arc::new(self.scope.with_top(layer))));
+                    renewed = Some(layer);
                 }
             }
             let stop = !control.break_when.is_empty() && {
@@ -216,13 +223,18 @@ impl OnHost<'_> {
         result.extend(item.layer());
         if well && self.task().is_include() {
             // What is included says so itself.
+            result.shift_remove("changed");
+            result.shift_remove("failed");
             return result;
         }
         let ignored = verdict == Verdict::Failed && self.is_forgiven(&pass.templar);
         if verdict == Verdict::Failed {
             self.note_failed_item(ignored);
         }
-        let event = Event::Item { result: self.shown(pass, &result, verdict, ignored), label: Arc::new(label) };
+        let notices = pass.notices.take();
+        add_notices(&mut result, &notices);
+        let shown = HostResult { notices, ..self.shown(pass, &result, verdict, ignored) };
+        let event = Event::Item { result: shown, label: Arc::new(label) };
         self.run.say(self.engine, &self.host.name, event);
         result.shift_remove(crate::action::WHOLE);
         result.shift_remove(result::RAISED);
@@ -236,7 +248,7 @@ impl OnHost<'_> {
         let Some(label) = self.task().loop_control().label.as_ref().filter(says) else {
             return item.label.clone();
         };
-        match self.without_notices(|| self.with_register(pass, result).value(label)) {
+        match pass.notices.unsaid(|| self.with_register(pass, result).value(label)) {
             Ok(label) => label,
             Err(error) => {
                 let message = format!("{UNLABELLED}{}", error.message);
@@ -320,8 +332,8 @@ impl OnHost<'_> {
         for (at, entry) in ready.into_iter().enumerate() {
             match entry {
                 Ok((own, call)) => {
-                    setting.get_or_insert(own);
-                    invocations.push(self.invocation(&call));
+                    let setting = setting.get_or_insert(own);
+                    invocations.push(self.invocation(&call, setting));
                     calls.push(call);
                     places.push(at);
                     results.push(None);

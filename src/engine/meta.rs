@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::event::{Event, HostResult, Verdict};
-use super::host::{HostPlay, Standing, down};
+use super::host::{HostPlay, Standing};
 use super::task::TaskRun;
 use super::walk::Walk;
 use super::{Engine, result, target};
@@ -60,14 +60,8 @@ impl Engine {
                     let fields = Map::from_iter([("msg".into(), short.into()), ("skip_reason".into(), what.into())]);
                     self.own_result(run, host, Verdict::Skipped, fields);
                 }
-                Err(error) => {
-                    self.emit(Event::Error(error.to_diagnostic().or_at(Some(run.task.span))));
-                    let failure = result::failed(error.message);
-                    self.count(&host.name, |s| if walk.rescuable { s.rescued += 1 } else { s.failed += 1 });
-                    self.note_failure(run, host, Value::map(failure.clone()));
-                    self.own_result(run, host, Verdict::Failed, failure);
-                    self.settle(&run.run, hosts, &down(hosts), walk);
-                }
+                // Nobody can say who is meant: that ends the run, as in the reference.
+                Err(error) => return self.stop_at(run, error.of_condition()),
             }
         }
         if meant.is_empty() {

@@ -4,6 +4,7 @@
 //! runs as a walk over the tree of blocks with a set of hosts: every task on all of them side by side, then the next. That
 //! walk is the linear strategy; the free one is the same walk for each host by itself.
 
+mod copied;
 pub mod event;
 mod findings;
 mod handlers;
@@ -25,6 +26,7 @@ mod select;
 mod step;
 mod target;
 mod task;
+mod title;
 mod tries;
 mod turns;
 mod vars_files;

@@ -77,7 +77,9 @@ impl Engine {
                 let text = format!("Notification for handler {name} has been saved.");
                 run.say(self, &host.name, Event::Remark { verbosity: 2, text });
                 if now {
-                    found.into_iter().for_each(|handler| host.notify(handler));
+                    for handler in found {
+                        host.notify(handler);
+                    }
                 } else {
                     host.note(name);
                 }
@@ -89,9 +91,12 @@ impl Engine {
     /// Settles which handlers the names mean that a host's tasks notified.
     pub(super) fn settle_notified(&self, run: &Arc<PlayRun>, host: &HostPlay) {
         for name in host.take_notes() {
-            let text = format!("NOTIFIED HANDLER {name} for {}", host.name);
-            self.emit(Event::Remark { verbosity: 2, text });
-            self.find_handlers(run, host, &name).into_iter().for_each(|handler| host.notify(handler));
+            for at in self.find_handlers(run, host, &name).into_iter().filter(|at| host.notify(*at)) {
+                let handlers = run.handlers.read().unwrap_or_else(PoisonError::into_inner);
+                let title = handlers.get(at).map(|handler| handler.task.title()).unwrap_or_default();
+                let text = format!("NOTIFIED HANDLER {title} for {}", host.name);
+                self.emit(Event::Remark { verbosity: 2, text });
+            }
         }
     }
 

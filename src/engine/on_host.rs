@@ -7,7 +7,7 @@ use super::event::{HostResult, Verdict};
 use super::hands::Setting;
 use super::host::HostPlay;
 use super::include::Wanted;
-use super::invocation::invocation;
+use super::invocation::Invocation;
 use super::task::TaskRun;
 use super::{Engine, result};
 use crate::action::{self, ActionContext, ActionError, Plan};
@@ -63,7 +63,7 @@ pub(super) struct OnHost<'e> {
     pub(super) scope: Scope,
     pub(super) templar: Templar,
     /// What the task's templates give to say.
-    notices: Arc<Notices>,
+    pub(super) notices: Arc<Notices>,
     delegates: Mutex<Vec<Option<String>>>,
     pub(super) inclusions: Mutex<Vec<Wanted>>,
     /// Of each item that failed, whether that counts for nothing.
@@ -78,6 +78,16 @@ pub(super) struct Pass {
     pub templar: Templar,
     pub item: Option<Item>,
     pub no_log: bool,
+    /// What its templates give to say.
+    pub notices: Arc<Notices>,
+}
+
+impl Pass {
+    /// The same with other variables on top.
+    pub fn over(&self, scope: &Scope, layer: Map) -> Self {
+        let templar = Templar::new(Arc::new(scope.with_top(layer).with_notices(self.notices.clone())));
+        Self { templar, item: self.item.clone(), no_log: self.no_log, notices: self.notices.clone() }
+    }
 }
 
 /// What an item adds to a result.
@@ -159,14 +169,6 @@ impl<'e> OnHost<'e> {
         }
     }
 
-    /// What an evaluation comes to whose notices nobody is told, as in the reference.
-    pub(super) fn without_notices<T>(&self, evaluate: impl FnOnce() -> T) -> T {
-        let before = self.notices.len();
-        let out = evaluate();
-        self.notices.truncate(before);
-        out
-    }
-
     pub(super) fn task(&self) -> &'e Arc<Task> {
         &self.run.task
     }
@@ -194,7 +196,20 @@ impl<'e> OnHost<'e> {
 
     fn single(&self) -> Pass {
         let no_log = self.is_secret(&self.templar);
-        Pass { templar: self.templar.clone(), item: None, no_log }
+        Pass { templar: self.templar.clone(), item: None, no_log, notices: self.notices.clone() }
+    }
+
+    /// Whether handlers hear of a result. As in the reference, they are told before it is known whether a host or a group is a
+    /// new one, so of these only changes of an item before the last count.
+    fn tells_of_change(&self, result: &Map) -> bool {
+        let task = self.task();
+        let late = matches!(task.action.module, "ansible.builtin.add_host" | "ansible.builtin.group_by");
+        if !late || !task.changed_when.is_empty() {
+            return result::flag(result, "changed");
+        }
+        let items = result.get("results").and_then(Value::as_list).unwrap_or_default();
+        let before = items.split_last().map_or(&[][..], |(_, before)| before);
+        before.iter().filter_map(Value::as_map).any(|item| result::flag(item, "changed"))
     }
 
     fn finish(&self, mut result: Map, no_log: bool) -> Finished {
@@ -227,7 +242,7 @@ impl<'e> OnHost<'e> {
             }
         });
         Finished {
-            notifies: !task.notify.is_empty() && result::flag(&result, "changed") && verdict != Verdict::Failed,
+            notifies: !task.notify.is_empty() && self.tells_of_change(&result) && verdict != Verdict::Failed,
             verdict,
             ignored,
             no_log,
@@ -368,10 +383,10 @@ impl<'e> OnHost<'e> {
     }
 
     /// The arguments of a call, for the results of those who ask for that much, and for variables that keep a loop's.
-    pub(super) fn invocation(&self, call: &Call) -> Option<Value> {
+    pub(super) fn invocation(&self, call: &Call, setting: &Setting) -> Option<Invocation> {
         let kept = self.task().looped.is_some() && self.task().register.is_some();
         let wanted = kept || self.engine.world.info.verbosity > 2;
-        wanted.then(|| invocation(self.task().action.module, &call.args)).flatten()
+        wanted.then(|| Invocation::of_call(self.task().action.module, &call.args, setting.check)).flatten()
     }
 
     pub(super) fn plan(&self, pass: &Pass, setting: &Setting) -> Result<Plan, ActionError> {
@@ -484,7 +499,7 @@ impl<'e> OnHost<'e> {
         for (key, value) in result.get("ansible_facts").and_then(Value::as_map).into_iter().flatten() {
             layer.insert(key.clone(), value.clone());
         }
-        Templar::new(Arc::new(self.scope.with_top(layer)))
+        Templar::new(Arc::new(self.scope.with_top(layer).with_notices(pass.notices.clone())))
     }
 
     /// A module's answer with everything a result has, judged by `changed_when` and `failed_when`.
@@ -493,7 +508,7 @@ impl<'e> OnHost<'e> {
         let raised = answer.contains_key(result::RAISED);
         // What an action says itself to have failed is no exception.
         let excepted = answer.shift_remove(result::TOLD).is_none() || answer.contains_key("exception");
-        result::complete(&mut answer);
+        result::complete(task.action.module, &mut answer);
         if !excepted {
             answer.shift_remove("exception");
         }

@@ -21,6 +21,8 @@ impl Engine {
         let Some(spec) = role.argument_spec.as_ref().filter(|_| !hosts.is_empty()) else { return };
         let mut args = Map::new();
         args.insert("argument_spec".into(), spec.spec.get("options").cloned().unwrap_or_else(|| Map::new().into()));
+        let params = role.own_params.as_deref().cloned().unwrap_or_default();
+        args.insert("provided_arguments".into(), params.into());
         args.insert("validate_args_context".into(), role_context(role, &spec.entry));
         let mut context = role.around.clone();
         context.role = Some(role.clone());

@@ -82,6 +82,7 @@ impl Engine {
             run.size.store(size, Ordering::SeqCst);
             *run.vars.batch.write().unwrap_or_else(PoisonError::into_inner) = batch;
             self.batch(&run, &members).await;
+            self.note_unrescued(&members);
             let lost = members.iter().filter(|host| self.lost().contains_key(&*host.name)).count();
             // The play holds its hosts and they hold the play.
             run.members.write().unwrap_or_else(PoisonError::into_inner).clear();
@@ -91,6 +92,16 @@ impl Engine {
             }
             if self.is_aborted() || run.ended.load(Ordering::SeqCst) {
                 return;
+            }
+        }
+    }
+
+    /// Whom nothing rescued is lost as any other.
+    fn note_unrescued(&self, members: &[Arc<HostPlay>]) {
+        let mut lost = self.lost();
+        for host in members.iter().filter(|host| host.standing() == Standing::Failed) {
+            if let Some(loss @ Loss::Rescued) = lost.get_mut(&*host.name) {
+                *loss = Loss::Failed;
             }
         }
     }
@@ -223,27 +234,34 @@ impl Engine {
         let both: Vec<Item> = play.role_tasks.iter().chain(&play.tasks).cloned().collect();
         for section in [&play.pre_tasks, &both, &play.post_tasks] {
             self.items(section, hosts, &walk).await;
-            if !section.is_empty() {
-                self.tell_flush(play);
+            let flushes = self.ends_with_handlers(play);
+            if !section.is_empty() && flushes {
+                self.tell_flush();
             }
             if run.force_handlers {
-                self.flush_forced(run, hosts, &walk).await;
+                if flushes {
+                    self.flush_forced(run, hosts, &walk).await;
+                }
                 // Their handlers have run: now these count.
                 let held_back = std::mem::take(&mut *run.held_back.lock().unwrap_or_else(PoisonError::into_inner));
                 run.counted.lock().unwrap_or_else(PoisonError::into_inner).extend(held_back);
                 self.enforce_limit(run, &[]);
-            } else {
+            } else if flushes {
                 self.flush_handlers(run, hosts, &walk).await;
             }
         }
     }
 
+    /// Whether handlers run at the end of a section. As in the reference a task of its own does that, which has the play's
+    /// tags and `always`: where these are skipped, no handler runs that nobody asks for.
+    fn ends_with_handlers(&self, play: &Play) -> bool {
+        self.is_own_task_chosen(&play.context.tags)
+    }
+
     /// With `ANSIBLE_DEBUG`, the reference tells when handlers run at the end of a section.
-    fn tell_flush(&self, play: &Play) {
+    fn tell_flush(&self) {
         let debug = self.world.info.settings.get("DEFAULT_DEBUG").is_some_and(|s| s.value.as_bool() == Some(true));
-        let tags: Vec<String> = play.context.tags.iter().map(Value::to_text).collect();
-        let skipped = tags.iter().any(|tag| self.options.tags.skip.contains(tag));
-        if debug && !skipped {
+        if debug {
             self.emit(Event::Remark { verbosity: 0, text: "META: triggered running handlers".to_owned() });
         }
     }

@@ -1,7 +1,7 @@
 //! From what a module said to a verdict: `changed_when`, `failed_when`, and what every result has.
 
 use super::event::Verdict;
-use super::invocation::INVOCATION;
+use super::invocation::{INVOCATION, Invocation};
 use crate::action::NO_TRACEBACK;
 use crate::playbook::Task;
 use crate::remote::RemoteError;
@@ -91,9 +91,10 @@ pub(super) fn censored(result: &Map) -> Map {
 }
 
 /// Adds an `invocation` to a result that has none of its own; a module that was not reached was not invoked.
-pub(super) fn add_invocation(result: &mut Map, invocation: Option<Value>) {
-    if let Some(invocation) = invocation.filter(|_| !flag(result, "unreachable")) {
-        result.entry(INVOCATION.into()).or_insert(invocation);
+pub(super) fn add_invocation(result: &mut Map, invocation: Option<Invocation>) {
+    if let Some(invocation) = invocation.filter(|_| !flag(result, "unreachable") && !result.contains_key(INVOCATION)) {
+        let invocation = invocation.with(result);
+        result.insert(INVOCATION.into(), invocation);
     }
 }
 
@@ -160,7 +161,7 @@ fn has_failed(result: &Map) -> bool {
 }
 
 /// Adds what every result has: `failed`, `changed`, the lines of outputs.
-pub(super) fn complete(result: &mut Map) {
+pub(super) fn complete(module: &str, result: &mut Map) {
     if !result.contains_key("failed") && !flag(result, "skipped") {
         let rc_bad = match result.get("rc") {
             Some(Value::Int(rc)) => *rc != 0,
@@ -175,6 +176,10 @@ pub(super) fn complete(result: &mut Map) {
         result.entry("exception".into()).or_insert(NO_TRACEBACK.into());
     }
     result.entry("changed".into()).or_insert(Value::Bool(false));
+    if module == "ansible.builtin.pause" {
+        // It is no output of a program.
+        return;
+    }
     for stream in ["stdout", "stderr"] {
         let lines = format!("{stream}_lines");
         if let Some(text) = result.get(stream).and_then(Value::as_str)
@@ -262,21 +267,48 @@ pub(super) fn order(module: &str, result: &mut Map) {
         "stdout_lines",
         "stderr_lines",
     ];
+    /// Of content that was there already.
+    const COPIED_BEFORE: [&str; 12] =
+        ["diff", "path", "changed", "uid", "gid", "owner", "group", "mode", "state", "size", "checksum", "dest"];
     if flag(result, "skipped") {
         return;
     }
     let first: &[&str] = match module.strip_prefix("ansible.builtin.").unwrap_or(module) {
         "command" | "shell" => &COMMAND,
-        "stat" | "add_host" => &["changed"],
-        "debug" | "set_fact" | "ping" | "include_vars" | "fail" => {
+        "stat" | "add_host" | "tempfile" => &["changed"],
+        "file" if !result.contains_key("uid") => &["path", "changed"],
+        "group" => &["name", "state", "changed"],
+        "assemble" => &["src", "dest", "checksum", "md5sum", "changed"],
+        "lineinfile" => &["changed", "found", "msg", "backup", "diff"],
+        "blockinfile" => &["changed", "msg", "diff", "backup_file"],
+        "replace" => &["rc", "backup_file", "msg", "changed"],
+        "find" => &["files", "changed", "msg", "matched", "examined", "skipped_paths"],
+        "fetch" => &["changed", "md5sum", "file", "dest", "remote_md5sum", "checksum", "remote_checksum"],
+        "copy" | "template" if result.contains_key("path") => &COPIED_BEFORE,
+        "copy" | "template" => &["diff", "dest", "src", "md5sum", "checksum", "changed", "backup_file"],
+        "debug" | "set_fact" | "ping" | "include_vars" | "fail" | "slurp" | "getent" | "setup" | "wait_for"
+        | "mount_facts" => {
             // Their results do not say whether something changed; that comes last.
             let last = ["changed", "exception"].map(|key| result.shift_remove_entry(&Key::from(key)));
             result.entry("failed".into()).or_insert(Value::Bool(false));
             return result.extend(last.into_iter().flatten());
         }
-        _ => return,
+        _ => &[],
     };
+    if flag(result, "failed") && first != &COMMAND[..] {
+        // A failure says how it went before it says that nothing changed.
+        let last = ["failed", "msg", "stdout_lines", "stderr_lines", "changed", "exception"];
+        let last = last.map(|key| result.shift_remove_entry(&Key::from(key)));
+        return result.extend(last.into_iter().flatten());
+    }
     let mut out: Map = first.iter().filter_map(|key| result.shift_remove_entry(&Key::from(*key))).collect();
+    // What is told of a file comes behind what was done.
+    if !out.contains_key("changed")
+        && let Some(at) = result.get_index_of("uid")
+        && let Some(changed) = result.shift_remove("changed")
+    {
+        result.shift_insert(at, "changed".into(), changed);
+    }
     out.append(result);
     *result = out;
 }
@@ -299,7 +331,12 @@ pub(super) fn all(templar: &Templar, conditions: &[Value]) -> Result<bool, Templ
 }
 
 /// What all items of a loop come to together.
-pub(super) fn combine(results: Vec<Map>) -> Map {
+pub(super) fn combine(mut results: Vec<Map>) -> Map {
+    // What items warn of is the whole task's.
+    let said = ["warnings", "deprecations"].map(|key| {
+        let of_items = results.iter_mut().filter_map(|result| result.shift_remove(key));
+        (key, of_items.flat_map(|said| said.as_list().unwrap_or_default().to_vec()).collect::<Vec<_>>())
+    });
     let any = |key: &str| results.iter().any(|r| flag(r, key));
     let all_skipped = !results.is_empty() && results.iter().all(|r| flag(r, "skipped"));
     let (changed, unreachable, failed) = (any("changed"), any("unreachable"), any("failed"));
@@ -312,11 +349,19 @@ pub(super) fn combine(results: Vec<Map>) -> Map {
     let mut out = Map::new();
     out.insert("results".into(), Value::list(results.into_iter().map(Value::map).collect()));
     out.insert("skipped".into(), Value::Bool(all_skipped));
+    if changed {
+        out.insert("changed".into(), Value::Bool(true));
+    }
     if failed {
         out.insert("failed".into(), Value::Bool(true));
     }
     if unreachable {
         out.insert("unreachable".into(), Value::Bool(true));
+    }
+    for (key, said) in said {
+        if !said.is_empty() {
+            out.insert(key.into(), Value::list(said));
+        }
     }
     out.insert("msg".into(), Value::from(message));
     out.insert("changed".into(), Value::Bool(changed));

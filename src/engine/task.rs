@@ -14,7 +14,7 @@ use super::turns::Turns;
 use super::walk::{Walk, is_among};
 use super::{Engine, Loss};
 use crate::action::BuiltIn;
-use crate::playbook::{Item, TEMPLATED, Task, UNAVAILABLE, canonical_name};
+use crate::playbook::{Item, Role, TEMPLATED, Task, UNAVAILABLE, canonical_name};
 use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Str, Value};
 use crate::vars::{Scope, TaskVars};
@@ -163,9 +163,8 @@ impl Engine {
     pub(super) fn any_chosen(&self, items: &[Item], host: &Arc<HostPlay>) -> bool {
         items.iter().any(|item| match item {
             Item::Task(task) => self.chosen(&TaskRun::new(task, &host.play), host).unwrap_or(false),
-            // Behind a role's tasks stands one of the engine's own, which has no tags.
             Item::Block(block) => {
-                block.role.is_some()
+                block.role.as_ref().is_some_and(|role| self.is_role_noted(role))
                     || [&block.body, &block.rescue, &block.always].iter().any(|part| self.any_chosen(part, host))
             }
         })
@@ -180,12 +179,22 @@ impl Engine {
         let mut names = Vec::new();
         for tag in tags {
             let value = if tag.has_templates() { run.templar(self, host).value(tag)? } else { tag.clone() };
-            match value {
-                Value::List(items) => names.extend(items.iter().map(Value::to_text)),
-                other => names.extend(other.to_text().split(',').map(|t| t.trim().to_owned())),
-            }
+            names.extend(tag_names(&value));
         }
         Ok(self.options.tags.allows(&names))
+    }
+
+    /// Whether a task that nobody wrote is run, in a place with these tags: it has `always` too.
+    pub(super) fn is_own_task_chosen(&self, tags: &[Value]) -> bool {
+        let mut names: Vec<String> = tags.iter().flat_map(tag_names).collect();
+        names.push("always".to_owned());
+        self.options.tags.allows(&names)
+    }
+
+    /// Whether it is noted that a role has run. As in the reference a task behind the role's own does that: where it is
+    /// skipped, the role may run again.
+    pub(super) fn is_role_noted(&self, role: &Role) -> bool {
+        self.is_own_task_chosen(&role.tags)
     }
 
     /// With `--start-at-task`: whether that task was reached.
@@ -203,25 +212,8 @@ impl Engine {
         here
     }
 
-    /// The task's name as this host sees it; what cannot be evaluated is told in its place.
-    fn title(&self, run: &TaskRun, host: &HostPlay) -> String {
-        let task = &run.task;
-        let written = match &task.name {
-            Some(name) if name.is_template() => name,
-            _ => return task.title(),
-        };
-        let (own, troubles) = run.templar(self, host).shown(written);
-        troubles.into_iter().for_each(|warning| self.emit(Event::Warning(warning)));
-        // What comes to nothing is no name.
-        if matches!(own, Value::Omit) || !crate::template::truthy(&own) {
-            return task.title_without_name();
-        }
-        let own = own.to_text();
-        task.title_with(own)
-    }
-
     /// What is wrong with a task for all hosts ends the run, as in the reference.
-    fn stop_at(&self, run: &TaskRun, error: TemplateError) {
+    pub(super) fn stop_at(&self, run: &TaskRun, error: TemplateError) {
         let mut diagnostic = error.to_diagnostic().or_at(Some(run.task.span));
         diagnostic.code = "run::keyword";
         self.broken(vec![diagnostic]);
@@ -401,8 +393,10 @@ impl Engine {
             let others: Vec<_> = others.collect();
             let fresh = alive(&others);
             others.iter().for_each(|host| host.push_on(if once { 2 } else { 1 }));
-            // As in the reference, these are lost for later plays even so, other than those that did fail.
+            // As in the reference, these are lost for later plays even so, other than those that did fail; where no play
+            // comes, that they had a rescue counts.
             self.note_lost(&run.run, &fresh, &Walk::default());
+            self.lost().extend(fresh.iter().map(|host| (host.name.to_string(), Loss::Rescued)));
             self.lose_ended(&run.run);
         }
         self.settle(&run.run, hosts, &failed, walk);
@@ -420,6 +414,14 @@ impl Engine {
             return self.world.info.settings.get("ANY_ERRORS_FATAL").and_then(|s| s.value.as_bool()) == Some(true);
         };
         run.templar(self, host).value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)
+    }
+}
+
+/// The tags that a value of `tags` names.
+fn tag_names(value: &Value) -> Vec<String> {
+    match value {
+        Value::List(items) => items.iter().map(Value::to_text).collect(),
+        other => other.to_text().split(',').map(|tag| tag.trim().to_owned()).collect(),
     }
 }
 

@@ -109,7 +109,7 @@ impl OnHost<'_> {
             self.run.say(self.engine, &self.host.name, Event::Remark { verbosity: 3, text });
         }
         let invocation = match &plan {
-            Plan::Remote { call, .. } => self.invocation(call),
+            Plan::Remote { call, .. } => self.invocation(call, setting),
             _ => None,
         };
         let work = async {

@@ -146,11 +146,12 @@ impl Engine {
             self.validate_role(block, role, &alive(&fresh), walk).await;
         }
         self.plain_block(block, &fresh, walk).await;
+        let noted = self.is_role_noted(role);
         for host in &fresh {
             if host.standing() == Standing::EndedRole {
                 host.stand(Standing::Alive);
             }
-            if host.has_begun_role(&role.identity) {
+            if noted && host.has_begun_role(&role.identity) {
                 host.ran_role(&role.identity);
             }
         }

@@ -287,8 +287,8 @@ impl Kind {
                 Some(node) => yaml::read(inventory, &node)?,
                 None => return Err(Diagnostic::error("inventory::syntax", "Parsed empty YAML file").into()),
             },
-            Self::Ini => ini::read(inventory, text(source, &inventory.vault)?)?,
-            Self::Toml => toml::read(inventory, text(source, &inventory.vault)?)?,
+            Self::Ini => ini::read(inventory, text(source, &inventory.vault, true)?)?,
+            Self::Toml => toml::read(inventory, text(source, &inventory.vault, false)?)?,
             Self::Constructed | Self::Generator => {
                 let Some(node) = document(source, &inventory.vault)? else {
                     return Err(Diagnostic::error("inventory::syntax", format!("{source} is empty")).into());
@@ -336,8 +336,8 @@ fn plugin(inventory: &mut Inventory, source: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A file's text, as a place in it.
-fn text(source: &str, vault: &Arc<Secrets>) -> Result<Span, Diagnostic> {
+/// A file's text, as a place in it; `by_line`: its places are lines.
+fn text(source: &str, vault: &Arc<Secrets>, by_line: bool) -> Result<Span, Diagnostic> {
     let path = Path::new(source);
     let wrong = |message: String| Diagnostic::error("inventory::read", message);
     let bytes = std::fs::read(path).map_err(|e| wrong(format!("cannot read the inventory `{source}`: {e}")))?;
@@ -345,7 +345,7 @@ fn text(source: &str, vault: &Arc<Secrets>) -> Result<Span, Diagnostic> {
     let bytes = vault.reveal(bytes).map_err(|e| wrong(format!("cannot decrypt the inventory `{source}`: {e}")))?;
     let text = String::from_utf8(bytes).map_err(|_| wrong(format!("the inventory `{source}` is not UTF-8")))?;
     let (name, path) = (source.to_owned(), Some(path.to_path_buf()));
-    Ok(source::register_source(source::Source { name, path, text, vault: vault.clone(), encrypted }))
+    Ok(source::register_source(source::Source { name, path, text, vault: vault.clone(), encrypted, by_line }))
 }
 
 /// A file's YAML.

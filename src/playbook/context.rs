@@ -75,7 +75,7 @@ pub struct Context {
     pub collections: Vec<String>,
     /// The role the task belongs to.
     pub role: Option<Arc<Role>>,
-    /// Handlers that a block's `notify` names.
+    /// Handlers that the innermost block's `notify` names.
     pub notify: Vec<Value>,
 }
 
@@ -200,7 +200,7 @@ impl Context {
                 }
                 self.tags.extend(tags_of(node));
             }
-            "notify" => self.notify.extend(list_of(node)),
+            "notify" => self.notify = list_of(node),
             "vars" if own_vars => {
                 loader.warn_reserved(node);
                 self.vars.extend(loader.vars(node));
@@ -276,7 +276,7 @@ impl Context {
             "module_defaults" => self.module_defaults.extend(many(value)),
             "when" => self.when.extend(many(value)),
             "tags" => self.tags.extend(many(value)),
-            "notify" => self.notify.extend(many(value)),
+            "notify" => self.notify = many(value),
             "vars" => self.vars.extend(value.as_map().map(|map| Arc::new(map.clone()))),
             _ => return false,
         }

@@ -59,6 +59,7 @@ impl Loader<'_> {
             used: Used::Imported,
             entry: String::new(),
             vars: Vec::new(),
+            own_params: None,
             span: Some(action.span),
         };
         // The import's `vars` are those of a block around the role, and not its parameters.

@@ -33,6 +33,8 @@ pub struct Role {
     pub public: bool,
     /// The parameters it is used with.
     pub params: Vec<Arc<Map>>,
+    /// Those of them that stand beside this role's own name, which its specification must know.
+    pub own_params: Option<Arc<Map>>,
     /// The tags of the place that uses it.
     pub tags: Vec<Value>,
     /// What tells this use of the role from others: a second one with the same identity does not run again.
@@ -90,6 +92,8 @@ pub struct RoleOptions {
     pub entry: String,
     /// `vars` of the entry.
     pub vars: Vec<Arc<Map>>,
+    /// The parameters of the entry itself.
+    pub own_params: Option<Arc<Map>>,
     /// Where it is used.
     pub span: Option<Span>,
 }
@@ -107,6 +111,7 @@ impl Default for RoleOptions {
             used: Used::Listed,
             entry: String::new(),
             vars: Vec::new(),
+            own_params: None,
             span: None,
         }
     }
@@ -225,13 +230,15 @@ impl Loader<'_> {
         if !params.is_empty() {
             context.params.push(Arc::new(params));
         }
+        let own_params = context.params.get(outer.params.len()).cloned();
         let mut said = params_of(&context, outer);
         said.extend(vars.iter().flat_map(|map| map.iter()).map(|(k, v)| (k.clone(), v.clone())));
         for key in ["when", "tags"] {
             said.extend(node.get(key).map(|value| (format!("\0{key}").into(), value.to_value())));
         }
         let entry = RoleOptions::entry_of(said);
-        let options = RoleOptions { span: Some(name_node.span), used, public, entry, vars, ..RoleOptions::default() };
+        let options =
+            RoleOptions { span: Some(name_node.span), used, public, entry, vars, own_params, ..RoleOptions::default() };
         self.role(&name, Some(name_node.span), &options, &context)
     }
 
@@ -265,6 +272,7 @@ impl Loader<'_> {
             argument_spec: if options.validate { self.argument_spec(&path, options, meta.as_deref()) } else { None },
             public: options.public,
             params: outer.params.clone(),
+            own_params: options.own_params.clone(),
             tags: outer.tags.clone(),
             identity: options.identity(&path),
             used: options.used,

@@ -44,7 +44,9 @@ impl Loader<'_> {
         }
         if matches!(action.module, "ansible.builtin.import_tasks" | "ansible.builtin.import_role") {
             // What is imported inherits it, as from a block.
-            context.notify.extend(node.get("notify").map(|n| self.values(n)).unwrap_or_default());
+            if let Some(own) = node.get("notify") {
+                context.notify = self.values(own);
+            }
         }
         if handlers
             && action.module == "ansible.builtin.meta"
@@ -96,8 +98,9 @@ impl Loader<'_> {
     }
 
     fn task(&mut self, node: &Node, action: super::Action, mut context: Context, outer: &Arc<Context>) -> Task {
-        let mut notify = std::mem::take(&mut context.notify);
-        notify.extend(node.get("notify").map(|n| self.values(n)).unwrap_or_default());
+        // What a task says itself takes the place of what the blocks around it say.
+        let outer_notify = std::mem::take(&mut context.notify);
+        let notify = node.get("notify").map_or(outer_notify, |own| self.values(own));
         let conditions = |loader: &mut Self, name: &str| match node.get(name) {
             // Nothing is no condition of a result.
             Some(value) if value.is_null() && name != "until" => vec![Value::Null],

@@ -37,6 +37,8 @@ pub struct Source {
     pub vault: Arc<Secrets>,
     /// Whether the file is encrypted: then its text is shown to nobody.
     pub encrypted: bool,
+    /// Whether places in it are told by their lines alone, as those of INI inventories are.
+    pub by_line: bool,
 }
 
 /// A range of bytes in a registered source.
@@ -69,7 +71,7 @@ fn registry() -> &'static RwLock<Vec<Arc<Source>>> {
 /// Registers text under a name and gives the span of all of it.
 pub fn register(name: impl Into<String>, path: Option<&Path>, text: String) -> Span {
     let path = path.map(Path::to_path_buf);
-    register_source(Source { name: name.into(), path, text, vault: Arc::default(), encrypted: false })
+    register_source(Source { name: name.into(), path, text, vault: Arc::default(), encrypted: false, by_line: false })
 }
 
 /// Registers a source and gives the span of all of it.
@@ -95,6 +97,7 @@ impl Span {
                 text: String::new(),
                 vault: Arc::default(),
                 encrypted: false,
+                by_line: false,
             }),
         }
     }

@@ -34,7 +34,7 @@ pub fn load(path: &Path, vault: &Arc<Secrets>) -> Result<Option<Node>, YamlError
         let at = e.utf8_error().valid_up_to();
         Diagnostic::error("yaml::encoding", format!("`{name}` is not UTF-8: byte {at} is not part of a character"))
     })?;
-    load_source(Source { name, path: Some(path.to_path_buf()), text, vault: vault.clone(), encrypted })
+    load_source(Source { name, path: Some(path.to_path_buf()), text, vault: vault.clone(), encrypted, by_line: false })
 }
 
 /// Reads text under a name; `None` when it holds no document.
@@ -50,7 +50,7 @@ pub fn load_text_with(
     vault: &Arc<Secrets>,
 ) -> Result<Option<Node>, YamlError> {
     let path = path.map(Path::to_path_buf);
-    load_source(Source { name: name.to_owned(), path, text, vault: vault.clone(), encrypted: false })
+    load_source(Source { name: name.to_owned(), path, text, vault: vault.clone(), encrypted: false, by_line: false })
 }
 
 fn load_source(source: Source) -> Result<Option<Node>, YamlError> {

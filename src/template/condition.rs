@@ -40,6 +40,9 @@ fn embedded(text: &Str) -> Option<(Str, Map)> {
 /// What is said of templates in the constants of an expression.
 const EMBEDDED: &str = "Jinja constant strings should not contain embedded templates. This feature will be disabled by default in ansible-core 2.23.";
 
+/// What to do instead.
+const INLINE: &str = "Use inline expressions, for example: `when: \"{{ a_var }}\" == 42` becomes `when: a_var == 42`";
+
 impl Templar {
     /// A condition: a truth value, or an expression that comes to one. Anything else is an error, as in ansible-core 2.19.
     pub fn condition(&self, condition: &Value) -> Result<bool, TemplateError> {
@@ -51,7 +54,7 @@ impl Templar {
             Value::Str(text) if text.is_template() => match embedded(text) {
                 Some((expression, constants)) => {
                     if let Some(notices) = self.variables().notices() {
-                        notices.warn(EMBEDDED, origin);
+                        notices.warn_with(EMBEDDED, origin, Some(INLINE));
                     }
                     (self.with(constants).expression(&expression)?, origin)
                 }
@@ -164,7 +167,7 @@ fn written_at(span: Span) -> String {
         || source.name.clone(),
         |path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string(),
     );
-    format!("{file}:{}:{}", place.line, place.column)
+    if source.by_line { format!("{file}:{}", place.line) } else { format!("{file}:{}:{}", place.line, place.column) }
 }
 
 /// Whether a condition, or what it comes to, says nothing.

@@ -10,8 +10,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value as Jinja};
 use super::lazy::Root;
 use super::rewrite::{Strings, rewrite};
 use super::{
-    TemplateError, call, chain, compare, filters, forms, functions, lookups, methods, missing, mutable, operators,
-    python, tests, time,
+    TemplateError, call, chain, compare, filters, forms, functions, lookups, methods, missing, mutable, notices,
+    operators, python, tests, time,
 };
 use crate::value::{Str, Undecryptable};
 
@@ -153,15 +153,16 @@ pub(super) fn syntax() -> SyntaxConfig {
 
 /// Evaluates a string that is a template; one that is a single expression keeps the expression's type.
 pub(super) fn render_inline(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
-    native(&INLINE, root, text.as_str()).map_err(|e| {
+    notices::within(text.origin(), || native(&INLINE, root, text.as_str())).map_err(|e| {
         missing::spelled(operators::told(TemplateError::new(&e, Some(text)), &e, root), root, text.as_str())
     })
 }
 
-/// The variables that a template uses, in the order in which they stand in it.
+/// The variables that a template uses, functions of the language aside, in the order in which they stand in it.
 pub(super) fn names_in(text: &str) -> Vec<String> {
     let Ok(template) = INLINE.get_template(text) else { return Vec::new() };
-    let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
+    let is_function = |name: &String| INLINE.globals().any(|(known, _)| known == name);
+    let mut names: Vec<String> = template.undeclared_variables(false).into_iter().filter(|n| !is_function(n)).collect();
     names.sort_by_key(|name| text.find(name.as_str()));
     names
 }
@@ -169,9 +170,12 @@ pub(super) fn names_in(text: &str) -> Vec<String> {
 /// Evaluates an expression without braces.
 pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
     let template = format!("{{{{ {} }}}}", text.as_str());
-    native(&EXPRESSIONS, root, &template).map_err(|e| {
+    notices::within(text.origin(), || native(&EXPRESSIONS, root, &template)).map_err(|e| {
         let mut error = operators::told(TemplateError::new(&e, None), &e, root);
-        if let Some(refusal) = error.message.strip_prefix(compare::RENDERING) {
+        // What a variable's own template ran into is not the expression's.
+        if error.whole.is_none()
+            && let Some(refusal) = error.message.strip_prefix(compare::RENDERING)
+        {
             error.message = format!("Error rendering expression: {refusal}");
         }
         if error.span.is_none() {
@@ -179,6 +183,7 @@ pub(super) fn evaluate(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateEr
             let range = e.range().map(|r| r.start.saturating_sub(3)..r.end.saturating_sub(3));
             error.span = super::place_within(text, e.line(), range).or(text.origin());
         }
+        error.seen_from(Some(text));
         missing::spelled(error, root, &template)
     })
 }

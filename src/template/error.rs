@@ -6,6 +6,30 @@ use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 use crate::value::Str;
 
+/// Why a variable or an entry is not there: what it is made of is undefined.
+#[derive(Debug, Clone)]
+pub(super) struct Reason {
+    /// What is said of it.
+    pub(super) message: String,
+    /// Where.
+    pub(super) span: Option<Span>,
+    /// The whole text that the place is in.
+    pub(super) whole: Option<Span>,
+}
+
+impl Reason {
+    /// One without a place of its own.
+    pub(super) fn said(message: String) -> Self {
+        Self { message, span: None, whole: None }
+    }
+}
+
+impl From<TemplateError> for Reason {
+    fn from(error: TemplateError) -> Self {
+        Self { message: error.message, span: error.span, whole: error.whole }
+    }
+}
+
 /// An error of evaluating a template.
 #[derive(Debug, Clone)]
 pub struct TemplateError {
@@ -25,6 +49,10 @@ pub struct TemplateError {
     pub is_syntax: bool,
     /// The expression that came to nothing.
     pub missing: Option<String>,
+    /// The whole text that `span` is in.
+    pub whole: Option<Span>,
+    /// The text that led to it, the outermost one, where that is another: one that uses a variable.
+    pub used: Option<Span>,
 }
 
 impl TemplateError {
@@ -49,6 +77,28 @@ impl TemplateError {
             file: None,
             is_syntax: false,
             missing: None,
+            whole: None,
+            used: None,
+        }
+    }
+
+    /// Says that `text` led to it.
+    pub(super) fn seen_from(&mut self, text: Option<&Str>) {
+        let origin = text.and_then(Str::origin);
+        if self.whole.is_none() {
+            self.whole = origin;
+        } else if origin.is_some() && origin != self.whole {
+            self.used = origin;
+        }
+    }
+
+    /// Says that it comes from something undefined in another text.
+    pub(super) fn because_of(&mut self, reason: Reason) {
+        self.message = reason.message;
+        self.span = reason.span.or(self.span);
+        if reason.whole.is_some() && reason.whole != self.whole {
+            self.used = self.used.or(self.whole);
+            self.whole = reason.whole;
         }
     }
 
@@ -59,7 +109,9 @@ impl TemplateError {
         let mut source = std::error::Error::source(error);
         while let Some(inner) = source {
             if let Some(ours) = inner.downcast_ref::<Self>() {
-                return ours.clone();
+                let mut ours = ours.clone();
+                ours.seen_from(text);
+                return ours;
             }
             source = inner.source();
         }
@@ -136,6 +188,7 @@ impl TemplateError {
         }
         if let Some(text) = text {
             out.span = super::place_within(text, error.line(), error.range()).or(text.origin());
+            out.whole = text.origin();
         }
         out
     }
@@ -151,10 +204,11 @@ impl TemplateError {
             message = format!("{message} ({file}:{line})");
         }
         let diagnostic = Diagnostic::error(code, message);
-        let diagnostic = match self.span {
+        let mut diagnostic = match self.span {
             Some(span) => diagnostic.at(span),
             None => diagnostic,
         };
+        (diagnostic.whole, diagnostic.used) = (self.whole, self.used);
         match &self.nearest {
             Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
             None => diagnostic,

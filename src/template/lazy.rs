@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{State, Value as Jinja};
 
+use super::error::Reason;
+use super::notices::current_text;
 use super::tolerant::{self, Troubles};
 use super::{TemplateError, Variable, Variables, engine};
-use crate::source::Span;
 use crate::value::{Key, Map, OwnTexts, Str, Undecryptable, Value, Watching};
 use crate::vault::UNDECRYPTABLE;
 
@@ -25,7 +26,7 @@ pub struct Root {
     variables: Arc<dyn Variables>,
     evaluated: Mutex<HashMap<String, Jinja>>,
     /// Why a variable that exists counts as undefined: it uses something that is.
-    reasons: Mutex<HashMap<String, (String, Option<Span>)>>,
+    reasons: Mutex<HashMap<String, Reason>>,
     /// The user's own texts that were used.
     own: Arc<OwnTexts>,
     /// Where errors of templates are shown in their place: what there was of them.
@@ -76,7 +77,7 @@ impl Root {
         self.variables.search_path()
     }
 
-    pub(super) fn reason(&self, name: &str) -> Option<(String, Option<Span>)> {
+    pub(super) fn reason(&self, name: &str) -> Option<Reason> {
         self.reasons.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
@@ -90,7 +91,8 @@ impl Root {
         if name == "play_hosts"
             && let Some(notices) = self.variables.notices()
         {
-            notices.deprecate("The `play_hosts` magic variable is deprecated.", None);
+            let sentence = "The `play_hosts` magic variable is deprecated.";
+            notices.deprecate_with(sentence, current_text(), Some("Use `ansible_play_batch` instead."));
         }
         let value = match self.variables.get(name) {
             Some(Variable::Dynamic(value)) => return Some(value),
@@ -115,7 +117,7 @@ impl Root {
                 let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
                 let reason = match error.undefined.as_ref().and_then(|inner| reasons.get(inner)) {
                     Some(inner) => inner.clone(),
-                    None => (error.message, error.span),
+                    None => error.into(),
                 };
                 reasons.insert(name.to_owned(), reason);
                 None
@@ -207,6 +209,29 @@ fn settle(value: &Value, root: &Arc<Root>) -> Result<Value, minijinja::Error> {
     }
 }
 
+/// Why an object has no such entry: what it would be made of is undefined.
+pub(super) fn reason_of(object: &Jinja, key: &Jinja) -> Option<Reason> {
+    let (root, value) = match () {
+        () if let Some(scope) = object.downcast_object::<Root>() => {
+            let name = key.as_str()?;
+            // Whoever asks may have a scope of its own, that nothing was looked up in.
+            return if scope.lookup(name).is_none() { scope.reason(name) } else { None };
+        }
+        () if let Some(map) = object.downcast_object_ref::<LazyMap>() => (&map.root, map.raw(key)?),
+        () if let Some(list) = object.downcast_object_ref::<LazyList>() => {
+            (&list.root, list.items.get(key.as_usize()?)?)
+        }
+        () => return None,
+    };
+    root.evaluate(value).err().filter(|error| error.is_undefined).map(Reason::from)
+}
+
+/// Why a value cannot be given away whole: something deep inside it is undefined.
+pub(super) fn reason_inside(value: &Jinja) -> Option<Reason> {
+    let error = TemplateError::new(&to_value(value).err()?, None);
+    error.is_undefined.then(|| error.into())
+}
+
 struct Guard;
 
 impl Guard {
@@ -277,13 +302,19 @@ struct LazyMap {
     root: Arc<Root>,
 }
 
-impl Object for LazyMap {
-    fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
-        let value = match key.as_str() {
+impl LazyMap {
+    /// An entry as it is written.
+    fn raw(&self, key: &Jinja) -> Option<&Value> {
+        match key.as_str() {
             Some(text) => self.map.get(text),
             None => self.map.get(&Key::from_value(&Value::from_jinja(key).ok()?)?),
-        };
-        value.map(|value| self.root.entry(value))
+        }
+    }
+}
+
+impl Object for LazyMap {
+    fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
+        self.raw(key).map(|value| self.root.entry(value))
     }
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Jinja> {
         self.map.get(key).map(|value| self.root.entry(value))

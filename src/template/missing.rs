@@ -6,8 +6,8 @@ use fancy_regex::Regex;
 use minijinja::{ErrorKind, Value as Jinja};
 
 use super::call::type_name;
-use super::error::named_attribute;
-use super::lazy::Root;
+use super::error::{Reason, named_attribute};
+use super::lazy::{Root, reason_inside, reason_of};
 use super::{TemplateError, engine, python};
 use crate::value::Value;
 
@@ -15,8 +15,9 @@ use crate::value::Value;
 pub(super) fn spelled(mut error: TemplateError, root: &Arc<Root>, text: &str) -> TemplateError {
     if error.message == ErrorKind::UndefinedError.to_string() {
         // What was undefined went through `default` or another filter before something complained, and has lost its name.
-        if let Some((words, name)) = last_in(root, text) {
-            (error.message, error.undefined) = (words, name);
+        if let Some((reason, name)) = last_in(root, text) {
+            error.because_of(reason);
+            error.undefined = name;
             return error;
         }
         if let Some(attribute) = named_attribute(text) {
@@ -24,15 +25,14 @@ pub(super) fn spelled(mut error: TemplateError, root: &Arc<Root>, text: &str) ->
             return error;
         }
     }
-    let words = error.missing.take().and_then(|expression| words(root, &expression));
-    if let Some(words) = words {
-        error.message = words;
+    if let Some(reason) = error.missing.take().and_then(|expression| words(root, &expression)) {
+        error.because_of(reason);
     }
     error
 }
 
 /// The reference's sentence for an expression such as `base.name` or `base[key]` that came to nothing.
-fn words(root: &Arc<Root>, expression: &str) -> Option<String> {
+fn words(root: &Arc<Root>, expression: &str) -> Option<Reason> {
     let (base, last) = split(expression)?;
     // What reaches outside is not done a second time for a message's sake.
     if ["lookup", "query", "q("].iter().any(|word| expression.contains(word)) {
@@ -50,20 +50,24 @@ fn words(root: &Arc<Root>, expression: &str) -> Option<String> {
             }
         }
     };
+    // It is there, and made of something that is not.
+    if let Some(reason) = reason_of(&object, &key) {
+        return Some(reason);
+    }
     // A variable of the template's own may have the name of one outside.
     if !object.get_item(&key).is_ok_and(|item| item.is_undefined()) {
         return None;
     }
     let shown = python::repr(&Value::from_jinja(&key).ok()?);
-    Some(match (object.is_none(), key.is_true()) {
+    Some(Reason::said(match (object.is_none(), key.is_true()) {
         (true, false) => format!("None has no element {shown}"),
         (false, false) => format!("{} object has no element {shown}", type_name(&object)),
         (_, true) => format!("object of type '{}' has no attribute {shown}", type_name(&object)),
-    })
+    }))
 }
 
 /// Of the variables and paths in a template that lead nowhere, the last: what is said of it, and its name if it is a variable.
-fn last_in(root: &Arc<Root>, template: &str) -> Option<(String, Option<String>)> {
+fn last_in(root: &Arc<Root>, template: &str) -> Option<(Reason, Option<String>)> {
     let known = |name: &str| root.variables().get(name).is_some() || root.reason(name).is_some();
     let unknown = engine::names_in(template).into_iter().filter(|name| !known(name));
     let variable = unknown.filter_map(|name| template.rfind(&name).map(|at| (at, name))).max_by_key(|(at, _)| *at);
@@ -71,15 +75,19 @@ fn last_in(root: &Arc<Root>, template: &str) -> Option<(String, Option<String>)>
     match (variable, path) {
         (Some((at, _)), Some((behind, words))) if behind > at => Some((words, None)),
         (None, Some((_, words))) => Some((words, None)),
-        (Some((_, name)), _) => Some((format!("'{name}' is undefined"), Some(name))),
+        (Some((_, name)), _) => Some((Reason::said(format!("'{name}' is undefined")), Some(name))),
         (None, None) => None,
     }
 }
 
 /// The same for something that came to nothing somewhere inside a template's result: of the paths in the template, the
-/// first that leads nowhere.
-pub(super) fn inside(root: &Arc<Root>, template: &str) -> Option<String> {
-    paths(template).find_map(|(_, path)| nowhere(root, path))
+/// first that leads nowhere; or to something that holds it.
+pub(super) fn inside(root: &Arc<Root>, template: &str) -> Option<Reason> {
+    let holds = |path: &str| reason_inside(&engine::part(root, path)?).filter(|reason| reason.whole.is_some());
+    let names = engine::names_in(template);
+    paths(template)
+        .find_map(|(_, path)| nowhere(root, path).or_else(|| holds(path)))
+        .or_else(|| names.iter().find_map(|name| holds(name)))
 }
 
 /// The paths in a template, such as `a.b['c']`, with their places.
@@ -91,7 +99,7 @@ fn paths(template: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// What is said of the first step of a path that leads nowhere.
-fn nowhere(root: &Arc<Root>, path: &str) -> Option<String> {
+fn nowhere(root: &Arc<Root>, path: &str) -> Option<Reason> {
     let (mut steps, mut rest) = (Vec::new(), path);
     while let Some((base, _)) = split(rest) {
         steps.push(rest);

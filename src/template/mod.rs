@@ -297,8 +297,8 @@ impl Templar {
             if let Some(name) = found {
                 out.message = format!("'{name}' is undefined");
                 out.undefined = Some(name);
-            } else if let Some(words) = missing::inside(&self.root, text.as_str()) {
-                out.message = words;
+            } else if let Some(reason) = missing::inside(&self.root, text.as_str()) {
+                out.because_of(reason);
             }
         }
         self.explain(out)
@@ -307,9 +307,8 @@ impl Templar {
     /// Adds to an error about something undefined the nearest name that is defined.
     fn explain(&self, mut error: TemplateError) -> TemplateError {
         if let Some(name) = &error.undefined {
-            if let Some((message, origin)) = self.root.reason(name) {
-                error.message = message;
-                error.span = origin.or(error.span);
+            if let Some(reason) = self.root.reason(name) {
+                error.because_of(reason);
             } else {
                 let names = self.root.variables().names();
                 error.nearest =

@@ -1,5 +1,6 @@
 //! What evaluating templates leaves to say: things that will not be there for ever, and things that are odd.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -23,6 +24,8 @@ pub struct Notice {
     pub deprecated: bool,
     /// The lookup that said it; none where it is the language itself.
     pub lookup: Option<&'static str>,
+    /// What to do instead.
+    pub help: Option<&'static str>,
 }
 
 impl Notice {
@@ -55,10 +58,28 @@ impl Notice {
         Value::map(Map::from_iter([
             ("msg".into(), Value::data(self.text.as_str())),
             ("collection_name".into(), Value::from("ansible.builtin")),
-            ("deprecator".into(), Value::map(deprecator)),
             ("version".into(), Value::from(LAST)),
+            ("deprecator".into(), Value::map(deprecator)),
         ]))
     }
+}
+
+thread_local! {
+    /// The text that is being evaluated.
+    static TEXT: Cell<Option<Span>> = const { Cell::new(None) };
+}
+
+/// Evaluates something of a text that stands there.
+pub(super) fn within<T>(text: Option<Span>, evaluate: impl FnOnce() -> T) -> T {
+    let outer = TEXT.replace(text);
+    let out = evaluate();
+    TEXT.set(outer);
+    out
+}
+
+/// Where the text stands that is being evaluated.
+pub(super) fn current_text() -> Option<Span> {
+    TEXT.get()
 }
 
 /// What the templates of one task on one host gave to say, in order, each thing once.
@@ -79,17 +100,27 @@ impl Notices {
 
     /// Notes something odd.
     pub fn warn(&self, text: impl Into<String>, origin: Option<Span>) {
-        self.say(Notice { text: text.into(), origin, deprecated: false, lookup: None });
+        self.warn_with(text, origin, None);
+    }
+
+    /// The same with what to do instead.
+    pub fn warn_with(&self, text: impl Into<String>, origin: Option<Span>, help: Option<&'static str>) {
+        self.say(Notice { text: text.into(), origin, deprecated: false, lookup: None, help });
     }
 
     /// Notes something that will not be there for ever.
     pub fn deprecate(&self, text: impl Into<String>, origin: Option<Span>) {
-        self.say(Notice { text: text.into(), origin, deprecated: true, lookup: None });
+        self.deprecate_with(text, origin, None);
+    }
+
+    /// The same with what to do instead.
+    pub fn deprecate_with(&self, text: impl Into<String>, origin: Option<Span>, help: Option<&'static str>) {
+        self.say(Notice { text: text.into(), origin, deprecated: true, lookup: None, help });
     }
 
     /// Notes an option of a lookup that will not be there for ever.
     pub fn deprecate_of(&self, lookup: &'static str, text: impl Into<String>) {
-        self.say(Notice { text: text.into(), origin: None, deprecated: true, lookup: Some(lookup) });
+        self.say(Notice { text: text.into(), origin: None, deprecated: true, lookup: Some(lookup), help: None });
     }
 
     /// Notes that there is text that counts as escaped.
@@ -104,21 +135,13 @@ impl Notices {
         }
     }
 
-    /// How much was said so far.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// Whether nothing was said so far.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Forgets what was said after the first `len` things.
-    pub fn truncate(&self, len: usize) {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).truncate(len);
+    /// What an evaluation comes to whose notices nobody is told, as in the reference.
+    pub fn unsaid<T>(&self, evaluate: impl FnOnce() -> T) -> T {
+        let said = || self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = said().len();
+        let out = evaluate();
+        said().truncate(before);
+        out
     }
 
     /// All that was said.

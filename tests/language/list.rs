@@ -185,5 +185,14 @@ cases! {
     plays_of_imports
     run_once_results_are_for_the_batch
     random_forced_handlers_without_notice
+    role_argument_specs_parameters
+    roles_again_without_always
+    rescue_of_role_that_tags_leave_out
+    fatal_and_rescued_at_the_end
+    fatal_and_rescued_in_nested_blocks
+    handlers_without_always
+    handlers_of_new_hosts_and_groups
+    notify_of_blocks
+    meta_condition_that_cannot_be
     random_forced_handlers_serial
 }

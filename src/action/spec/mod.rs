@@ -9,19 +9,15 @@ use crate::value::{Key, Map, Value};
 pub(super) fn validate(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionError> {
     let empty = Map::new();
     let spec = args.get("argument_spec").and_then(Value::as_map).unwrap_or(&empty);
-    let given = match args.get("provided_arguments").and_then(Value::as_map) {
-        Some(given) => given.clone(),
-        // A role's arguments are the variables of these names.
-        None => {
-            let mut given = Map::new();
-            for name in spec.keys() {
-                if let Some(value) = ctx.templar.variable(&name.to_string())? {
-                    given.insert(name.clone(), value);
-                }
-            }
-            given
+    // What is provided, beside the variables of the names that the specification has.
+    let mut given = args.get("provided_arguments").and_then(Value::as_map).cloned().unwrap_or_default();
+    for name in spec.keys() {
+        if !given.contains_key(name)
+            && let Some(value) = ctx.templar.variable(&name.to_string())?
+        {
+            given.insert(name.clone(), value);
         }
-    };
+    }
     let errors = errors_of(spec, given);
     let context = args.get("validate_args_context").filter(|c| !c.is_null()).cloned();
     let mut out = Map::new();

@@ -172,7 +172,8 @@ pub fn origin(span: Span) -> String {
     if source.path.is_none() {
         return format!("\nOrigin: {}\n\n", source.name);
     }
-    let mut out = format!("\nOrigin: {}:{}\n\n", line_of(span), location.column);
+    let column = if source.by_line { String::new() } else { format!(":{}", location.column) };
+    let mut out = format!("\nOrigin: {}{column}\n\n", line_of(span));
     // What is encrypted is shown to nobody; its place may be.
     if source.encrypted {
         return out;
@@ -187,6 +188,11 @@ pub fn origin(span: Span) -> String {
         let line = format!("{number:>width$} {}", lines.get(number - 1).copied().unwrap_or_default());
         out.push_str(&shortened(line.trim_end()));
         out.push('\n');
+    }
+    if source.by_line {
+        let length = lines.get(location.line - 1).map_or(0, |line| line.trim_end().chars().count());
+        out.push_str(&format!("{}{}\n\n", " ".repeat(width + 1), "^".repeat(length)));
+        return out;
     }
     let (before, label) = (width + location.column, format!("column {}", location.column));
     // Where there is no room behind the mark, the words stand before it; a mark beyond the line is not there.

@@ -2,10 +2,9 @@
 
 use super::Report;
 use super::display::origin;
+use crate::diagnostic::Diagnostic;
 use crate::engine::UNLABELLED;
 use crate::engine::event::{HostResult, Verdict};
-use crate::playbook::Task;
-use crate::source::Span;
 use crate::value::Value;
 
 /// Actions of the reference that do their work on the controller: their failure is the action's, not a module's.
@@ -48,7 +47,7 @@ impl Report {
             let message = error.message.clone();
             if said == message {
                 // A loop that cannot be, or that cannot be told when to end.
-                let place = error.span.map(origin).unwrap_or_else(|| "\n\n".to_owned());
+                let place = error.whole.or(error.span).map(origin).unwrap_or_else(|| "\n\n".to_owned());
                 let help = if message.starts_with(crate::engine::NOT_A_LIST) { A_LIST } else { "" };
                 return self.display.error(&format!("{message}{place}{help}"), to_stderr);
             }
@@ -62,11 +61,13 @@ impl Report {
                     let between =
                         if within == place { ": ".to_owned() } else { format!(".{place}<<< caused by >>>\n\n") };
                     text.push_str(&format!("Task failed{between}{outer} failed.{within}<<< caused by >>>\n\n"));
-                    text.push_str(&format!("Error while{inner}"));
+                    text.push_str(&in_frames(&format!("Error while{inner}"), error));
                 }
-                None => text.push_str(&format!("Task failed.{place}<<< caused by >>>\n\n{cause}")),
+                None => {
+                    text.push_str(&format!("Task failed.{place}<<< caused by >>>\n\n{}", in_frames(cause, error)));
+                }
             }
-            let place = error.span.map(|span| written(&result.task, span));
+            let place = error.whole.or(error.span);
             text.push_str(&place.map(origin).unwrap_or_else(|| "\n\n".to_owned()));
             if ["Conditional result (", "Empty conditional "].iter().any(|begin| cause.starts_with(begin)) {
                 text.push_str(BROKEN_CONDITIONS);
@@ -123,22 +124,22 @@ pub(super) fn is_misjudged(result: &HostResult) -> bool {
         .any(|key| result.result.get(key).is_some_and(|said| said.as_str().is_some()))
 }
 
-/// The text of the task that holds a place; the place itself where none does.
-fn written(task: &Task, place: Span) -> Span {
-    fn search(value: &Value, place: Span) -> Option<Span> {
-        match value {
-            Value::Str(text) => {
-                text.origin().filter(|own| own.same_source(&place) && own.start <= place.start && place.end <= own.end)
-            }
-            Value::List(items) => items.iter().find_map(|item| search(item, place)),
-            Value::Map(map) => map.values().find_map(|item| search(item, place)),
-            _ => None,
+/// What the sentence about a mistake begins with that names where it is used, and what ends that part.
+const FRAMES: [(&str, &str); 3] = [
+    ("Error while resolving value for '", "': "),
+    ("Error processing keyword '", "': "),
+    ("Error while evaluating conditional", ": "),
+];
+
+/// What is said of a mistake: of one in a variable first where that is used, then the mistake itself.
+fn in_frames(said: &str, error: &Diagnostic) -> String {
+    let frame = FRAMES.iter().find(|(begin, _)| said.starts_with(begin));
+    let parts = frame.and_then(|(_, end)| said.split_once(end).map(|(outer, inner)| (outer, end.trim_end(), inner)));
+    match (parts, error.used) {
+        (Some((outer, end, inner)), Some(used)) => {
+            let quote = end.trim_end_matches(':');
+            format!("{outer}{quote}.{}<<< caused by >>>\n\n{inner}", origin(used))
         }
+        _ => said.to_owned(),
     }
-    let context = &task.context;
-    let conditions = [&context.when, &task.changed_when, &task.failed_when, &task.until].into_iter().flatten();
-    let looped = task.looped.as_ref().map(|looped| &looped.items);
-    let vars = context.vars.iter().flat_map(|map| map.values());
-    let all = task.action.args.values().chain(conditions).chain(looped).chain(vars);
-    all.into_iter().find_map(|value| search(value, place)).unwrap_or(place)
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::event::{Event, HostResult, JobStage, Verdict};
 use crate::playbook::{Context, Play, Task};
+use crate::template::truthy;
 use crate::value::{Map, Value};
 
 pub use display::{Display, origin};
@@ -126,7 +127,8 @@ impl Report {
                 let is_file = task.action.module == "ansible.builtin.include_tasks";
                 let path = is_file.then(|| display::absolute(Path::new(what)).display().to_string());
                 let what = path.as_ref().unwrap_or(what);
-                let item = item.as_ref().map(|item| format!(" => (item={})", item.to_text())).unwrap_or_default();
+                let item = item.as_ref().filter(|item| truthy(item));
+                let item = item.map(|item| format!(" => (item={})", item.to_text())).unwrap_or_default();
                 self.display.show(&format!("included: {what} for {}{item}", hosts.join(", ")), "included", false);
             }
             Event::NoMoreHosts => self.display.banner("NO MORE HOSTS LEFT"),
@@ -319,8 +321,13 @@ impl Report {
     fn remarks(&self, result: &HostResult) {
         let list = |key: &str| result.result.get(key).and_then(Value::as_list).unwrap_or_default().to_vec();
         for notice in &result.notices {
-            let text = format!("{}{}", notice.sentence(), notice.origin.map(origin).unwrap_or_default());
+            let help = notice.help.map(|help| format!("{help}\n\n")).unwrap_or_default();
+            let text = format!("{}{}{help}", notice.sentence(), notice.origin.map(origin).unwrap_or_default());
             if notice.deprecated { self.display.deprecated(&text) } else { self.display.warning(&text) }
+        }
+        if result.result.get("results").is_some() && result.task.looped.is_some() {
+            // Its items have said so themselves.
+            return;
         }
         let new = |text: &str| !result.notices.iter().any(|notice| notice.text == text);
         let warnings = list("warnings").into_iter().map(|entry| entry.to_text());
