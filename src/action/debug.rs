@@ -108,14 +108,10 @@ fn result(ctx: &ActionContext<'_>, expression: &Str) -> Result<Value, ActionErro
         let message = format!("Error while resolving `var` expression: {UNTRUSTED}");
         return Err(TemplateError::message(message, expression.origin()).into());
     }
-    let (shown, warning, place) = match ctx.templar.expression(expression) {
-        Ok(Value::Omit) => ("<<Omit>>".to_owned(), OMITTED.to_owned(), expression.origin()),
-        Ok(value) => return Ok(value),
-        Err(error) if error.is_undefined => {
-            let why = format!("error 1 - {}", error.message);
-            let place = error.whole.or(expression.origin());
-            (format!("<< {why} >>"), format!("Encountered 1 template error.\n{why}"), place)
-        }
+    let (shown, warnings) = match ctx.templar.shown_expression(expression) {
+        Ok((Value::Omit, _)) => ("<<Omit>>".into(), vec![(OMITTED.to_owned(), expression.origin())]),
+        Ok((value, troubles)) if troubles.is_empty() => return Ok(value),
+        Ok((value, troubles)) => (value, troubles.into_iter().map(|trouble| (trouble.message, trouble.span)).collect()),
         Err(mut error) => {
             let message = error.message.replace("rendering template", "rendering expression");
             error.message = format!("Error while resolving `var` expression: {message}");
@@ -123,7 +119,7 @@ fn result(ctx: &ActionContext<'_>, expression: &Str) -> Result<Value, ActionErro
         }
     };
     if let Some(notices) = ctx.templar.variables().notices() {
-        notices.warn(warning, place);
+        warnings.into_iter().for_each(|(warning, place)| notices.warn(warning, place));
     }
-    Ok(shown.into())
+    Ok(shown)
 }

@@ -67,7 +67,10 @@ pub struct Args {
 /// What was asked for cannot be: the status for that.
 const USAGE: u8 = 5;
 
-/// Shows what is asked for; the status is 0, 1 (nothing to show) or 5 (wrong arguments).
+/// Variables that are asked for cannot be read: the status for that.
+const LOCKED: u8 = 4;
+
+/// Shows what is asked for; the status is 0, 1 (nothing to show), 4 (variables that cannot be read) or 5 (wrong arguments).
 pub fn main(args: &Args) -> ExitCode {
     match show(args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -106,9 +109,14 @@ fn show(args: &Args) -> Result<(), Failure> {
     let mut inventory =
         sources::load(&args.inventory, &config, &extra, Some(directory), &vault, &super::warn).map_err(failure)?;
     sources::tell(&inventory, args.verbose);
-    let hosts: Vec<String> = inventory.hosts().map(|host| host.name.clone()).collect();
+    let hosts: Vec<String> = match &args.host {
+        Some(host) => vec![host.clone()],
+        // Without variables nobody's are looked at.
+        None if args.graph && !args.vars => Vec::new(),
+        None => inventory.hosts().map(|host| host.name.clone()).collect(),
+    };
     if let Some(why) = hosts.iter().find_map(|host| inventory.locked(host)) {
-        return Err(failure(vec![why.clone()]));
+        return Err((LOCKED, vec![why.clone()]));
     }
     let value = if let Some(host) = &args.host {
         one_host(&mut inventory, host, &extra)?

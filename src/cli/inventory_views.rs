@@ -15,6 +15,45 @@ pub(super) struct Listing<'l> {
     pub extra: &'l Map,
 }
 
+/// Names that are no variables of a host or a group, whatever is written under them.
+const NOT_SHOWN: &[&str] = &[
+    "ansible_config_file",
+    "ansible_dependent_role_names",
+    "ansible_diff_mode",
+    "ansible_facts",
+    "ansible_forks",
+    "ansible_inventory_sources",
+    "ansible_limit",
+    "ansible_play_batch",
+    "ansible_play_hosts",
+    "ansible_play_hosts_all",
+    "ansible_play_role_names",
+    "ansible_playbook_python",
+    "ansible_role_name",
+    "ansible_role_names",
+    "ansible_run_tags",
+    "ansible_skip_tags",
+    "ansible_verbosity",
+    "ansible_version",
+    "group_names",
+    "groups",
+    "hostvars",
+    "inventory_dir",
+    "inventory_file",
+    "inventory_hostname",
+    "inventory_hostname_short",
+    "play_hosts",
+    "playbook_dir",
+    "role_name",
+    "role_names",
+    "role_path",
+];
+
+fn shown(mut variables: Map) -> Map {
+    variables.retain(|name, _| !name.as_str().is_some_and(|name| NOT_SHOWN.contains(&name)));
+    variables
+}
+
 /// All variables of a host, those of its groups included.
 pub(super) fn host_variables(inventory: &Inventory, host: &str, extra: &Map) -> Value {
     let mut out = Map::new();
@@ -22,7 +61,7 @@ pub(super) fn host_variables(inventory: &Inventory, host: &str, extra: &Map) -> 
         out.extend(layer.iter().map(|(k, v)| (k.clone(), v.clone())));
     }
     out.extend(extra.iter().map(|(k, v)| (k.clone(), v.clone())));
-    Value::map(out)
+    Value::map(shown(out))
 }
 
 /// A value for JSON: text that may not be a template says so, every key is text.
@@ -53,7 +92,7 @@ impl Listing<'_> {
 
     fn host(&self, inventory: &Inventory, host: &str) -> Value {
         if self.export {
-            return Value::map(inventory.own_host_variables(host));
+            return Value::map(shown(inventory.own_host_variables(host)));
         }
         host_variables(inventory, host, self.extra)
     }
@@ -81,7 +120,7 @@ impl Listing<'_> {
                 entry.insert("children".into(), Value::list(children.iter().map(|child| name(child)).collect()));
             }
             pending.extend(children.into_iter().rev());
-            let vars = if self.export { inventory.own_group_variables(&group.name) } else { Map::new() };
+            let vars = if self.export { shown(inventory.own_group_variables(&group.name)) } else { Map::new() };
             if !vars.is_empty() {
                 entry.insert("vars".into(), Value::map(vars));
             }
@@ -144,7 +183,7 @@ impl Listing<'_> {
             }
         }
         if self.export {
-            let vars = inventory.own_group_variables(&group.name);
+            let vars = shown(inventory.own_group_variables(&group.name));
             if !vars.is_empty() {
                 entry.insert("vars".into(), Value::map(vars));
             }
@@ -179,7 +218,7 @@ impl Listing<'_> {
                 }
             }
             if self.export {
-                let vars = inventory.own_group_variables(&group.name);
+                let vars = shown(inventory.own_group_variables(&group.name));
                 if !vars.is_empty() {
                     entry.insert("vars".into(), Value::map(vars));
                 }
@@ -239,7 +278,7 @@ fn branch(inventory: &Inventory, group: &Group, vars: Option<&Map>, depth: usize
         }
     }
     if vars.is_some() {
-        variables(&Value::map(inventory.own_group_variables(&group.name)), depth + 1, out);
+        variables(&Value::map(shown(inventory.own_group_variables(&group.name))), depth + 1, out);
     }
 }
 
@@ -295,7 +334,8 @@ mod tests {
     use serde_json::json;
 
     fn inventory() -> (tempfile::TempDir, Inventory) {
-        let text = "all:\n  vars: {g: 1}\n  hosts: {lone: }\n  children:\n    web:\n      hosts: {w: {u: !unsafe '{{ x }}'}}\n      \
+        let text = "all:\n  vars: {g: 1}\n  hosts: {lone: }\n  children:\n    web:\n      vars: {ansible_group_priority: 1, groups: no}\n      \
+                    hosts: {w: {u: !unsafe '{{ x }}', inventory_hostname: no, playbook_dir: no}}\n      \
                     children: {sub: {hosts: {s: , w: }, vars: {v: [1]}}, empty: }\n    db: {children: {sub: }}\n";
         let stage = tempfile::tempdir().unwrap();
         let path = stage.path().join("hosts.yml");

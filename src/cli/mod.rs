@@ -292,7 +292,7 @@ fn plain(diagnostic: &Diagnostic) -> String {
         Severity::Warning => "WARNING",
     };
     let place = diagnostic.span.map(|span| format!("\nOrigin: {}\n", span.location())).unwrap_or_default();
-    format!("[{word}]: {}{place}", diagnostic.message)
+    format!("[{word}]: {}{place}", diagnostic.reference_message())
 }
 
 /// Shows what is wrong and gives the status for it.

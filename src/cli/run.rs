@@ -169,14 +169,18 @@ fn prepare(args: &Args, face: Face, warn: &dyn Fn(&[Diagnostic])) -> Result<Opti
     }
     playbooks.iter().for_each(|playbook| warn(&playbook.warnings));
     warn(&crate::source::take_warnings());
+    let limit = (!args.hosts.limit.is_empty()).then(|| args.hosts.limit.join(","));
+    // As in the reference: before the playbooks are read, though they have to be there.
+    let gone = errors.iter().any(|d| d.code == "cli::playbook");
+    if let (Face::Reference, false, Some(limit)) = (face, gone, &limit) {
+        check_limit(&inventory, limit, warn)?;
+    }
     if errors.iter().any(|d| d.severity == Severity::Error) {
         return Err(errors);
     }
-    let limit = (!args.hosts.limit.is_empty()).then(|| args.hosts.limit.join(","));
-    if let (Face::Reference, false, Some(limit)) = (face, args.syntax_check, &limit) {
-        check_limit(&inventory, limit, warn)?;
-    }
-    let world = World::new(inventory, extra.clone(), RunInfo::default());
+    let settings = config.settings.clone();
+    let info = RunInfo { vault: vault.clone(), settings, ..RunInfo::default() };
+    let world = World::new(inventory, extra.clone(), info);
     if listing {
         playbooks.iter().try_for_each(|playbook| listing::check(playbook, &world, &mut |d| warn(&[d])))?;
     }
@@ -202,16 +206,17 @@ fn tells_of_localhost(config: &Config) -> bool {
     config.settings.get("LOCALHOST_WARNING").and_then(|setting| setting.value.to_bool()) != Some(false)
 }
 
-/// A limit that leaves no host is refused, where there are hosts.
+/// A limit that leaves no host is refused, where there are hosts; the localhost that nobody listed is none of them.
 fn check_limit(inventory: &Inventory, limit: &str, warn: &dyn Fn(&[Diagnostic])) -> Result<(), Vec<Diagnostic>> {
     let wrong = |message: String| vec![Diagnostic::error("run::hosts", message)];
     let pattern = Pattern::parse(limit).map_err(|e| wrong(e.to_string()))?;
     let (chosen, unmatched) = pattern.select(inventory).map_err(|e| wrong(e.to_string()))?;
-    for part in unmatched {
+    let local = pattern.local_names();
+    for part in unmatched.iter().filter(|part| !local.contains(&part.as_str())) {
         let message = format!("Could not match supplied host pattern, ignoring: {part}");
         warn(&[Diagnostic::warning("run::hosts", message)]);
     }
-    if chosen.is_empty() && pattern.local_names().is_empty() && inventory.hosts().any(|host| !host.implicit) {
+    if chosen.is_empty() && inventory.hosts().any(|host| !host.implicit) {
         let message = "Specified inventory, host pattern and/or --limit leaves us with no hosts to target.";
         return Err(wrong(message.to_owned()));
     }
@@ -420,6 +425,7 @@ enum Ended {
 fn status(outcome: Outcome) -> ExitCode {
     ExitCode::from(match outcome {
         Outcome::Ok => 0,
+        Outcome::Error(crate::inventory::LOCKED) => 4,
         Outcome::Error(_) => 1,
         Outcome::Failed => 2,
         Outcome::Unreachable => 4,

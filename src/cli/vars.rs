@@ -24,8 +24,14 @@ pub fn extra_vars(given: &[String], vault: &Arc<Secrets>) -> Result<Map, Vec<Dia
 
 fn one(text: &str, vault: &Arc<Secrets>) -> Result<Map, Diagnostic> {
     if let Some(path) = text.strip_prefix('@') {
-        let path = expand_home(path);
-        return dictionary(load(Path::new(&path), vault)?, text);
+        let path = std::path::absolute(expand_home(path)).unwrap_or_else(|_| Path::new(path).to_path_buf());
+        if !path.exists() {
+            let name = path.display().to_string();
+            let why = format!("[Errno 2] No such file or directory: '{name}'");
+            let message = format!("Unable to retrieve file contents.\n{}: {why}", crate::action::not_there(&name));
+            return Err(Diagnostic::error("cli::extra-vars", message));
+        }
+        return dictionary(load(&path, vault)?, &format!("@{}", path.display()));
     }
     let text = text.trim_start();
     if text.starts_with(['{', '[']) {
@@ -47,8 +53,9 @@ fn dictionary(node: Option<source::Node>, text: &str) -> Result<Map, Diagnostic>
         None => Ok(Map::new()),
         Some(Value::Map(map)) => Ok(map.as_ref().clone()),
         Some(other) => {
-            let message = format!("extra variables must be a dictionary, and `{text}` holds {}", other.kind());
-            Err(Diagnostic::error("cli::extra-vars-kind", message))
+            let message = format!("Invalid extra vars data supplied. '{text}' could not be made into a dictionary");
+            let help = format!("it holds {}", other.kind());
+            Err(Diagnostic::error("cli::options", message).help(help))
         }
     }
 }

@@ -94,13 +94,17 @@ impl Diagnostic {
         }
     }
 
-    /// The message in the reference's words: of a role that is missing, with the places that were looked in.
+    /// The message in the reference's words: of a role that is missing, with the places that were looked in; of what cannot
+    /// be decrypted, without its name.
     #[must_use]
     pub fn reference_message(&self) -> String {
         let places = self.help.as_deref().and_then(|help| help.strip_prefix("looked in "));
         match places.filter(|_| self.code == "playbook::missing-role") {
             Some(places) => format!("{} in {places}", self.message),
-            None => self.message.clone(),
+            None => match self.message.strip_prefix("cannot decrypt `").and_then(|rest| rest.split_once("`: ")) {
+                Some((_, why)) => why.to_owned(),
+                None => self.message.clone(),
+            },
         }
     }
 

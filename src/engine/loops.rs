@@ -13,6 +13,9 @@ use crate::remote::{Call, Job};
 use crate::template::{Notices, Templar, TemplateError, add_notices, lookups};
 use crate::value::{Key, Map, Value, is_variable_name};
 
+/// What is said of an item whose label cannot be evaluated, before the reason.
+pub(crate) const UNLABELLED: &str = "Failed to template loop_control.label: ";
+
 /// How what is said of a `loop` begins that is no list.
 pub(crate) const NOT_A_LIST: &str = "The `loop` value must resolve to a 'list'";
 
@@ -265,11 +268,11 @@ impl OnHost<'_> {
         match pass.notices.unsaid(|| self.with_register(pass, result).value(label)) {
             Ok(label) => label,
             Err(error) => {
-                self.note(&error);
-                let message = format!("Failed to template loop_control.label: {}", error.message);
+                let message = format!("{UNLABELLED}{}", error.message);
                 result.insert("failed".into(), Value::Bool(true));
                 result.insert("msg".into(), message.into());
-                Value::Null
+                // `debug` tells its message alone, and of no item.
+                if self.task().action.module == "ansible.builtin.debug" { Value::Null } else { item.label.clone() }
             }
         }
     }

@@ -21,6 +21,7 @@ mod notify;
 mod on_host;
 mod own_tasks;
 mod play;
+mod prompts;
 mod result;
 mod select;
 mod step;
@@ -29,6 +30,7 @@ mod task;
 mod titles;
 mod tries;
 mod turns;
+mod vars_files;
 mod walk;
 mod workers;
 
@@ -46,9 +48,14 @@ use crate::playbook::{Loader, Options as LoadOptions, Playbook, TagFilter};
 use crate::vars::World;
 
 pub use host::HostPlay;
-pub(crate) use loops::{NO_NAME, NOT_A_LIST};
+pub(crate) use loops::{NO_NAME, NOT_A_LIST, UNLABELLED};
 pub use play::{public_roles, role_layers};
+pub use prompts::{Question, questions};
 pub use target::{Login, target_of};
+pub use vars_files::own_scope;
+
+/// The code of warnings of the reference that a run without it has no use for: what they miss may be there later.
+pub const EARLY: &str = "run::too-early";
 
 /// When facts are gathered (`gathering`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +115,7 @@ pub enum Outcome {
 }
 
 /// Asks for the answer to a `vars_prompt`; `None` when there is nobody to ask.
-pub type Prompter = Arc<dyn Fn(&crate::playbook::VarsPrompt) -> Option<String> + Send + Sync>;
+pub type Prompter = Arc<dyn Fn(&Question) -> Option<String> + Send + Sync>;
 
 /// A run under way.
 pub struct Engine {

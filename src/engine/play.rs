@@ -10,11 +10,10 @@ use super::notify::flatten;
 use super::select::batches;
 use super::{Engine, Loss, walk};
 use crate::diagnostic::Diagnostic;
-use crate::playbook::{Item, Play, Used, find_file};
-use crate::source::load;
+use crate::playbook::{Item, Play, Used};
 use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Value};
-use crate::vars::{PlayVars, RoleLayer, Scope, TaskVars};
+use crate::vars::{PlayVars, RoleLayer};
 
 /// How what is said of a strategy begins that is none.
 const NO_STRATEGY: &str = "Invalid play strategy specified: ";
@@ -50,9 +49,8 @@ impl Engine {
             return self.broken(vec![error.to_diagnostic().or_at(Some(play.span))]);
         }
         let inventory = self.world.inventory();
-        if let Some(error) = hosts.iter().find_map(|host| inventory.locked(host)) {
-            return self.broken(vec![error.clone()]);
-        }
+        let locked = hosts.iter().find_map(|host| inventory.locked(host)).cloned();
+        self.world.start();
         let run = match self.play_run(play, &templar, &name, &hosts, prompts) {
             Ok(run) => run,
             Err(error) => {
@@ -74,6 +72,10 @@ impl Engine {
         };
         for mut batch in batches {
             self.emit(Event::PlayStarted { play: play.clone(), name: run.vars.name.clone(), hosts: batch.clone() });
+            // As in the reference: the play has begun when somebody asks for the variables of its hosts.
+            if let Some(error) = locked {
+                return self.broken(vec![error]);
+            }
             // Batches are made of all hosts, those that earlier plays lost too, and begin even when nobody is left of them.
             self.lost().values_mut().filter(|loss| **loss == Loss::Rescued).for_each(|loss| *loss = Loss::Failed);
             let size = batch.len();
@@ -271,82 +273,6 @@ impl Engine {
         if debug {
             self.emit(Event::Remark { verbosity: 0, text: "META: triggered running handlers".to_owned() });
         }
-    }
-
-    /// Reads the play's `vars_files` as this host sees their names; what is not there is left out, as in the reference.
-    fn load_vars_files(&self, host: &HostPlay, complain: bool) -> Result<(), Diagnostic> {
-        let run = &host.play;
-        if !run.play.vars_files.is_empty() {
-            host.set_vars_files(self.vars_files(&run.play, &run.vars, &host.name, complain)?);
-        }
-        Ok(())
-    }
-
-    /// What the play's `vars_files` hold for a host, or where there is none yet.
-    pub(super) fn vars_files(
-        &self,
-        play: &Play,
-        vars: &Arc<PlayVars>,
-        host: &str,
-        complain: bool,
-    ) -> Result<Vec<Arc<Map>>, Diagnostic> {
-        let mut files: Vec<Arc<Map>> = Vec::new();
-        for entry in &play.vars_files {
-            let search = Arc::new(vec![play.directory.clone()]);
-            let task = TaskVars { vars_files: files.clone(), search, ..TaskVars::default() };
-            let scope = Scope::new(&self.world, host, Some(vars.clone()), task);
-            let templar = Templar::new(Arc::new(scope));
-            let choices: Vec<Value> = match entry {
-                Value::List(items) => items.to_vec(),
-                other => vec![other.clone()],
-            };
-            let mut found = None;
-            let mut missing = Vec::new();
-            for choice in &choices {
-                match templar.value(choice) {
-                    Ok(name) if name.as_str().is_none() => {
-                        let kind = crate::template::python_type(&name);
-                        let message = format!("Invalid `vars_files` value of type '{kind}'.");
-                        let error = Diagnostic::error("playbook::vars-files", message);
-                        return Err(error.or_at(choice.origin()).or_at(Some(play.span)));
-                    }
-                    Ok(name) => {
-                        let name = name.to_text();
-                        found = find_file(&name, "vars", std::slice::from_ref(&play.directory));
-                        missing.push(format!("vars file {name} was not found"));
-                    }
-                    // What cannot be evaluated yet may be after facts are known; then it is left out.
-                    Err(error) => missing.push(format!("skipping vars_files item: {}", error.message)),
-                }
-                if found.is_some() {
-                    break;
-                }
-            }
-            let Some(path) = found else {
-                if complain {
-                    let warning = Diagnostic::warning("run::vars-files", missing.join("; "));
-                    self.emit(Event::Warning(warning.or_at(entry.origin()).or_at(Some(play.span))));
-                }
-                continue;
-            };
-            if let Some(node) = load(&path, &self.world.info.vault)? {
-                match node.to_value() {
-                    Value::Map(map) => files.push(map),
-                    // As in the reference: several dictionaries, one after the other.
-                    Value::List(items) if items.iter().all(|item| item.as_map().is_some()) => {
-                        files.extend(items.iter().filter_map(|item| match item {
-                            Value::Map(map) => Some(map.clone()),
-                            _ => None,
-                        }));
-                    }
-                    other => {
-                        let message = format!("a file of variables must be a dictionary, not {}", other.kind());
-                        return Err(Diagnostic::error("playbook::vars-files", message).at(node.span));
-                    }
-                }
-            }
-        }
-        Ok(files)
     }
 
     /// Marks hosts that are lost for the rest of the run, and ends the play when those are too many; `failed` are those of the

@@ -1,6 +1,6 @@
 //! A play's hosts: asked for, chosen, put in order and in batches.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use super::Engine;
 use super::event::Event;
@@ -8,58 +8,14 @@ use crate::diagnostic::Diagnostic;
 use crate::inventory::{HostMismatch, Pattern};
 use crate::playbook::Play;
 use crate::template::Templar;
-use crate::value::{Key, Map, Value};
-use crate::vars::{PlayVars, Scope, TaskVars};
+use crate::value::{Map, Value};
+use crate::vars::TaskVars;
 
 impl Engine {
-    pub(super) fn prompts(&self, play: &Play) -> Result<Map, Diagnostic> {
-        let mut out = Map::new();
-        for prompt in &play.vars_prompt {
-            if self.world.extra.contains_key(prompt.name.as_str()) {
-                continue;
-            }
-            let value = match (self.prompter)(prompt) {
-                Some(answer) if answer.is_empty() => prompt.default.as_ref().map_or(answer.into(), as_answer),
-                Some(answer) => answer.into(),
-                None => match &prompt.default {
-                    Some(default) => {
-                        let message = "Not prompting as we are not in interactive mode";
-                        self.emit(Event::Warning(Diagnostic::warning("run::prompt", message)));
-                        as_answer(default)
-                    }
-                    None => {
-                        let message = format!("nobody is there to be asked for `{}`", prompt.name);
-                        return Err(Diagnostic::error("run::prompt", message)
-                            .at(prompt.span)
-                            .help(format!("give it on the command line: `-e {}=…`", prompt.name)));
-                    }
-                },
-            };
-            let value = match &prompt.encrypt {
-                Some(kind) => {
-                    crate::template::hash_password(&value.to_text(), kind, prompt.salt.as_deref(), prompt.salt_size)
-                        .map_err(|message| Diagnostic::error("run::prompt", message).at(prompt.span))?
-                        .into()
-                }
-                None => value,
-            };
-            out.insert(Key::from(prompt.name.as_str()), value);
-        }
-        Ok(out)
-    }
-
-    /// What a play's own keywords see: no host, only extra variables, prompts and the play's variables.
+    /// A templar that sees what a play's own keywords see.
     pub(super) fn play_templar(&self, play: &Play, prompts: &Map) -> Result<Templar, Diagnostic> {
-        let vars = PlayVars {
-            directory: play.directory.clone(),
-            vars: play.vars.clone(),
-            prompts: Arc::new(prompts.clone()),
-            roles: RwLock::new(super::public_roles(play)),
-            ..PlayVars::default()
-        };
-        let vars = Arc::new(vars);
-        let vars_files = self.vars_files(play, &vars, "", false)?;
-        let scope = Scope::new(&self.world, "", Some(vars), TaskVars { vars_files, ..TaskVars::default() });
+        let mut warn = |warning| self.emit(Event::Warning(warning));
+        let scope = super::own_scope(&self.world, play, prompts.clone(), TaskVars::default(), &mut warn)?;
         Ok(Templar::new(Arc::new(scope)))
     }
 
@@ -69,7 +25,11 @@ impl Engine {
         let hosts = templar.value(&play.hosts).map_err(|error| {
             // Without a name its hosts are what it is called by.
             let keyword = if play.name.is_some() { "hosts" } else { "name" };
-            super::hands::about(keyword, error).to_diagnostic().or_at(Some(play.span))
+            let about = super::hands::about(keyword, error).to_diagnostic();
+            match &play.hosts {
+                Value::Str(hosts) => about.at(hosts.origin().unwrap_or(play.span)),
+                _ => about.or_at(Some(play.span)),
+            }
         })?;
         let wrong_keyword = |message: &str| Diagnostic::error("playbook::hosts", message).at(play.span);
         let entries = hosts.as_list().unwrap_or(std::slice::from_ref(&hosts));
@@ -149,14 +109,6 @@ impl Engine {
             }
         }
         Ok(chosen)
-    }
-}
-
-/// A default of a question: what is answered is text, which may be a template.
-fn as_answer(default: &Value) -> Value {
-    match default {
-        Value::Str(_) => default.clone(),
-        other => other.to_text().into(),
     }
 }
 

@@ -36,7 +36,7 @@ fn add(inventory: &mut Inventory, name: &str, port: Option<i64>) {
         inventory.add_member(UNGROUPED, name);
     }
     if let Some(port) = port {
-        inventory.set_host_variables(name, [("ansible_port".into(), port.into())]);
+        inventory.set_variables(name, [("ansible_port".into(), port.into())]);
     }
 }
 

@@ -30,6 +30,8 @@ struct Wanted {
     by: String,
     section: Section,
     span: Span,
+    /// The groups that it is to be a child of.
+    parents: Vec<String>,
 }
 
 fn wrong(message: impl Into<String>, span: Span) -> Diagnostic {
@@ -57,12 +59,16 @@ pub fn read(inventory: &mut Inventory, whole: Span) -> Result<(), Diagnostic> {
             (group, section) = (inventory.safe_name(&name), kind);
             match section {
                 Section::Vars if inventory.group(&group).is_none() => {
-                    wanted.entry(group.clone()).or_insert(Wanted { by: group.clone(), section, span });
+                    let by = group.clone();
+                    wanted.entry(by.clone()).or_insert(Wanted { by, section, span, parents: Vec::new() });
                 }
                 Section::Vars => {}
                 _ => {
                     inventory.add_group(&group);
-                    wanted.shift_remove(&group);
+                    // As in the reference: only now it becomes a child, behind those that were there before.
+                    for parent in wanted.shift_remove(&group).map(|wanted| wanted.parents).unwrap_or_default() {
+                        inventory.add_child(&parent, &group).map_err(|message| wrong(message, span))?;
+                    }
                 }
             }
             continue;
@@ -82,10 +88,13 @@ pub fn read(inventory: &mut Inventory, whole: Span) -> Result<(), Diagnostic> {
                     return Err(wrong(format!("Expected group name, got: {line}"), span));
                 }
                 let name = inventory.safe_name(name);
-                if inventory.group(&name).is_none() {
-                    wanted.entry(name.clone()).or_insert(Wanted { by: group.clone(), section, span });
+                if inventory.group(&name).is_none() || wanted.contains_key(&name) {
+                    let by = group.clone();
+                    let wanted = wanted.entry(name).or_insert(Wanted { by, section, span, parents: Vec::new() });
+                    wanted.parents.push(group.clone());
+                } else {
+                    inventory.add_child(&group, &name).map_err(|message| wrong(message, span))?;
                 }
-                inventory.add_child(&group, &name).map_err(|message| wrong(message, span))?;
             }
         }
     }
@@ -93,7 +102,7 @@ pub fn read(inventory: &mut Inventory, whole: Span) -> Result<(), Diagnostic> {
 }
 
 fn undefined_groups(wanted: &IndexMap<String, Wanted>) -> Result<(), Diagnostic> {
-    let Some((name, Wanted { by, section, span })) = wanted.first() else { return Ok(()) };
+    let Some((name, Wanted { by, section, span, .. })) = wanted.first() else { return Ok(()) };
     let word = section.word();
     let message = match section {
         Section::Children => format!("Section [{by}:{word}] includes undefined group '{name}'."),
@@ -163,7 +172,7 @@ fn host_line(inventory: &mut Inventory, group: &str, line: &str, span: Span) -> 
     for name in names {
         inventory.add_member(group, &name);
         let port = port.map(|port| ("ansible_port".into(), port.into()));
-        inventory.set_host_variables(&name, port.into_iter().chain(vars.iter().cloned()));
+        inventory.set_variables(&name, port.into_iter().chain(vars.iter().cloned()));
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ use crate::value::{Key, Map, Str, Value};
 pub use load::load;
 pub use options::{GroupNames, HostMismatch, LoadOptions};
 pub use pattern::{LOCAL, Pattern, PatternError};
-pub use vars_files::VarsDirectory;
+pub use vars_files::{LOCKED, VarsDirectory};
 
 /// Groups that are always there.
 const ALL: &str = "all";
@@ -199,6 +199,15 @@ impl Inventory {
     fn set_host_variables(&mut self, host: &str, vars: impl IntoIterator<Item = (Key, Value)>) {
         let merge = self.merge_hashes;
         Self::put(merge, &mut self.add_host(host).vars, vars);
+    }
+
+    /// Sets variables of what is called so in a source: as in the reference, a group of that name comes before the host.
+    fn set_variables(&mut self, name: &str, vars: impl IntoIterator<Item = (Key, Value)>) {
+        if self.groups.contains_key(name) {
+            vars.into_iter().for_each(|(key, value)| self.set_group_variable(name, key, value));
+        } else {
+            self.set_host_variables(name, vars);
+        }
     }
 
     /// Sets a variable of a group; its priority is none that hosts see.

@@ -219,7 +219,7 @@ fn host_vars(inventory: &mut Inventory, host: &str, vars: &Json, origin: Span) -
     // Variables of hosts that no group lists are of no use.
     if inventory.host(host).is_some() {
         let map: Map = vars.iter().map(|(k, v)| (Key::from(k.as_str()), value(v, origin, true))).collect();
-        inventory.set_host_variables(host, map);
+        inventory.set_variables(host, map);
     }
     Ok(())
 }

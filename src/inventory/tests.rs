@@ -209,6 +209,59 @@ fn odd_names_of_groups_are_treated_as_settings_say() {
 }
 
 #[test]
+fn variables_are_in_files_of_any_name_that_a_host_may_have() {
+    let stage = Stage::new(&[
+        ("hosts", "a.example.com\nb.example.com\nz.json\nc\n[g.prod]\nc\n"),
+        ("host_vars/a.example.com", "v: plain\n"),
+        ("host_vars/a.example.com.yml", "v: not read\n"),
+        ("host_vars/b.example.com.yml", "v: yml\n"),
+        ("host_vars/z.json", "v: json\n"),
+        ("host_vars/c/one.yml", "v: one\n"),
+        ("host_vars/c/two.conf", "v: not read\n"),
+        ("host_vars/nobody.example.com", "v: [\n"),
+        ("group_vars/g.prod", "w: group\n"),
+    ]);
+    let inventory = stage.load(&["hosts"]);
+    let found = ["a.example.com", "b.example.com", "z.json", "c"].map(|host| vars(&inventory, host));
+    assert_eq!(found, ["plain", "yml", "json", "one"].map(|v| json!({"v": v})));
+    assert_eq!(Value::map(inventory.own_group_variables("g.prod")).to_json(), json!({"w": "group"}));
+    // What nobody uses may be broken.
+    assert!(["a.example.com", "c"].iter().all(|host| inventory.locked(host).is_none()));
+}
+
+#[test]
+fn a_group_that_is_made_later_is_a_later_child() {
+    let text = "[a:vars]\nx=1\n[b]\nh\n[a]\ni\n[p:children]\nz\na\ny\n[q:children]\ny\nb\n[y]\nk\n[z]\nl\n[p:children]\nw\n[w]\nm\n";
+    let inventory = Stage::new(&[("hosts", text)]).load(&["hosts"]);
+    let children = |name: &str| inventory.group(name).unwrap().children.iter().cloned().collect::<Vec<_>>().join(" ");
+    assert_eq!((children("p"), children("q")), ("a y z w".to_owned(), "b y".to_owned()));
+    assert_eq!(inventory.members("p"), ["i", "k", "l", "m"]);
+    // One that is made nowhere is none.
+    let stage = Stage::new(&[("hosts", "[k:children]\nnope\n[l]\nc\n"), ("more", "d\n")]);
+    assert!(stage.load(&["hosts", "more"]).group("nope").is_none());
+}
+
+#[test]
+fn variables_of_a_host_that_is_called_as_a_group_are_the_groups() {
+    let stage = Stage::new(&[("ini", "x v=1\n[x]\no\nx w=2\n"), ("y.yml", "x: {hosts: {x: {w: 2}, o: }}\n")]);
+    for source in ["ini", "y.yml"] {
+        let inventory = stage.load(&[source]);
+        assert_eq!(Value::map(inventory.own_group_variables("x")).to_json(), json!({"w": 2}), "{source}");
+        assert_eq!(vars(&inventory, "o"), json!({}));
+    }
+    assert_eq!(vars(&stage.load(&["ini"]), "x"), json!({"v": 1}));
+}
+
+#[test]
+fn a_child_that_is_no_group_ends_a_yaml_source() {
+    let text = "all:\n  children:\n    g: {hosts: {a: }}\n    h: [x]\n    k: {hosts: {b: }}\n";
+    let stage = Stage::new(&[("hosts.yml", text), ("more", "c\n")]);
+    let inventory = stage.load(&["hosts.yml", "more"]);
+    assert_eq!((inventory.members("g"), inventory.group("k").is_some()), (vec!["a".to_owned()], false));
+    assert!(messages(&inventory).contains("h is not a known host nor group"), "{}", messages(&inventory));
+}
+
+#[test]
 fn priority_decides_between_groups_of_one_depth() {
     let text = "[a]\nh\n[b]\nh\n[a:vars]\nv=a\nansible_group_priority=10\n[b:vars]\nv=b\n";
     let stage = Stage::new(&[("hosts", text)]);

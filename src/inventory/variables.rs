@@ -55,7 +55,8 @@ impl Inventory {
         let own = self.groups.get(group).map(|group| Arc::new(group.vars.clone()));
         let files = self.beside_sources.iter().chain(&self.beside_playbook).filter_map(|d| d.group(group));
         let mut out = merged(own.into_iter().chain(files));
-        if let Some(priority) = self.groups.get(group).and_then(|group| group.priority) {
+        // One is what every group has.
+        if let Some(priority) = self.groups.get(group).and_then(|group| group.priority).filter(|number| *number != 1) {
             out.insert("ansible_group_priority".into(), priority.into());
         }
         out

@@ -37,28 +37,30 @@ impl VarsDirectory {
         vault: &Arc<Secrets>,
         merge: bool,
     ) -> Result<HashMap<String, Arc<Map>>, Diagnostic> {
-        // Of `web/`, `web`, `web.yml`, `web.yaml` and `web.json` only the first counts.
+        // A name has the first that there is of `web` (a file or a directory), `web.yml`, `web.yaml` and `web.json`.
         let mut best: BTreeMap<String, (usize, PathBuf)> = BTreeMap::new();
-        for path in entries(directory)? {
+        for path in all_entries(directory)? {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let name = if path.is_dir() { &file } else { stem(&file) };
-            let rank = ENDINGS.iter().position(|ending| file.strip_suffix(ending) == Some(name)).unwrap_or(0);
-            match best.get(name) {
-                Some((known, _)) if *known <= rank => {}
-                _ => drop(best.insert(name.to_owned(), (rank, path))),
-            }
-        }
-        let mut out = HashMap::new();
-        for (name, (_, path)) in best {
-            let mut files = Vec::new();
-            collect(&path, &mut files, 0)?;
-            let mut target = Map::new();
-            for file in files {
-                if let Err(why) = read_into(&file, &mut target, vault, merge) {
-                    self.locked.push((host, name.clone(), why));
+            for (rank, ending) in ENDINGS.iter().enumerate() {
+                let Some(name) = file.strip_suffix(ending).filter(|name| !name.is_empty()) else { continue };
+                match best.get(name) {
+                    Some((known, _)) if *known <= rank => {}
+                    _ => drop(best.insert(name.to_owned(), (rank, path.clone()))),
                 }
             }
-            out.insert(name, Arc::new(target));
+        }
+        let mut read: HashMap<PathBuf, Result<Arc<Map>, Diagnostic>> = HashMap::new();
+        let mut out = HashMap::new();
+        for (name, (_, path)) in best {
+            let known = read.entry(path.clone()).or_insert_with(|| read_below(&path, vault, merge).map(Arc::new));
+            match known {
+                Ok(variables) => drop(out.insert(name, variables.clone())),
+                Err(why) => {
+                    let mut why = why.clone();
+                    why.code = LOCKED;
+                    self.locked.push((host, name, why));
+                }
+            }
         }
         Ok(out)
     }
@@ -86,15 +88,29 @@ impl VarsDirectory {
     }
 }
 
+/// The code of what is wrong with variables of groups and hosts.
+pub const LOCKED: &str = "inventory::vars";
+
 /// Endings of files with variables, the first that is there counts.
 const ENDINGS: &[&str] = &["", ".yml", ".yaml", ".json"];
+
+/// The variables of a file, or of the files in a directory.
+fn read_below(path: &Path, vault: &Arc<Secrets>, merge: bool) -> Result<Map, Diagnostic> {
+    let mut files = Vec::new();
+    collect(path, &mut files, 0)?;
+    let mut target = Map::new();
+    for file in files {
+        read_into(&file, &mut target, vault, merge)?;
+    }
+    Ok(target)
+}
 
 fn stem(file: &str) -> &str {
     ENDINGS[1..].iter().find_map(|e| file.strip_suffix(e)).unwrap_or(file)
 }
 
-/// Entries of a directory that may hold variables, sorted; nothing when it is not there.
-fn entries(directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+/// Entries of a directory, sorted; nothing when it is not there.
+fn all_entries(directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let read = match std::fs::read_dir(directory) {
         Ok(read) => read,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -104,12 +120,18 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         }
     };
     let mut paths: Vec<PathBuf> = read.filter_map(Result::ok).map(|e| e.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// Entries of a name's own directory that may hold variables, sorted.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+    let mut paths = all_entries(directory)?;
     paths.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let known = stem(&name) != name || !name.contains('.') || path.is_dir();
         !name.starts_with('.') && !name.ends_with('~') && known
     });
-    paths.sort();
     Ok(paths)
 }
 

@@ -107,6 +107,9 @@ fn section(inventory: &mut Inventory, name: &str, word: &str, node: &Node, depth
             "hosts" => hosts(inventory, name, key, value)?,
             _ => {
                 let child = group(inventory, key, value, depth + 1)?;
+                if inventory.group(&child).is_none() {
+                    return Err(wrong(format!("{child} is not a known host nor group"), key));
+                }
                 inventory
                     .add_child(name, &child)
                     .map_err(|message| Diagnostic::error("inventory::loop", message).at(key.span))?;
@@ -134,7 +137,7 @@ fn hosts(inventory: &mut Inventory, group: &str, place: &Node, body: &Node) -> R
     for name in range::expand(pattern).map_err(|error| wrong(error.to_string(), place))? {
         inventory.add_member(group, &name);
         let port = port.map(|port| ("ansible_port".into(), port.into()));
-        inventory.set_host_variables(&name, port.into_iter().chain(vars.iter().map(|(k, v)| (k.clone(), v.clone()))));
+        inventory.set_variables(&name, port.into_iter().chain(vars.iter().map(|(k, v)| (k.clone(), v.clone()))));
     }
     Ok(())
 }

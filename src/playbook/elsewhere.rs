@@ -43,12 +43,11 @@ impl Loader<'_> {
             ["ansible", "builtin", short] | ["ansible", "legacy", short] => {
                 is_known_short(short) || self.is_in_library(short)
             }
-            [namespace, collection, ..] if parts.len() > 2 => {
-                known().collections.contains(format!("{namespace}.{collection}").as_str())
-                    || self.collection_places().iter().any(|place| place.join(namespace).join(collection).is_dir())
-            }
+            [namespace, collection, ..] if parts.len() > 2 => self.is_there(&format!("{namespace}.{collection}")),
             // Which of the named collections has it cannot be told from here.
-            [short] => !collections.is_empty() || is_known_short(short) || self.is_in_library(short),
+            [short] => {
+                is_known_short(short) || self.is_in_library(short) || collections.iter().any(|name| self.is_there(name))
+            }
             _ => false,
         }
     }
@@ -80,6 +79,14 @@ impl Loader<'_> {
             };
             self.report(Diagnostic::error("playbook::module-defaults", message).at(key.span));
         }
+    }
+
+    /// Whether a collection comes with the reference or is installed. What its own have is known by name.
+    fn is_there(&self, collection: &str) -> bool {
+        let path = collection.replace('.', "/");
+        !matches!(collection, "ansible.builtin" | "ansible.legacy")
+            && (known().collections.contains(collection)
+                || self.collection_places().iter().any(|place| place.join(&path).is_dir()))
     }
 
     fn collection_places(&self) -> Vec<PathBuf> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::context::Context;
+use super::loader::Named;
 use super::role::{RoleOptions, Used};
 use super::{Action, Item, Loader, find_file};
 use crate::config::absolute_path;
@@ -75,9 +76,11 @@ impl Loader<'_> {
                 return None;
             }
         };
-        let span = written.origin().unwrap_or(action.span);
+        let named = if keys.contains(&"role") { Named::Role } else { Named::Tasks };
+        // The path of an import is told with its task.
+        let span = written.origin().filter(|_| named == Named::Role).unwrap_or(node.span);
         let kind = NodeKind::Str(written.as_str().to_owned());
-        self.static_text(&Node { kind, span, tag: None }, "what is imported", context)
+        self.static_text(&Node { kind, span, tag: None }, named, context)
     }
 
     fn refuse_loop(&mut self, node: &Node, written: &str) {

@@ -342,12 +342,14 @@ impl<'a> Loader<'a> {
 
     /// A name that must be known while loading: plain, or a template over what is known then: variables of the play, its
     /// roles, blocks and tasks, and of the command line.
-    pub(super) fn static_text(&mut self, node: &Node, what: &str, context: &Context) -> Option<String> {
+    pub(super) fn static_text(&mut self, node: &Node, what: Named, context: &Context) -> Option<String> {
         let value = node.to_value();
         let Value::Str(text) = &value else {
             return match value {
                 Value::Null => {
-                    self.report(Diagnostic::error("playbook::name", format!("{what} must be named")).at(node.span));
+                    self.report(
+                        Diagnostic::error("playbook::name", format!("{} must be named", what.words())).at(node.span),
+                    );
                     None
                 }
                 other => Some(other.to_text()),
@@ -361,7 +363,23 @@ impl<'a> Loader<'a> {
             Ok(value) => Some(value.to_text()),
             Err(error) => {
                 let help = "what is imported must be known before the run: use extra variables, or include it instead";
-                self.report(error.to_diagnostic().or_at(Some(node.span)).help(help));
+                let wrong = match what {
+                    // A filter of the project's own, say: a list goes on without it.
+                    _ if error.is_syntax => error.to_diagnostic(),
+                    Named::Role => Diagnostic::error("playbook::role-name", error.message),
+                    Named::Tasks => {
+                        let message = "Error when evaluating variable in import path";
+                        Diagnostic::error(
+                            "playbook::import-path",
+                            format!("{message} '{}': {}", text.as_str(), error.message),
+                        )
+                    }
+                    Named::Playbook => {
+                        let message = "Error processing keyword 'import_playbook'";
+                        Diagnostic::error("playbook::keyword", format!("{message}: {}", error.message))
+                    }
+                };
+                self.report(wrong.at(node.span).help(help));
                 None
             }
         }
@@ -392,6 +410,24 @@ impl Loader<'_> {
     }
 }
 
+/// What is named by a text that has to be known before the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    Role,
+    Tasks,
+    Playbook,
+}
+
+impl Named {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Role => "a role",
+            Self::Tasks => "what is imported",
+            Self::Playbook => "the playbook to import",
+        }
+    }
+}
+
 /// Whether a diagnostic is about what a run would do with a task, and not about which tasks there are.
 fn only_matters_to_a_run(code: &str) -> bool {
     matches!(
@@ -408,7 +444,6 @@ fn only_matters_to_a_run(code: &str) -> bool {
             | "playbook::unsupported"
             | "playbook::variable-name"
             | "playbook::vars"
-            | "playbook::vars-prompt"
             | "template::syntax"
     )
 }

@@ -49,6 +49,15 @@ pub struct Playbook {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// An entry of `vars_files`.
+#[derive(Debug, Clone)]
+pub struct VarsFile {
+    /// A path, or paths of which the first that exists is read; perhaps templates.
+    pub entry: Value,
+    /// Where it is written.
+    pub span: Span,
+}
+
 /// A play: hosts, and what to do on them.
 #[derive(Debug)]
 pub struct Play {
@@ -64,8 +73,8 @@ pub struct Play {
     pub context: Context,
     /// `vars`.
     pub vars: Arc<Map>,
-    /// `vars_files`: paths, or lists of paths of which the first that exists is read.
-    pub vars_files: Vec<Value>,
+    /// `vars_files`.
+    pub vars_files: Vec<VarsFile>,
     /// `vars_prompt`.
     pub vars_prompt: Vec<VarsPrompt>,
     /// `gather_facts`; `None` when it is not said.
@@ -105,20 +114,8 @@ pub struct Play {
 pub struct VarsPrompt {
     /// The variable.
     pub name: String,
-    /// What to ask.
-    pub prompt: String,
-    /// The answer when there is none.
-    pub default: Option<Value>,
-    /// Whether what is typed is not shown.
-    pub private: bool,
-    /// Whether it is asked for twice.
-    pub confirm: bool,
-    /// How the answer is hashed, where it is (`sha512_crypt`, …).
-    pub encrypt: Option<String>,
-    /// The hash's salt; a random one without it.
-    pub salt: Option<String>,
-    /// How long a random salt is.
-    pub salt_size: Option<usize>,
+    /// How it is asked for: `prompt`, `default`, `private` and the like, perhaps templates.
+    pub keys: Arc<Map>,
     /// Where it is written.
     pub span: Span,
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::context::{Context, list_of, unknown_keywords};
-use super::loader::{Loader, is_identifier};
-use super::{Item, Play, VarsPrompt, keywords, paths};
+use super::loader::{Loader, Named};
+use super::{Item, Play, VarsFile, VarsPrompt, keywords, paths};
 use crate::diagnostic::Diagnostic;
 use crate::source::{Node, NodeKind};
 use crate::value::{Map, Str, Value};
@@ -85,7 +85,7 @@ impl Loader<'_> {
             self.report(Diagnostic::error("playbook::name", message).at(target.span));
             return;
         }
-        let Some(name) = self.static_text(target, "the playbook to import", &context) else { return };
+        let Some(name) = self.static_text(target, Named::Playbook, &context) else { return };
         let name = super::free_form::unquote(&name);
         let path = match self.collection_playbook(&name) {
             Some(path) => path,
@@ -181,7 +181,8 @@ impl Loader<'_> {
         let all = vars.iter().chain(imported.iter().rev()).flat_map(|map| map.iter());
         let vars = all.map(|(k, v)| (k.clone(), v.clone())).collect::<Map>();
         self.play_vars.clone_from(&vars);
-        self.know_files(node.get("vars_files"));
+        let vars_files = node.get("vars_files").map(vars_files).unwrap_or_default();
+        self.know_files(&vars_files);
         let setting = |name: &str| node.get(name).map(Node::to_value);
         for name in
             ["gather_facts", "gather_subset", "serial", "strategy", "order", "max_fail_percentage", "vars_files"]
@@ -211,7 +212,7 @@ impl Loader<'_> {
             directory: self.directory.clone(),
             context,
             vars: Arc::new(vars),
-            vars_files: node.get("vars_files").map(list_of).unwrap_or_default(),
+            vars_files,
             vars_prompt: node.get("vars_prompt").map(|n| self.vars_prompt(n)).unwrap_or_default(),
             gather_facts: setting("gather_facts"),
             gather_subset: setting("gather_subset"),
@@ -234,9 +235,9 @@ impl Loader<'_> {
     }
 
     /// Takes in what plainly named `vars_files` hold; what cannot be read is said when the play runs.
-    fn know_files(&mut self, node: Option<&Node>) {
-        for entry in node.map(list_of).unwrap_or_default() {
-            let choices = match &entry {
+    fn know_files(&mut self, files: &[VarsFile]) {
+        for file in files {
+            let choices = match &file.entry {
                 Value::List(items) => items.to_vec(),
                 other => vec![other.clone()],
             };
@@ -262,35 +263,47 @@ impl Loader<'_> {
 
     fn vars_prompt(&mut self, node: &Node) -> Vec<VarsPrompt> {
         let mut out = Vec::new();
-        for entry in node.as_list().unwrap_or_default() {
-            unknown_keywords(entry, "prompt", &[keywords::VARS_PROMPT], self);
-            let Some(name) = entry.get("name").and_then(Node::as_str).filter(|n| is_identifier(n)) else {
-                let message = "Invalid vars_prompt data structure, missing 'name' key";
-                self.report(Diagnostic::error("playbook::vars-prompt", message).at(entry.span));
-                continue;
+        for entry in entries(node) {
+            let known = |key: &Node| key.as_str().is_some_and(|key| keywords::VARS_PROMPT.contains(&key));
+            let stranger = entry.as_map().and_then(|map| map.iter().find(|(key, _)| !known(key)));
+            let wrong = match (entry.as_map(), entry.get("name"), stranger) {
+                (None, ..) => Some(("Invalid variable file contents.".to_owned(), entry.span)),
+                (_, None, _) => Some(("Invalid vars_prompt data structure, missing 'name' key".to_owned(), node.span)),
+                (.., Some((key, _))) => {
+                    let key = key.to_value().to_text();
+                    Some((format!("Invalid vars_prompt data structure, found unsupported key '{key}'"), node.span))
+                }
+                _ => None,
             };
-            let text = |key: &str| entry.get(key).filter(|n| !n.is_null()).map(|n| n.to_value().to_text());
-            let flag =
-                |key: &str, default: bool| entry.get(key).and_then(|n| n.to_value().to_bool()).unwrap_or(default);
-            let prompt = entry.get("prompt").and_then(Node::as_str).unwrap_or(name);
-            out.push(VarsPrompt {
-                name: name.to_owned(),
-                prompt: prompt.to_owned(),
-                default: entry.get("default").filter(|n| !n.is_null()).map(Node::to_value),
-                private: flag("private", true),
-                confirm: flag("confirm", false),
-                encrypt: text("encrypt"),
-                salt: text("salt"),
-                salt_size: text("salt_size").and_then(|size| size.parse().ok()),
-                span: entry.span,
-            });
-        }
-        if !matches!(node.kind, NodeKind::List(_) | NodeKind::Null) {
-            let message = "`vars_prompt` must be a list";
-            self.report(Diagnostic::error("playbook::vars-prompt", message).at(node.span));
+            if let Some((message, place)) = wrong {
+                self.report(Diagnostic::error("playbook::vars-prompt", message).at(place));
+                continue;
+            }
+            let Some(name) = entry.get("name") else { continue };
+            let (name, place) = (name.to_value().to_text(), name.span);
+            self.warn_reserved_name(&name, place);
+            let keys = match entry.to_value() {
+                Value::Map(keys) => keys,
+                _ => Arc::default(),
+            };
+            out.push(VarsPrompt { name, keys, span: entry.span });
         }
         out
     }
+}
+
+/// The entries of a list, or the one that stands alone.
+fn entries(node: &Node) -> &[Node] {
+    match &node.kind {
+        NodeKind::Null => &[],
+        NodeKind::List(items) => items,
+        _ => std::slice::from_ref(node),
+    }
+}
+
+/// The entries of `vars_files`.
+fn vars_files(node: &Node) -> Vec<VarsFile> {
+    entries(node).iter().map(|entry| VarsFile { entry: entry.to_value(), span: entry.span }).collect()
 }
 
 impl Play {

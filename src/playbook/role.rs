@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::context::Context;
+use super::loader::Named;
 use super::{Block, Item, Loader, keywords, paths};
 use crate::diagnostic::Diagnostic;
 use crate::source::{Node, Span};
@@ -198,7 +199,7 @@ impl Loader<'_> {
             _ => !self.options().private_role_vars,
         };
         if node.as_str().is_some() {
-            let Some(name) = self.static_text(node, "a role", outer) else { return Vec::new() };
+            let Some(name) = self.static_text(node, Named::Role, outer) else { return Vec::new() };
             if name.contains(',') {
                 let message = format!("Invalid old style role requirement: {name}");
                 self.report(Diagnostic::error("playbook::nameless-role", message).at(node.span));
@@ -214,7 +215,7 @@ impl Loader<'_> {
             self.report(Diagnostic::error(code, message).at(node.span));
             return Vec::new();
         };
-        let Some(name) = self.static_text(name_node, "a role", outer) else { return Vec::new() };
+        let Some(name) = self.static_text(name_node, Named::Role, outer) else { return Vec::new() };
         let mut context = outer.with(node, false, self);
         // Weaker than what stands beside the role's name: these are to its tasks as a block's are.
         let vars = node.get("vars").map(|vars| self.vars(vars)).unwrap_or_default();

@@ -191,10 +191,21 @@ impl Loader<'_> {
                 self.report(Diagnostic::error("playbook::no-items", message).at(key.span));
                 continue;
             }
-            if found.is_some() {
-                let message = "duplicate loop in task";
-                self.report(Diagnostic::error("playbook::two-loops", message).at(key.span).help("keep one of them"));
-                continue;
+            match (&mut found, &lookup) {
+                (Some(_), Some(second)) => {
+                    let message = format!("duplicate loop in task: {second}");
+                    let place = if self.options().late { node.span } else { key.span };
+                    self.report(Diagnostic::error("playbook::two-loops", message).at(place).help("keep one of them"));
+                    continue;
+                }
+                (Some(first), None) => {
+                    // As in the reference: the lookup is the one's, what is looked up the other's.
+                    let message = "this task has two loops: `loop` takes the place of what stands in the other";
+                    self.report(Diagnostic::warning("playbook::two-loops", message).at(key.span));
+                    (first.items, first.span) = (value.to_value(), value.span);
+                    continue;
+                }
+                (None, _) => {}
             }
             if let Some(lookup) = &lookup
                 && !crate::template::lookups::exists(lookup)

@@ -1,16 +1,16 @@
 //! `--list-hosts`, `--list-tasks` and `--list-tags`: what is in playbooks, without running them.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
-use crate::engine::role_layers;
+use crate::engine::{own_scope, questions, role_layers};
 use crate::inventory::{HostMismatch, Pattern};
 use crate::playbook::{Block, Item, Play, Playbook, TagFilter, Task};
 use crate::source::Span;
 use crate::template::{Templar, TemplateError};
 use crate::value::{Str, Value};
-use crate::vars::{PlayVars, Scope, TaskVars, World};
+use crate::vars::{TaskVars, World};
 
 /// What is to be listed.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +36,7 @@ pub fn list(
 ) -> Result<(), Diagnostic> {
     out(&format!("\nplaybook: {}\n", playbook.path.display()));
     for (at, play) in playbook.plays.iter().enumerate() {
-        let templar = &templar(world, play, TaskVars::default());
+        let templar = &templar(world, play, TaskVars::default(), &mut |_| ())?;
         let patterns = &patterns(play, templar)?;
         // A play's own tags are shown as they are written.
         let tags = plain(&play.context.tags);
@@ -62,11 +62,11 @@ pub fn list(
     Ok(())
 }
 
-/// Checks what has to be known of every play before any is looked at: its hosts and its name; patterns that match
+/// Checks what has to be known of every play before any is looked at: its questions, its hosts and its name; patterns that match
 /// nobody are warned of.
 pub fn check(playbook: &Playbook, world: &Arc<World>, warn: &mut dyn FnMut(Diagnostic)) -> Result<(), Diagnostic> {
     for play in &playbook.plays {
-        let templar = templar(world, play, TaskVars::default());
+        let templar = templar(world, play, TaskVars::default(), warn)?;
         let patterns = patterns(play, &templar)?;
         name(play, &templar)?;
         let inventory = world.inventory();
@@ -84,6 +84,19 @@ pub fn check(playbook: &Playbook, world: &Arc<World>, warn: &mut dyn FnMut(Diagn
     Ok(())
 }
 
+/// What the keywords of a play see; nobody is asked anything, so the answers are those that are taken without one.
+fn templar(
+    world: &Arc<World>,
+    play: &Play,
+    task: TaskVars,
+    warn: &mut dyn FnMut(Diagnostic),
+) -> Result<Templar, Diagnostic> {
+    let questions = questions(world, play, warn)?;
+    let answers = questions.into_iter().map(|q| (q.name.as_str().into(), q.default.unwrap_or(Value::Null)));
+    let scope = own_scope(world, play, answers.collect(), task, warn)?;
+    Ok(Templar::new(Arc::new(scope)))
+}
+
 /// The play's own name, evaluated.
 fn name(play: &Play, templar: &Templar) -> Result<String, Diagnostic> {
     let Some(name) = &play.name else { return Ok(String::new()) };
@@ -99,12 +112,6 @@ fn keyword(name: &str, error: &TemplateError, play: &Play, place: Option<Span>) 
     Diagnostic::error("playbook::keyword", message).or_at(place).or_at(error.span).or_at(Some(play.span))
 }
 
-fn templar(world: &Arc<World>, play: &Play, task: TaskVars) -> Templar {
-    let roles = RwLock::new(crate::engine::public_roles(play));
-    let vars = PlayVars { directory: play.directory.clone(), vars: play.vars.clone(), roles, ..PlayVars::default() };
-    Templar::new(Arc::new(Scope::new(world, "localhost", Some(Arc::new(vars)), task)))
-}
-
 /// The play's patterns, evaluated; none where its hosts are omitted.
 fn patterns(play: &Play, templar: &Templar) -> Result<Vec<String>, Diagnostic> {
     let place = match &play.hosts {
@@ -115,7 +122,7 @@ fn patterns(play: &Play, templar: &Templar) -> Result<Vec<String>, Diagnostic> {
         .value(&play.hosts)
         .map_err(|error| keyword(if play.name.is_some() { "hosts" } else { "name" }, &error, play, place))?;
     Ok(match &hosts {
-        Value::Omit => Vec::new(),
+        Value::Omit | Value::Null => Vec::new(),
         Value::List(items) => items.iter().map(Value::to_text).collect(),
         other => vec![other.to_text()],
     })
@@ -140,16 +147,16 @@ fn hosts(
     out: &mut dyn FnMut(&str),
 ) -> Result<(), Diagnostic> {
     let wrong = |message: String| Diagnostic::error("run::hosts", message);
-    let local = |name: &&String| ["localhost", "127.0.0.1", "::1"].contains(&name.as_str());
-    if let Some(one) = patterns.iter().find(local)
-        && world.inventory().host(one).is_none()
-    {
-        world.implicit_localhost(one);
-    }
-    let inventory = world.inventory();
     let parse = |text: &str| Pattern::parse(text).map_err(|e| wrong(e.to_string()));
     let asked = asked(patterns);
-    let (mut chosen, _) = parse(&asked)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
+    let pattern = parse(&asked)?;
+    for one in pattern.local_names() {
+        if world.inventory().host(one).is_none() {
+            world.implicit_localhost(one);
+        }
+    }
+    let inventory = world.inventory();
+    let (mut chosen, _) = pattern.select(&inventory).map_err(|e| wrong(e.to_string()))?;
     if let Some(limit) = &wanted.limit {
         let (allowed, _) = parse(limit)?.select(&inventory).map_err(|e| wrong(e.to_string()))?;
         chosen.retain(|host| allowed.contains(host));
@@ -231,7 +238,7 @@ impl Tasks<'_> {
                 title.push_str(&format!(" - {description}"));
             }
             // Arguments are checked whatever tags are asked for.
-            let templar = templar(self.world, self.play, TaskVars::default());
+            let templar = self.templar(TaskVars::default())?;
             let mut tags = evaluated(&templar, &role.tags, block.span)?;
             tags.push("always".to_owned());
             self.line(title, &tags);
@@ -248,7 +255,7 @@ impl Tasks<'_> {
             ..TaskVars::default()
         };
         let tags = if context.tags.iter().any(Value::has_templates) {
-            evaluated(&templar(self.world, self.play, vars), &context.tags, task.span)?
+            evaluated(&self.templar(vars)?, &context.tags, task.span)?
         } else {
             plain(&context.tags)
         };
@@ -258,6 +265,11 @@ impl Tasks<'_> {
         };
         self.line(title, &tags);
         Ok(())
+    }
+
+    /// What tags see, which may be templates.
+    fn templar(&self, vars: TaskVars) -> Result<Templar, Diagnostic> {
+        templar(self.world, self.play, vars, &mut |_| ())
     }
 
     fn line(&mut self, title: String, tags: &[String]) {

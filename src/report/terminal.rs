@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::unified;
 use crate::diagnostic::{Diagnostic, render};
+use crate::engine::EARLY;
 use crate::engine::event::{Event, HostResult, JobStage, Stats, Verdict};
 use crate::source::Span;
 use crate::value::{Map, Value};
@@ -135,8 +136,11 @@ impl Terminal {
         }
     }
 
-    /// Whether a warning was not shown before.
+    /// Whether a warning was not shown before, and not only the reference gives it.
     fn is_news(&self, diagnostic: &Diagnostic) -> bool {
+        if diagnostic.code == EARLY {
+            return false;
+        }
         let text = render(diagnostic, false);
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(text)
     }

@@ -147,6 +147,11 @@ pub(super) fn touch(value: Jinja) -> Jinja {
     }
 }
 
+/// How templates in playbooks are written.
+pub(super) fn syntax() -> SyntaxConfig {
+    SYNTAX.clone()
+}
+
 /// Evaluates a string that is a template; one that is a single expression keeps the expression's type.
 pub(super) fn render_inline(root: &Arc<Root>, text: &Str) -> Result<Jinja, TemplateError> {
     notices::within(text.origin(), || native(&INLINE, root, text.as_str())).map_err(|e| {

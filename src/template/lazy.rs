@@ -9,8 +9,10 @@ use minijinja::{State, Value as Jinja};
 
 use super::error::Reason;
 use super::notices::current_text;
+use super::tolerant::{self, Troubles};
 use super::{TemplateError, Variable, Variables, engine};
-use crate::value::{Key, Map, OwnTexts, Undecryptable, Value, Watching};
+use crate::value::{Key, Map, OwnTexts, Str, Undecryptable, Value, Watching};
+use crate::vault::UNDECRYPTABLE;
 
 /// How deep templates may use each other.
 const MAX_DEPTH: usize = 64;
@@ -29,6 +31,8 @@ pub struct Root {
     inner: Mutex<Option<Reason>>,
     /// The user's own texts that were used.
     own: Arc<OwnTexts>,
+    /// Where errors of templates are shown in their place: what there was of them.
+    troubles: Option<Troubles>,
 }
 
 thread_local! {
@@ -44,6 +48,24 @@ impl Root {
             reasons: Mutex::default(),
             inner: Mutex::default(),
             own: Arc::default(),
+            troubles: None,
+        }
+    }
+
+    /// One in which errors of templates are shown in their place.
+    pub(super) fn tolerant(variables: Arc<dyn Variables>) -> Self {
+        Self { troubles: Some(Troubles::default()), ..Self::new(variables) }
+    }
+
+    pub(super) fn troubles(&self) -> Option<&Troubles> {
+        self.troubles.as_ref()
+    }
+
+    /// A template, evaluated.
+    pub(super) fn render(self: &Arc<Self>, text: &Str) -> Result<Jinja, TemplateError> {
+        match &self.troubles {
+            Some(troubles) => tolerant::render(self, text, troubles),
+            None => engine::render_inline(self, text),
         }
     }
 
@@ -134,7 +156,7 @@ impl Root {
                     reason: error.undecryptable(),
                 }),
             },
-            Value::Str(text) if text.is_template() => engine::render_inline(self, text)?,
+            Value::Str(text) if text.is_template() => self.render(text)?,
             Value::List(items) => Jinja::from_object(LazyList { items: items.clone(), root: self.clone() }),
             Value::Map(map) => Jinja::from_object(LazyMap { map: map.clone(), root: self.clone() }),
             other => other.to_jinja(),
@@ -173,9 +195,14 @@ fn settle(value: &Value, root: &Arc<Root>) -> Result<Value, minijinja::Error> {
                 text.revealed().map_err(|e| TemplateError::message(e.undecryptable(), text.origin()).into_engine())?;
             Ok(Value::Str(plain))
         }
-        Value::Str(text) if text.is_template() => {
-            to_value(&engine::render_inline(root, text).map_err(TemplateError::into_engine)?)
-        }
+        Value::Str(text) if text.is_template() => match (root.render(text), root.troubles()) {
+            (Ok(value), _) => to_value(&value),
+            (Err(error), Some(troubles)) if !error.message.starts_with(UNDECRYPTABLE) => {
+                Ok(troubles.in_place(&error, text.origin()).into())
+            }
+            // What cannot be decrypted is an error wherever it is.
+            (Err(error), _) => Err(error.into_engine()),
+        },
         Value::List(_) | Value::Map(_) if !value.has_templates() => Ok(value.clone()),
         Value::List(items) => {
             let settled = items.iter().map(|item| settle(item, root)).filter(|item| !matches!(item, Ok(Value::Omit)));

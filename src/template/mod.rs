@@ -38,6 +38,7 @@ mod strformat;
 mod syntax;
 pub mod tests;
 mod time;
+mod tolerant;
 #[cfg(test)]
 mod unit;
 
@@ -196,7 +197,7 @@ impl Templar {
             return Ok(Value::Str(plain));
         }
         let _own = self.root.watch();
-        let value = engine::render_inline(&self.root, text).map_err(|e| self.explain_inside(e, text))?;
+        let value = self.root.render(text).map_err(|e| self.explain_inside(e, text))?;
         self.settle_markup(&value, text);
         lazy::to_value(&value).map_err(|e| self.explain_result(&e, text))
     }

@@ -111,9 +111,27 @@ pub(super) const NAMES: &[&str] = &[
     "role_names",
 ];
 
+/// Those that only a host has.
+const OF_HOSTS: &[&str] = &[
+    "ansible_facts",
+    "ansible_search_path",
+    "environment",
+    "group_names",
+    "inventory_hostname",
+    "inventory_hostname_short",
+];
+
 impl Scope {
+    /// Whether a magic variable is none where there is no host; `hostvars` is there once a play has had some.
+    fn wants_host(&self, name: &str) -> bool {
+        OF_HOSTS.contains(&name) || name == "hostvars" && !self.world.has_started()
+    }
+
     /// A magic variable; `None` when the name is not one, or means nothing here.
     pub(super) fn magic(&self, name: &str) -> Option<Variable> {
+        if self.host.is_empty() && self.wants_host(name) {
+            return None;
+        }
         let info = &self.world.info;
         let list = |names: &[String]| names.iter().cloned().collect::<Value>();
         Some(Variable::Value(match name {

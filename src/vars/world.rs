@@ -1,6 +1,7 @@
 //! What lives as long as the run.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::magic::RunInfo;
@@ -29,6 +30,8 @@ pub struct World {
     pub extra: Arc<Map>,
     /// What the run was started with.
     pub info: RunInfo,
+    /// Whether a play has had hosts.
+    started: AtomicBool,
     stores: Mutex<HashMap<String, HostStore>>,
 }
 
@@ -40,8 +43,20 @@ impl World {
             inventory: RwLock::new(Arc::new(inventory)),
             extra: Arc::new(extra),
             info,
+            started: AtomicBool::new(false),
             stores: Mutex::default(),
         })
+    }
+
+    /// Notes that a play has hosts: from now on the keywords of plays see `hostvars`.
+    pub fn start(&self) {
+        self.started.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a play has had hosts.
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        self.started.load(Ordering::SeqCst)
     }
 
     /// The inventory as it is now.

@@ -59,10 +59,13 @@ pub enum VaultError {
     Source(String),
 }
 
+/// What is said first where an encrypted value is used that cannot be decrypted.
+pub(crate) const UNDECRYPTABLE: &str = "Attempt to use undecryptable variable: ";
+
 impl VaultError {
     /// What is said where an encrypted value is used that cannot be decrypted.
     #[must_use]
     pub fn undecryptable(&self) -> String {
-        format!("Attempt to use undecryptable variable: {self}")
+        format!("{UNDECRYPTABLE}{self}")
     }
 }

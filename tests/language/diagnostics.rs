@@ -133,7 +133,7 @@ fn everything_static_at_once() {
             "site.yml:22:25 conflicting action statements: this task has `debug` and `command`",
             "site.yml:23:7 the imported file of tasks `nope.yml` does not exist",
             "site.yml:25:13 `loop` must be a list, not a number",
-            "site.yml:26:7 duplicate loop in task",
+            "site.yml:26:7 duplicate loop in task: items",
             "site.yml:28:17 Invalid variable name in 'register' specified: 'a-b'",
             "site.yml:2:3 'taks' is not a valid attribute for a Play did you mean `tasks`?",
             "site.yml:30:14 Invalid variable name '1x'.",

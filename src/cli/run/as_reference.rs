@@ -9,6 +9,7 @@ use crate::cli::version;
 use crate::config::{Config, lookup};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::Outcome;
+use crate::inventory::LOCKED;
 use crate::report::default::{Display, Report, Settings, Style, origin};
 
 /// Runs playbooks as `ansible-playbook` would.
@@ -102,12 +103,14 @@ fn status_of(code: &str) -> u8 {
             | "playbook::vars-name"
             | "playbook::removed"
             | "playbook::role-loop"
+            | "playbook::role-name"
             | "playbook::tags"
     );
     let parsing = ["playbook::", "yaml::", "template::"].iter().any(|room| code.starts_with(room));
     match code {
-        "run::order" | "config::value" | "config::syntax" | "cli::extra-vars-kind" => 5,
+        "run::order" | "config::value" | "config::syntax" | "cli::options" => 5,
         "cli::forks" => 2,
+        LOCKED => 4,
         _ if parsing && !elsewhere => 4,
         _ => 1,
     }

@@ -3,6 +3,7 @@
 use super::Report;
 use super::display::origin;
 use crate::diagnostic::Diagnostic;
+use crate::engine::UNLABELLED;
 use crate::engine::event::{HostResult, Verdict};
 use crate::playbook::Task;
 use crate::source::Span;
@@ -105,8 +106,9 @@ impl Report {
             self.display.error(&text, to_stderr);
             return;
         }
-        if result.result.get("reason").is_some() {
-            // What is included could not be read: the result says it all.
+        let unlabelled = result.result.get("msg").and_then(Value::as_str).is_some_and(|m| m.starts_with(UNLABELLED));
+        if result.result.get("reason").is_some() || unlabelled {
+            // What is included could not be read, or an item could not be called: the result says it all.
             return;
         }
         let message = self.reason(result);

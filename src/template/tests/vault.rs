@@ -127,6 +127,9 @@ mod unit {
             "{{ lost | unvault('no') }}",
         ] {
             let error = render(text).unwrap_err().to_string();
+            // Nor is it shown as something that is undefined.
+            let inner = Str::trusted(text.trim_matches(['{', '}', ' ']), None);
+            assert!(templar.shown_expression(&inner).is_err(), "{text}");
             assert!(
                 error.contains("Decryption failed (no vault secrets were found that could decrypt)."),
                 "{text}: {error}"
