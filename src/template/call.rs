@@ -17,7 +17,7 @@ pub(super) type Body = fn(&mut Call<'_, '_, '_>) -> Result<Jinja, Error>;
 pub(super) struct Spec {
     /// Its names, the main one first.
     pub names: &'static [&'static str],
-    /// Its parameters; `*rest` takes the remaining positional arguments, `**more` the remaining named ones.
+    /// Its parameters; `*rest` takes the remaining positional arguments, `**more` the remaining named ones; with `/` no name is one.
     pub params: &'static [&'static str],
     /// What it does.
     pub body: Body,
@@ -240,13 +240,17 @@ pub(super) struct Call<'c, 't, 'e> {
     pub more: Vec<(String, Jinja)>,
 }
 
+/// Among the parameters: those before are by place alone, so that one of `**more` may have such a name.
+const POSITIONAL: &str = "/";
+
 impl<'c, 't, 'e> Call<'c, 't, 'e> {
     fn bind(spec: &Spec, state: &'c mut State<'t, 'e>, args: &[Jinja]) -> Result<Self, Error> {
         let (positional, named) = match args.split_last() {
             Some((last, before)) if last.is_kwargs() => (before, Some(last)),
             _ => (args, None),
         };
-        let params: Vec<&'static str> = spec.params.iter().copied().filter(|p| !p.starts_with('*')).collect();
+        let params: Vec<&'static str> =
+            spec.params.iter().copied().filter(|p| !p.starts_with('*') && *p != POSITIONAL).collect();
         let takes =
             |what: &str| spec.params.iter().any(|p| p.starts_with('*') && p.starts_with("**") == (what == "**"));
         let name = spec.names.first().copied().unwrap_or_default();
@@ -267,7 +271,7 @@ impl<'c, 't, 'e> Call<'c, 't, 'e> {
             let (kwargs,): (Kwargs,) = from_args(std::slice::from_ref(named))?;
             for key in kwargs.args() {
                 let value: Jinja = kwargs.peek(key)?;
-                match params.iter().position(|p| *p == key) {
+                match params.iter().position(|p| *p == key && !spec.params.contains(&POSITIONAL)) {
                     Some(at) if bound[at].is_some() => {
                         return Err(fail(format!("{name}() got multiple values for argument '{key}'")));
                     }

@@ -77,8 +77,8 @@ const LOOKUPS: &[(&str, Run)] = &[
 ];
 
 const FUNCTIONS: &[Spec] = &[
-    ansible(&["lookup"], &["plugin_name", "*terms", "**options"], |call| invoke(call, false)).lenient(),
-    ansible(&["query", "q"], &["plugin_name", "*terms", "**options"], |call| invoke(call, true)).lenient(),
+    ansible(&["lookup"], &["plugin_name", "/", "*terms", "**options"], |call| invoke(call, false)).lenient(),
+    ansible(&["query", "q"], &["plugin_name", "/", "*terms", "**options"], |call| invoke(call, true)).lenient(),
 ];
 
 /// Adds `lookup`, `query` and `q`.
