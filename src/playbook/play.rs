@@ -195,9 +195,10 @@ impl Loader<'_> {
         self.role_handlers.clear();
         let role_tasks = node.get("roles").map(|roles| self.roles(roles, &context)).unwrap_or_default();
         let mut handlers = std::mem::take(&mut self.role_handlers);
+        // In the order in which the reference reads them: of two imported roles the defaults of the later one count.
         let pre_tasks = self.section(node, "pre_tasks", &context, false);
-        let tasks = self.section(node, "tasks", &context, false);
         let post_tasks = self.section(node, "post_tasks", &context, false);
+        let tasks = self.section(node, "tasks", &context, false);
         let own_handlers = self.section(node, "handlers", &context, true);
         // Those of the play's roles, its own, and those of roles that its tasks import.
         handlers.extend(own_handlers);

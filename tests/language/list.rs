@@ -194,6 +194,7 @@ cases! {
     handlers_of_new_hosts_and_groups
     notify_of_blocks
     meta_condition_that_cannot_be
+    roles_imported_in_sections
     random_forced_handlers_serial
     fatal_rescued_in_the_last_play
     run_once_rescued_in_the_last_play
