@@ -42,6 +42,8 @@ struct State {
     standing: Standing,
     /// For a host that failed: how many of the sections that would take it up it misses.
     misses: usize,
+    /// For a host that failed: whether what is around the block does not know yet.
+    hidden: bool,
     /// Handlers that are to run, by their place among the play's.
     notified: IndexSet<usize>,
     /// Names that were notified since handlers ran last.
@@ -116,6 +118,7 @@ impl HostPlay {
             state: Mutex::new(State {
                 standing: Standing::Alive,
                 misses: 0,
+                hidden: false,
                 notified: IndexSet::new(),
                 notes: IndexSet::new(),
                 roles: HashSet::new(),
@@ -139,6 +142,18 @@ impl HostPlay {
         let mut state = self.state();
         state.standing = standing;
         state.misses = 0;
+        state.hidden &= standing == Standing::Failed;
+    }
+
+    /// The `always` of a block within others is through: as in the reference, these learn of the failure that was before it
+    /// when the host goes on.
+    pub(super) fn hide_failure(&self) {
+        self.state().hidden = true;
+    }
+
+    /// Whether it failed, and what is around the block does not know yet.
+    pub(super) fn hides_failure(&self) -> bool {
+        self.state().hidden
     }
 
     /// Fails it for something that happened elsewhere, `times` over: each time it leaves the section that it is in or waits

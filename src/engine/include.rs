@@ -161,7 +161,7 @@ impl Engine {
             }
         }
         for (items, hosts) in loaded {
-            self.items(&items, &hosts, walk).await;
+            self.items(&items, &hosts, &Walk { included: true, ..*walk }).await;
             // What is included is a block of its own.
             super::walk::settle_failures(&hosts);
         }

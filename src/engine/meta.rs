@@ -143,10 +143,16 @@ impl Engine {
         self.emit(Event::Meta { task: run.task.clone(), what: what.into() });
     }
 
-    /// The hosts that are in the play, those too that failed and wait for a rescue.
+    /// The hosts that are in the play, those too that failed and wait for a rescue, or whose failure the play has yet to learn
+    /// of; that it never does then.
     fn present(&self, run: &TaskRun) -> Vec<Arc<HostPlay>> {
-        let lost = self.lost();
-        let waits = |host: &HostPlay| host.standing() == Standing::Failed && !lost.contains_key(&*host.name);
+        let mut lost = self.lost();
+        let mut waits = |host: &HostPlay| {
+            if host.hides_failure() {
+                lost.remove(&*host.name);
+            }
+            host.standing() == Standing::Failed && !lost.contains_key(&*host.name)
+        };
         run.run.members().into_iter().filter(|host| host.is_alive() || waits(host)).collect()
     }
 

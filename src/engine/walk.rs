@@ -21,6 +21,8 @@ pub(super) struct Walk {
     pub held: bool,
     /// Whether an `always` is to follow: a failure on the way there never counts for `max_fail_percentage`, as in the reference.
     pub guarded: bool,
+    /// Whether these were included.
+    pub included: bool,
 }
 
 /// For what is around a block, a failure in it is one, whatever the host missed in it.
@@ -63,9 +65,8 @@ impl Engine {
 
     async fn plain_block(self: &Arc<Self>, block: &Arc<Block>, hosts: &[Arc<HostPlay>], walk: &Walk) {
         // A rescue without a task that tags leave in it is none.
-        let kept = |part: &[Item]| walk.handlers || hosts.first().is_some_and(|host| self.any_chosen(part, host));
-        let rescued = kept(&block.rescue);
-        let outer = Walk { guarded: walk.guarded || kept(&block.always), ..*walk };
+        let rescued = self.is_kept(&block.rescue, hosts, walk);
+        let outer = Walk { guarded: walk.guarded || self.is_kept(&block.always, hosts, walk), ..*walk };
         let inner = Walk { rescuable: walk.rescuable || rescued, ..outer };
         self.items(&block.body, hosts, &inner).await;
         // The sections that a host has yet to leave before it misses the always.
@@ -92,6 +93,11 @@ impl Engine {
         self.always(block, left, walk).await;
     }
 
+    /// Whether tags leave a task in a part of a block.
+    fn is_kept(&self, part: &[Item], hosts: &[Arc<HostPlay>], walk: &Walk) -> bool {
+        walk.handlers || hosts.first().is_some_and(|host| self.any_chosen(part, host))
+    }
+
     /// The always, on hosts with the number of sections that each has to leave before it.
     async fn always(self: &Arc<Self>, block: &Block, hosts: Vec<(Arc<HostPlay>, usize)>, walk: &Walk) {
         let before: Vec<_> = hosts
@@ -105,7 +111,7 @@ impl Engine {
             .collect();
         let hosts: Vec<_> = hosts.into_iter().map(|(host, _)| host).collect();
         settle_failures(&hosts);
-        if block.always.is_empty() {
+        if !self.is_kept(&block.always, &hosts, walk) {
             return;
         }
         let present: Vec<_> = before.iter().map(|(host, _)| host.clone()).collect();
@@ -118,6 +124,9 @@ impl Engine {
             let forgiven = host.take_forgiven();
             if standing == Standing::Failed && host.is_alive() && !forgiven {
                 host.stand(standing);
+                if block.nested || walk.included {
+                    host.hide_failure();
+                }
             }
         }
         settle_failures(&hosts);

@@ -92,16 +92,20 @@ impl Loader<'_> {
         self.guarded += usize::from(rescued);
         // A block of handlers is only a way to write them; one in it would be a handler of its own.
         let around = std::mem::replace(&mut self.handler_block, handlers);
+        self.depth += 1;
         let body = section(self, "block");
         self.handler_block = around;
         self.guarded -= usize::from(rescued);
+        let rescue = section(self, "rescue");
+        let always = section(self, "always");
+        self.depth -= 1;
         Block {
             name: node.get("name").and_then(Node::as_str).map(|name| Str::trusted(name, Some(node.span))),
-            span: node.span,
             body,
-            rescue: section(self, "rescue"),
-            always: section(self, "always"),
-            role: None,
+            rescue,
+            always,
+            nested: self.depth > 0,
+            ..Block::empty(node.span)
         }
     }
 

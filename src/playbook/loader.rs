@@ -78,6 +78,8 @@ pub struct Loader<'a> {
     pub(super) templates: HashSet<(PathBuf, FileOptions, bool)>,
     /// How many blocks with a `rescue` are around what is being loaded.
     pub(super) guarded: usize,
+    /// How many blocks and importing tasks are around what is being loaded.
+    pub(super) depth: usize,
     /// Variables of the play being loaded.
     pub(super) play_vars: Map,
     /// Names of the modules in the project's own directories, once they were looked for.
@@ -107,6 +109,7 @@ impl<'a> Loader<'a> {
             missing: Vec::new(),
             templates: HashSet::new(),
             guarded: 0,
+            depth: 0,
             handler_block: false,
         }
     }

@@ -144,13 +144,15 @@ pub struct Block {
     pub always: Vec<Item>,
     /// The role whose tasks these are, when the block is a role's whole.
     pub role: Option<Arc<Role>>,
+    /// Whether it stands in another block, or in what a task imports.
+    pub nested: bool,
 }
 
 impl Block {
     /// A block with nothing in it.
     #[must_use]
     pub fn empty(span: Span) -> Self {
-        Self { name: None, span, body: Vec::new(), rescue: Vec::new(), always: Vec::new(), role: None }
+        Self { name: None, span, body: Vec::new(), rescue: Vec::new(), always: Vec::new(), role: None, nested: false }
     }
 }
 

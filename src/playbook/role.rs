@@ -315,7 +315,7 @@ impl Loader<'_> {
         self.loading_roles.pop();
         let span =
             span.unwrap_or_else(|| crate::source::register(path.display().to_string(), Some(&path), String::new()));
-        out.push(Item::Block(Arc::new(Block { body, role: Some(role), ..Block::empty(span) })));
+        out.push(Item::Block(Arc::new(Block { body, role: Some(role), nested: self.depth > 0, ..Block::empty(span) })));
         out
     }
 

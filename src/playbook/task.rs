@@ -59,10 +59,14 @@ impl Loader<'_> {
             self.report(Diagnostic::error("playbook::meta-action", message).at(action.span));
         }
         self.check_include_args(&action);
-        match action.module {
-            "ansible.builtin.import_tasks" => return self.import_tasks(node, &action, &context, handlers),
-            "ansible.builtin.import_role" => return self.import_role(node, &action, &context),
-            _ => {}
+        if let "ansible.builtin.import_tasks" | "ansible.builtin.import_role" = action.module {
+            self.depth += 1;
+            let items = match action.module {
+                "ansible.builtin.import_role" => self.import_role(node, &action, &context),
+                _ => self.import_tasks(node, &action, &context, handlers),
+            };
+            self.depth -= 1;
+            return items;
         }
         if action.module == "ansible.builtin.set_fact" {
             for key in action.args.keys().filter_map(|key| key.as_str()) {

@@ -181,6 +181,9 @@ cases! {
     include_own_vars_count_for_itself
     vars_prompt_encrypt
     end_batch_takes_those_who_wait
+    end_play_after_inner_always
+    end_play_after_always
+    end_play_after_always_failed
     pause_and_add_host_are_the_first_ones
     plays_of_imports
     run_once_results_are_for_the_batch
