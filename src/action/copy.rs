@@ -13,6 +13,9 @@ use crate::vault::is_encrypted;
 
 const COPY: &str = "ansible.builtin.copy";
 
+/// What stands for an argument that is a secret.
+pub(crate) const SECRET: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
+
 /// How a `copy` is carried out: one call, or, for a directory, several.
 pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, ActionError> {
     // What is missing comes before what does not fit.
@@ -68,7 +71,7 @@ pub(super) fn copy(ctx: &ActionContext<'_>, mut args: Map) -> Result<Plan, Actio
 pub(crate) fn not_called(mut args: Map) -> Value {
     let mut shown = args.clone();
     if args.contains_key("content") {
-        args.insert("content".into(), Value::data("VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"));
+        args.insert("content".into(), Value::data(SECRET));
         shown.insert("content".into(), Value::data("CENSORED: content is a no_log parameter"));
     }
     shown.insert("module_args".into(), Value::map(args));

@@ -35,7 +35,7 @@ use crate::vars::World;
 
 pub use async_status::async_directory;
 pub use catalog::BuiltIn;
-pub(crate) use copy::not_called;
+pub(crate) use copy::{SECRET, not_called};
 
 /// What an action knows of where it runs.
 pub struct ActionContext<'a> {

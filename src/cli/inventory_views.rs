@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::inventory::{Group, Inventory};
 use crate::value::{Key, Map, Value};
+use crate::vars::MAGIC_NAMES;
 
 /// What is listed.
 pub(super) struct Listing<'l> {
@@ -15,42 +16,21 @@ pub(super) struct Listing<'l> {
     pub extra: &'l Map,
 }
 
-/// Names that are no variables of a host or a group, whatever is written under them.
-const NOT_SHOWN: &[&str] = &[
-    "ansible_config_file",
-    "ansible_dependent_role_names",
-    "ansible_diff_mode",
-    "ansible_facts",
-    "ansible_forks",
-    "ansible_inventory_sources",
-    "ansible_limit",
-    "ansible_play_batch",
-    "ansible_play_hosts",
-    "ansible_play_hosts_all",
-    "ansible_play_role_names",
-    "ansible_playbook_python",
-    "ansible_role_name",
-    "ansible_role_names",
-    "ansible_run_tags",
-    "ansible_skip_tags",
-    "ansible_verbosity",
-    "ansible_version",
-    "group_names",
-    "groups",
-    "hostvars",
-    "inventory_dir",
-    "inventory_file",
-    "inventory_hostname",
-    "inventory_hostname_short",
-    "play_hosts",
-    "playbook_dir",
-    "role_name",
-    "role_names",
-    "role_path",
+/// Magic names that are shown where a host or a group has them; the others are not, whatever is written under them.
+const SHOWN: [&str; 8] = [
+    "ansible_check_mode",
+    "ansible_delegated_vars",
+    "ansible_parent_role_names",
+    "ansible_parent_role_paths",
+    "ansible_play_name",
+    "ansible_search_path",
+    "environment",
+    "omit",
 ];
 
 fn shown(mut variables: Map) -> Map {
-    variables.retain(|name, _| !name.as_str().is_some_and(|name| NOT_SHOWN.contains(&name)));
+    let is_shown = |name: &str| SHOWN.contains(&name) || !MAGIC_NAMES.contains(&name);
+    variables.retain(|name, _| name.as_str().is_none_or(is_shown));
     variables
 }
 

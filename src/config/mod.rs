@@ -15,7 +15,7 @@ use settings::Sources;
 pub use settings::{Definition, Kind, Settings, State, definitions};
 
 pub use lookup::lookup;
-pub use plugins::{PluginSetting, plugin_is_known, plugin_setting};
+pub use plugins::{PluginSetting, plugin_is_known, plugin_name, plugin_setting};
 
 /// Where a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -33,6 +33,12 @@ fn line(line: &'static str) -> Option<(Name, PluginSetting)> {
     Some(((kind, plugin, option), setting))
 }
 
+/// A plugin's name without that of the collection that all have.
+#[must_use]
+pub fn plugin_name(name: &str) -> &str {
+    ["ansible.builtin.", "ansible.legacy."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+}
+
 /// What is known of a plugin's option.
 #[must_use]
 pub fn plugin_setting(kind: &str, plugin: &str, option: &str) -> Option<&'static PluginSetting> {

@@ -89,6 +89,8 @@ pub enum Event {
         name: String,
         /// Its hosts.
         hosts: Vec<String>,
+        /// Whether these go through it each at their own pace.
+        free: bool,
     },
     /// A play has no hosts.
     NoHosts {

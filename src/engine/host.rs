@@ -8,7 +8,7 @@ use indexmap::IndexSet;
 
 use super::notify::Handler;
 
-use crate::playbook::Play;
+use crate::playbook::{Play, Task};
 use crate::value::{Map, Value};
 use crate::vars::PlayVars;
 
@@ -69,6 +69,8 @@ pub struct PlayRun {
     pub play: Arc<Play>,
     /// What its tasks see.
     pub vars: Arc<PlayVars>,
+    /// The task that gathers facts at its start.
+    pub facts_task: Option<Arc<Task>>,
     /// Handlers, those of included roles too.
     pub handlers: RwLock<Vec<Handler>>,
     /// The hosts of the batch under way.

@@ -7,6 +7,7 @@ use rplay_protocol::Object;
 use serde_json::Value as Json;
 
 use super::copied::Copied;
+use crate::action::SECRET;
 use crate::value::{Map, Value};
 
 /// Under what a result has the arguments of its module, for those who look closely.
@@ -18,9 +19,6 @@ pub(super) static DEFAULTS: LazyLock<HashMap<String, Object>> =
 
 /// Other names of `path`.
 const PATHS: [&str; 3] = ["dest", "destfile", "name"];
-
-/// What stands for an argument that is a secret.
-pub(super) const SECRET: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
 
 /// How a result comes to its `invocation`.
 #[derive(Clone, Debug)]

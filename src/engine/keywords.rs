@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::hands::{about, repr};
 use super::on_host::{OnHost, Pass};
-use crate::playbook::{Context, Play, Task};
+use crate::playbook::{Context, Play, Setting, Task};
 use crate::template::{Templar, TemplateError, truthy};
 use crate::value::Value;
 
@@ -80,17 +80,27 @@ fn wrong_subset(play: &Play, templar: &Templar) -> Option<TemplateError> {
 
 /// A task's keywords, those that it omits as what is around it has them.
 pub(super) fn settled<'t>(task: &'t Task, templar: &Templar) -> Cow<'t, Context> {
-    if !task.context.may_omit() {
-        return Cow::Borrowed(&task.context);
-    }
-    let omitted = |value: &Value| templar.value(value).is_ok_and(|value| matches!(value, Value::Omit));
-    Cow::Owned(task.context.with_omitted(&task.outer, &omitted))
+    task.context.without_omitted(&task.outer, &|value| is_omitted(templar, value))
+}
+
+/// One keyword of a task; where the task omits it, as what is around it has it.
+pub(super) fn keyword<'t>(name: &str, task: &'t Task, templar: &Templar) -> Cow<'t, Setting> {
+    task.context.keyword(name, &task.outer, &|value| is_omitted(templar, value))
+}
+
+fn is_omitted(templar: &Templar, value: &Value) -> bool {
+    matches!(templar.value(value), Ok(Value::Omit))
 }
 
 impl OnHost<'_> {
     /// The task's keywords, those that it omits as what is around it has them.
     pub(super) fn settled(&self, templar: &Templar) -> Cow<'_, Context> {
         settled(self.task(), templar)
+    }
+
+    /// One keyword of the task; where the task omits it, as what is around it has it.
+    pub(super) fn keyword(&self, name: &str, templar: &Templar) -> Cow<'_, Setting> {
+        keyword(name, self.task(), templar)
     }
 
     /// What is wrong with the task's `loop_control`.
@@ -152,8 +162,8 @@ impl OnHost<'_> {
 
     /// Whether what the task says is kept secret: where that cannot be told, it is.
     pub(super) fn is_secret(&self, templar: &Templar) -> bool {
-        let context = self.settled(templar);
-        let Some(value) = &context.no_log else { return false };
+        let setting = self.keyword("no_log", templar);
+        let Some(value) = setting.as_ref() else { return false };
         match templar.value(value) {
             Ok(Value::Null | Value::Omit) => false,
             Ok(value) => value.to_bool().unwrap_or(true),
@@ -163,8 +173,8 @@ impl OnHost<'_> {
 
     /// Whether the task's failure counts for nothing. As in the reference, what cannot be told counts as it is written.
     pub(super) fn is_forgiven(&self, templar: &Templar) -> bool {
-        let context = self.settled(templar);
-        let Some(value) = &context.ignore_errors else { return false };
+        let setting = self.keyword("ignore_errors", templar);
+        let Some(value) = setting.as_ref() else { return false };
         match templar.value(value) {
             Ok(Value::Null | Value::Omit) => false,
             Ok(told) => told.to_bool().unwrap_or_else(|| truthy(value)),

@@ -231,19 +231,16 @@ impl OnHost<'_> {
         let label = self.label(pass, item, &mut result);
         let verdict = result::verdict(&result);
         let well = matches!(verdict, Verdict::Ok | Verdict::Changed);
-        let included = well && self.task().is_include();
-        if included {
+        if well && self.task().is_include() {
+            // What is included says so itself.
             result.shift_remove("changed");
-        } else if well {
+            result.extend(item.layer());
+            return result;
+        }
+        if well {
             result.entry("failed".into()).or_insert(Value::Bool(false));
         }
         result.extend(item.layer());
-        if included {
-            // What is included says so itself.
-            result.shift_remove("changed");
-            result.shift_remove("failed");
-            return result;
-        }
         let ignored = verdict == Verdict::Failed && self.is_forgiven(&pass.templar);
         if verdict == Verdict::Failed {
             self.note_failed_item(ignored);

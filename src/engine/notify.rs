@@ -48,59 +48,79 @@ impl Engine {
     /// What the names mean is settled when handlers run, for roles may bring more of them until then; a handler that notifies
     /// (`now`) means those there are. False where the run has ended with it.
     pub(super) fn notify(&self, run: &TaskRun, host: &HostPlay, items: &[&Map], now: bool) -> bool {
+        let named = |templar: &Templar, items: usize| {
+            self.notified_names(run, templar).is_some_and(|names| self.notify_named(run, host, &names, items, now))
+        };
         if run.task.looped.is_none() {
-            return self.notify_by(run, host, &run.templar(self, host), now);
+            return named(&run.templar(self, host), 1);
         }
         // Each item that was not skipped notifies whom it means; as in the reference, it need not be the one that changed something.
+        if !run.task.notify.iter().any(Value::has_templates) {
+            return items.is_empty() || named(&run.templar(self, host), items.len());
+        }
         items.iter().all(|item| {
             let names = ["ansible_loop_var", "ansible_index_var"].map(|name| item.get(name).and_then(Value::as_str));
             let names = names.into_iter().flatten().chain(["ansible_loop"]);
             let layer = names.filter_map(|name| Some((Key::from(name), item.get(name)?.clone()))).collect();
-            let scope = run.scope(self, host).with_top(layer);
-            self.notify_by(run, host, &Templar::new(Arc::new(scope)), now)
+            named(&Templar::new(Arc::new(run.scope(self, host).with_top(layer))), 1)
         })
     }
 
-    fn notify_by(&self, run: &TaskRun, host: &HostPlay, templar: &Templar, now: bool) -> bool {
+    /// The names that the task's `notify` comes to; `None` where the run has ended with it.
+    fn notified_names(&self, run: &TaskRun, templar: &Templar) -> Option<Vec<String>> {
+        let mut names = Vec::new();
         for value in &run.task.notify {
-            let names = match templar.value(value) {
-                Ok(Value::List(items)) => items.iter().map(Value::to_text).collect(),
-                Ok(Value::Omit) => continue,
-                Ok(Value::Null) if value.has_templates() => continue,
-                Ok(other) => vec![other.to_text()],
+            match templar.value(value) {
+                Ok(Value::List(items)) => names.extend(items.iter().map(Value::to_text)),
+                Ok(Value::Omit) => {}
+                Ok(Value::Null) if value.has_templates() => {}
+                Ok(other) => names.push(other.to_text()),
                 Err(error) => {
                     self.broken(vec![error.to_diagnostic().or_at(Some(run.task.span))]);
-                    return false;
-                }
-            };
-            for name in names {
-                let found = self.find_handlers(&run.run, host, &name);
-                if found.is_empty() {
-                    let message = format!(
-                        "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list"
-                    );
-                    let settings = &self.world.info.settings;
-                    if settings.get("ERROR_ON_MISSING_HANDLER").is_some_and(|s| s.value.as_bool() == Some(false)) {
-                        let warning = Diagnostic::warning("run::missing-handler", message).at(run.task.span);
-                        run.say(self, &host.name, Event::Warning(warning));
-                        continue;
-                    }
-                    let diagnostic = Diagnostic::error("run::missing-handler", message).at(run.task.span);
-                    self.broken(vec![diagnostic]);
-                    return false;
-                }
-                let text = format!("Notification for handler {name} has been saved.");
-                run.say(self, &host.name, Event::Remark { verbosity: 2, text });
-                if now {
-                    for handler in found {
-                        host.notify(handler);
-                    }
-                } else {
-                    host.note(name);
+                    return None;
                 }
             }
         }
+        Some(names)
+    }
+
+    /// Notifies handlers for a number of items; false where the run has ended with it.
+    fn notify_named(&self, run: &TaskRun, host: &HostPlay, names: &[String], items: usize, now: bool) -> bool {
+        let named: Vec<_> = names.iter().map(|name| (name, self.find_handlers(&run.run, host, name))).collect();
+        for (name, handlers) in std::iter::repeat_n(&named, items).flatten() {
+            if handlers.is_empty() {
+                if !self.may_be_missing(run, host, name) {
+                    return false;
+                }
+                continue;
+            }
+            let text = format!("Notification for handler {name} has been saved.");
+            run.say(self, &host.name, Event::Remark { verbosity: 2, text });
+            if now {
+                for handler in handlers {
+                    host.notify(*handler);
+                }
+            } else {
+                host.note((*name).clone());
+            }
+        }
         true
+    }
+
+    /// Says that no handler has a name; false where the run ends with that.
+    fn may_be_missing(&self, run: &TaskRun, host: &HostPlay, name: &str) -> bool {
+        let message = format!(
+            "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list"
+        );
+        let may =
+            self.world.info.settings.get("ERROR_ON_MISSING_HANDLER").is_some_and(|s| s.value.as_bool() == Some(false));
+        if may {
+            let warning = Diagnostic::warning("run::missing-handler", message).at(run.task.span);
+            run.say(self, &host.name, Event::Warning(warning));
+        } else {
+            self.broken(vec![Diagnostic::error("run::missing-handler", message).at(run.task.span)]);
+        }
+        may
     }
 
     /// Settles which handlers the names mean that a host's tasks notified.

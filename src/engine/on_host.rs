@@ -208,7 +208,7 @@ impl<'e> OnHost<'e> {
                 [] => self.is_forgiven(&self.templar),
                 items => items.iter().all(|forgiven| *forgiven),
             },
-            Verdict::Unreachable => self.flag(&self.templar, &self.settled(&self.templar).ignore_unreachable),
+            Verdict::Unreachable => self.flag(&self.templar, &self.keyword("ignore_unreachable", &self.templar)),
             _ => false,
         };
         // A loop as a whole says `failed` only when it did.
@@ -233,7 +233,7 @@ impl<'e> OnHost<'e> {
             register,
             delegates: taken(&self.delegates),
             inclusions: taken(&self.inclusions),
-            delegate_facts: self.flag(&self.templar, &self.settled(&self.templar).delegate_facts),
+            delegate_facts: self.flag(&self.templar, &self.keyword("delegate_facts", &self.templar)),
             diagnostic: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).take(),
             raised,
             notices,

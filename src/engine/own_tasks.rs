@@ -40,23 +40,25 @@ impl Engine {
 
     /// `gather_facts`, as a task of its own at the start of a play.
     pub(super) async fn gather_facts(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>]) {
-        let play = &run.play;
-        // It could be made when the play began.
-        let Ok(templar) = self.play_templar(play, &run.vars.prompts) else { return };
-        let wanted = match &play.gather_facts {
-            Some(value) => templar.value(value).ok().and_then(|v| v.to_bool()).unwrap_or(true),
-            None => self.options.gathering != Gathering::Explicit,
-        };
+        let Some(task) = &run.facts_task else { return };
         // As in the reference: who is known already is not asked again, even by a play that says yes.
         let known = |host: &&Arc<HostPlay>| self.world.store(&host.name).facts.contains_key("module_setup");
         let hosts: Vec<Arc<HostPlay>> = match self.options.gathering {
             Gathering::Smart => hosts.iter().filter(|host| !known(host)).cloned().collect(),
             _ => hosts.to_vec(),
         };
-        if wanted && !hosts.is_empty() {
-            let task = facts_task(play, &templar);
-            self.task(&task, &hosts, &Walk::default()).await;
+        if !hosts.is_empty() {
+            self.task(task, &hosts, &Walk::default()).await;
         }
+    }
+
+    /// The task that gathers facts at the start of a play, where that is wanted.
+    pub(super) fn facts_task(&self, play: &Play, templar: &Templar) -> Option<Arc<Task>> {
+        let wanted = match &play.gather_facts {
+            Some(value) => templar.value(value).ok().and_then(|v| v.to_bool()).unwrap_or(true),
+            None => self.options.gathering != Gathering::Explicit,
+        };
+        wanted.then(|| facts_task(play, templar))
     }
 }
 

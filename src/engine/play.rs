@@ -9,6 +9,7 @@ use super::host::{HostPlay, PlayRun, Standing};
 use super::notify::flatten;
 use super::select::batches;
 use super::{Engine, Loss, walk};
+use crate::config::plugin_name;
 use crate::diagnostic::Diagnostic;
 use crate::playbook::{Item, Play, Used};
 use crate::template::{Templar, TemplateError};
@@ -57,7 +58,7 @@ impl Engine {
                 let mut error = error.to_diagnostic().or_at(Some(play.span));
                 if error.message.starts_with(NO_STRATEGY) {
                     error.code = "run::strategy";
-                    self.emit(Event::PlayStarted { play: play.clone(), name, hosts });
+                    self.emit(Event::PlayStarted { play: play.clone(), name, hosts, free: false });
                 }
                 return self.broken(vec![error]);
             }
@@ -71,7 +72,12 @@ impl Engine {
             Err(error) => return self.broken(vec![error]),
         };
         for mut batch in batches {
-            self.emit(Event::PlayStarted { play: play.clone(), name: run.vars.name.clone(), hosts: batch.clone() });
+            self.emit(Event::PlayStarted {
+                play: play.clone(),
+                name: run.vars.name.clone(),
+                hosts: batch.clone(),
+                free: run.free,
+            });
             // As in the reference: the play has begun when somebody asks for the variables of its hosts.
             if let Some(error) = locked {
                 return self.broken(vec![error]);
@@ -169,8 +175,7 @@ impl Engine {
         };
         let strategy = setting(&play.strategy)?.filter(|value| !matches!(value, Value::Null | Value::Omit));
         let strategy = strategy.map_or_else(configured, |v| v.to_text());
-        let builtin = ["ansible.builtin.", "ansible.legacy."].iter().find_map(|all| strategy.strip_prefix(all));
-        let strategy = builtin.map(ToOwned::to_owned).unwrap_or(strategy);
+        let strategy = plugin_name(&strategy).to_owned();
         if !matches!(strategy.as_str(), "linear" | "free" | "host_pinned") {
             let message = format!("{NO_STRATEGY}{strategy}; known are linear, free and host_pinned");
             return Err(TemplateError::message(message, Some(play.span)));
@@ -179,6 +184,7 @@ impl Engine {
         let max_fail = setting(&play.max_fail_percentage)?.and_then(|v| v.to_text().trim_end_matches('%').parse().ok());
         Ok(Arc::new(PlayRun {
             play: play.clone(),
+            facts_task: self.facts_task(play, templar),
             connection: Arc::new(self.connection_vars()),
             vars: Arc::new(vars),
             handlers: RwLock::new(flatten(&play.handlers, 0)),

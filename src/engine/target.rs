@@ -7,7 +7,7 @@ use rplay_protocol::BecomeSpec;
 
 use super::RunOptions;
 use super::hands::about;
-use crate::config::Origin;
+use crate::config::{Origin, plugin_name};
 use crate::connection::{Secret, ssh::SshOptions};
 use crate::playbook::{Context, Setting, find_file};
 use crate::remote::Become;
@@ -101,11 +101,6 @@ impl Reader<'_> {
     }
 }
 
-/// A plugin's name without that of the collection that all have.
-fn own_name(name: &str) -> &str {
-    ["ansible.builtin.", "ansible.legacy."].iter().find_map(|all| name.strip_prefix(all)).unwrap_or(name)
-}
-
 /// Connections that the reference has by their short names, and that are not built in.
 const ELSEWHERE: &[&str] = &[
     "aws_ssm",
@@ -163,7 +158,7 @@ pub fn target_of(templar: &Templar, context: &Context, host: &str, login: &Login
     let named = named.filter(|name| !matches!(name, Value::Omit));
     let connection = named.map(|name| if name.is_null() { String::new() } else { name.to_text() });
     let connection = connection.or_else(|| login.connection.clone());
-    match connection.as_deref().map(own_name) {
+    match connection.as_deref().map(plugin_name) {
         None | Some("ssh" | "smart" | "paramiko" | "paramiko_ssh" | "openssh") => {}
         Some("local") => return Ok(Target::Local),
         Some("") => return Err(TemplateError::refusal("A non-empty plugin name is required.")),
@@ -236,7 +231,7 @@ pub fn become_of(templar: &Templar, context: &Context, options: &RunOptions) -> 
     let method = pick(&["ansible_become_method"], &context.become_method, options.login.become_method.as_ref())?;
     let settings = templar.variables().settings();
     let method = method.unwrap_or_else(|| "sudo".to_owned());
-    if !METHODS.contains(&own_name(&method)) && !method.contains('.') {
+    if !METHODS.contains(&plugin_name(&method)) && !method.contains('.') {
         return Err(TemplateError::refusal(format!(
             "Invalid become method specified, could not find matching plugin: '{method}'. Use `ansible-doc -t become -l` \
              to list available plugins."

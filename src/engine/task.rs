@@ -434,8 +434,8 @@ impl Engine {
 
     pub(super) fn is_fatal(&self, run: &TaskRun, host: &HostPlay) -> bool {
         let templar = run.templar(self, host);
-        let context = super::keywords::settled(&run.task, &templar);
-        let Some(value) = &context.any_errors_fatal else {
+        let setting = super::keywords::keyword("any_errors_fatal", &run.task, &templar);
+        let Some(value) = setting.as_ref() else {
             return self.world.info.settings.get("ANY_ERRORS_FATAL").and_then(|s| s.value.as_bool()) == Some(true);
         };
         templar.value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)

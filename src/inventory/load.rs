@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Inventory, LoadOptions, VarsDirectory, constructed, generator, host_list, ini, script, toml, yaml};
+use crate::config::plugin_name;
 use crate::diagnostic::Diagnostic;
 use crate::source::{self, Span};
 use crate::vault::{Secrets, is_encrypted};
@@ -100,11 +101,6 @@ fn kinds(inventory: &mut Inventory) -> Vec<Kind> {
         });
     }
     kinds
-}
-
-/// A plugin's name without its collection.
-fn plugin_name(name: &str) -> &str {
-    ["ansible.builtin.", "ansible.legacy."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
 }
 
 /// The path from the root, without `.` and `..`.

@@ -1,5 +1,6 @@
 //! What plays, roles, blocks and tasks have in common and inherit.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::role::Role;
@@ -170,6 +171,11 @@ const INHERITED: &[&str] = &[
     "timeout",
 ];
 
+/// Whether a keyword may turn out to be omitted.
+fn may_omit(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.contains("{{"))
+}
+
 /// A keyword's value as it is written, never evaluated again.
 fn as_written(value: Value) -> Value {
     match value {
@@ -246,21 +252,26 @@ impl Context {
         }
     }
 
-    /// Whether a keyword may turn out to be omitted.
+    /// One keyword, as `outer` has it where it `is_omitted`: an omitted keyword is inherited. As in the reference, what
+    /// is inherited that way is taken as it is written.
     #[must_use]
-    pub fn may_omit(&self) -> bool {
-        let settings = INHERITED.iter().filter_map(|name| self.settings.get(name)?.as_ref());
-        settings.filter_map(Value::as_str).any(|text| text.contains("{{"))
+    pub fn keyword(&self, name: &str, outer: &Self, is_omitted: &dyn Fn(&Value) -> bool) -> Cow<'_, Setting> {
+        match self.settings.get(name) {
+            Some(Some(value)) if INHERITED.contains(&name) && may_omit(value) && is_omitted(value) => {
+                Cow::Owned(outer.settings.get(name).cloned().flatten().map(as_written))
+            }
+            Some(setting) => Cow::Borrowed(setting),
+            None => Cow::Owned(None),
+        }
     }
 
-    /// This context with each keyword that `is_omitted` as `outer` has it: an omitted keyword is inherited. As in the
-    /// reference, what is inherited that way is taken as it is written.
+    /// All keywords, each as [`Context::keyword`] has it.
     #[must_use]
-    pub fn with_omitted(&self, outer: &Self, is_omitted: &dyn Fn(&Value) -> bool) -> Self {
-        let mut out = self.clone();
+    pub fn without_omitted(&self, outer: &Self, is_omitted: &dyn Fn(&Value) -> bool) -> Cow<'_, Self> {
+        let mut out = Cow::Borrowed(self);
         for name in INHERITED {
-            if self.settings.get(name).and_then(Option::as_ref).is_some_and(is_omitted) {
-                out.put(name, outer.settings.get(name).cloned().flatten().map(as_written));
+            if let Cow::Owned(setting) = self.keyword(name, outer, is_omitted) {
+                out.to_mut().put(name, setting);
             }
         }
         out

@@ -70,7 +70,7 @@ impl Default for RunInfo {
 pub const ANSIBLE_VERSION: &str = "2.19.14";
 
 /// The names of all magic variables.
-pub(super) const NAMES: &[&str] = &[
+pub const MAGIC_NAMES: &[&str] = &[
     "ansible_check_mode",
     "ansible_config_file",
     "ansible_delegated_vars",

@@ -11,6 +11,6 @@ mod scope;
 mod world;
 
 pub use cache::FactCache;
-pub use magic::{ANSIBLE_VERSION, RunInfo};
+pub use magic::{ANSIBLE_VERSION, MAGIC_NAMES, RunInfo};
 pub use scope::{PlayVars, RoleLayer, Scope, TaskVars};
 pub use world::{HostStore, World, merged};

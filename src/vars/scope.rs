@@ -202,7 +202,7 @@ fn merge_layers(layers: &[Arc<Map>]) -> Map {
 
 impl Variables for Scope {
     fn get(&self, name: &str) -> Option<Variable> {
-        if magic::NAMES.contains(&name)
+        if magic::MAGIC_NAMES.contains(&name)
             && let Some(value) = self.magic(name)
         {
             return Some(value);
@@ -217,7 +217,7 @@ impl Variables for Scope {
     fn names(&self) -> Vec<Arc<str>> {
         let mut seen: HashSet<Arc<str>> = HashSet::new();
         let own = self.layers.iter().flat_map(|layer| layer.keys()).filter_map(Key::as_str);
-        let magic = magic::NAMES.iter().copied().filter(|name| self.magic(name).is_some());
+        let magic = magic::MAGIC_NAMES.iter().copied().filter(|name| self.magic(name).is_some());
         own.chain(magic).map(Arc::from).filter(|name: &Arc<str>| seen.insert(name.clone())).collect()
     }
 

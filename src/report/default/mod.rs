@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::event::{Event, HostResult, JobStage, Verdict};
-use crate::playbook::{Context, Play, Task};
+use crate::playbook::{Context, Task};
 use crate::template::truthy;
 use crate::value::{Map, Value};
 
@@ -69,9 +69,9 @@ impl Report {
             },
             _ if !self.is_default() => {}
             Event::PlaybookStarted { path, plays } => self.playbook(path, *plays),
-            Event::PlayStarted { play, name, .. } => {
+            Event::PlayStarted { play, name, free, .. } => {
                 let banner = state.banner.take();
-                *state = State { free: self.is_free(play), banner, ..State::default() };
+                *state = State { free: *free, banner, ..State::default() };
                 let mark = self.mark(&play.context);
                 self.display.banner(&format!("{}{mark}", play_title(name)));
             }
@@ -139,13 +139,6 @@ impl Report {
             Event::Finished { custom, stats, .. } => self.finished(stats, custom),
             Event::Item { .. } => {}
         }
-    }
-
-    /// Whether hosts go through the play each at their own pace.
-    fn is_free(&self, play: &Play) -> bool {
-        let own = play.strategy.as_ref().map(Value::to_text);
-        let strategy = own.as_ref().unwrap_or(&self.settings().strategy);
-        matches!(strategy.rsplit('.').next(), Some("free" | "host_pinned"))
     }
 
     /// Whether headlines come before results; else they come with the first result that is shown.

@@ -42,8 +42,6 @@ pub struct Settings {
     pub display_skipped_hosts: bool,
     /// Whether hosts with nothing to report are shown.
     pub display_ok_hosts: bool,
-    /// `strategy`: how the hosts of a play that says nothing go through it.
-    pub strategy: String,
     /// Whether failures go to standard error.
     pub display_failed_stderr: bool,
     /// Whether headlines say when a task only predicts.
@@ -127,7 +125,6 @@ impl Settings {
             color: forced || (is_terminal && !off),
             columns: width.map_or(79, |size| usize::from(size.ws_col).saturating_sub(1).max(79)),
             display_skipped_hosts: flag("display_skipped_hosts", "ANSIBLE_DISPLAY_SKIPPED_HOSTS", true),
-            strategy: crate::config::lookup(file, "defaults", "strategy", &["ANSIBLE_STRATEGY"]).unwrap_or_default(),
             display_ok_hosts: flag("display_ok_hosts", "ANSIBLE_DISPLAY_OK_HOSTS", true),
             display_failed_stderr: flag("display_failed_stderr", "ANSIBLE_DISPLAY_FAILED_STDERR", false),
             check_mode_markers: flag("check_mode_markers", "ANSIBLE_CHECK_MODE_MARKERS", false),

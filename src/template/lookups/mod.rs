@@ -21,6 +21,7 @@ use minijinja::{Environment, Error, ErrorKind, Value as Jinja};
 use super::call::{Call, Spec, add_functions, ansible, fail, is_missing, undefined};
 use super::lazy::{Root, root_of};
 use super::{Templar, TemplateError, python};
+use crate::config::plugin_name;
 use crate::value::{Map, Value};
 
 /// A lookup at work: its terms, its options and what it may see.
@@ -87,10 +88,8 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
 }
 
 fn find(name: &str) -> Option<&'static (&'static str, Run)> {
-    let short = ["ansible.builtin.", "ansible.legacy.", "community.general."]
-        .iter()
-        .find_map(|prefix| name.strip_prefix(prefix))
-        .unwrap_or(name);
+    let short = plugin_name(name);
+    let short = short.strip_prefix("community.general.").unwrap_or(short);
     LOOKUPS.iter().find(|(known, _)| *known == short)
 }
 
