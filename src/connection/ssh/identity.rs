@@ -121,17 +121,22 @@ fn read_private(identity: &Identity, uid: u32) -> Result<Arc<PrivateKey>, Flaw> 
     if metadata.uid() == uid && metadata.mode() & 0o077 != 0 {
         return Err(Flaw::Permissions(metadata.mode() & 0o7777));
     }
-    let plain = russh::keys::decode_secret_key(&text, None);
+    let plain = decode(&text, None);
     let key = match (plain, &identity.passphrase) {
         (Ok(key), _) => key,
         (Err(_), Some(passphrase)) if is_encrypted(&text) => {
-            let key = russh::keys::decode_secret_key(&text, Some(passphrase.expose()));
+            let key = decode(&text, Some(passphrase.expose()));
             key.map_err(|_| Flaw::Unreadable("the passphrase does not open it".into()))?
         }
         (Err(_), None) if is_encrypted(&text) => return Err(Flaw::Encrypted),
         (Err(error), _) => return Err(Flaw::Unreadable(error.to_string())),
     };
     Ok(Arc::new(key))
+}
+
+fn decode(text: &str, passphrase: Option<&str>) -> Result<PrivateKey, russh::keys::Error> {
+    let key = russh::keys::decode_secret_key(text, passphrase);
+    key.or_else(|error| super::short_key::read(text, passphrase).ok_or(error))
 }
 
 fn is_encrypted(text: &str) -> bool {

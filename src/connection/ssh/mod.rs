@@ -17,6 +17,7 @@ mod known_hosts;
 mod pool;
 mod resolve;
 mod session;
+mod short_key;
 mod stream;
 mod words;
 
