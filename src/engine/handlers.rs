@@ -9,7 +9,7 @@ use super::walk::Walk;
 impl Engine {
     /// Runs what was notified on hosts that are alive.
     pub(super) async fn flush_handlers(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
-        let own = Walk { handlers: true, ..*walk };
+        let own = Walk { handlers: true, ..walk.inside() };
         alive(hosts).iter().for_each(|host| self.settle_notified(run, host));
         // A handler may notify others: those behind it run in this pass, those before it when handlers run next.
         let count = run.handlers.read().unwrap_or_else(PoisonError::into_inner).len();

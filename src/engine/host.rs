@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use indexmap::IndexSet;
 
 use super::notify::Handler;
+use super::walk::Rescue;
 
 use crate::playbook::{Play, Task};
 use crate::value::{Map, Value};
@@ -44,6 +45,14 @@ struct State {
     misses: usize,
     /// For a host that failed: whether what is around the block does not know yet.
     hidden: bool,
+    /// For a host that failed: whether that was in a block within others, which do not know yet.
+    within: bool,
+    /// Whether a block that is in no other failed on it, and has its `always` now.
+    broken: bool,
+    /// For a host that failed: whether further failures are one with it.
+    settled: bool,
+    /// How the task that it was given last stands to a rescue.
+    rescue: Rescue,
     /// Handlers that are to run, by their place among the play's.
     notified: IndexSet<usize>,
     /// Names that were notified since handlers ran last.
@@ -121,6 +130,10 @@ impl HostPlay {
                 standing: Standing::Alive,
                 misses: 0,
                 hidden: false,
+                broken: false,
+                within: false,
+                settled: false,
+                rescue: Rescue::Elsewhere,
                 notified: IndexSet::new(),
                 notes: IndexSet::new(),
                 roles: HashSet::new(),
@@ -145,6 +158,8 @@ impl HostPlay {
         state.standing = standing;
         state.misses = 0;
         state.hidden &= standing == Standing::Failed;
+        state.settled &= standing == Standing::Failed;
+        state.within &= standing == Standing::Failed;
     }
 
     /// The `always` of a block within others is through: as in the reference, these learn of the failure that was before it
@@ -153,9 +168,37 @@ impl HostPlay {
         self.state().hidden = true;
     }
 
+    /// It failed for good in a block within others; as in the reference, these learn of it when the host goes on, or the play is
+    /// over.
+    pub(super) fn fail_within(&self) {
+        self.state().within = true;
+    }
+
+    /// Whether it failed for good, and the play's own blocks do not know yet.
+    pub(super) fn failed_within(&self) -> bool {
+        let state = self.state();
+        state.standing == Standing::Failed && state.within && !state.broken && state.rescue == Rescue::Elsewhere
+    }
+
+    /// A block that is in no other failed on it, and has its `always` now.
+    pub(super) fn fail_for_all(&self) {
+        self.state().broken = true;
+    }
+
+    /// Notes how the task that is begun stands to a rescue.
+    pub(super) fn set_rescue(&self, rescue: Rescue) {
+        self.state().rescue = rescue;
+    }
+
+    /// Whether it is in what a rescue has within: [`Rescue::Inside`].
+    pub(super) fn is_inside_rescue(&self) -> bool {
+        self.state().rescue == Rescue::Inside
+    }
+
     /// Whether it failed, and what is around the block does not know yet.
     pub(super) fn hides_failure(&self) -> bool {
-        self.state().hidden
+        let state = self.state();
+        state.hidden && !state.broken
     }
 
     /// Fails it for something that happened elsewhere, `times` over: each time it leaves the section that it is in or waits
@@ -164,9 +207,18 @@ impl HostPlay {
         let mut state = self.state();
         match state.standing {
             Standing::Alive => (state.standing, state.misses) = (Standing::Failed, times.saturating_sub(1)),
+            Standing::Failed if state.settled => state.hidden = false,
             Standing::Failed => state.misses += times,
             _ => {}
         }
+    }
+
+    /// A block that it failed in is over; whether it is `within` another, which then learns of one failure, however many
+    /// follow before the host goes on.
+    pub(super) fn settle_failure(&self, within: bool) {
+        let mut state = self.state();
+        state.misses = 0;
+        state.settled = within;
     }
 
     /// Whether it failed and misses nothing of what takes that up.

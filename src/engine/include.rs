@@ -125,9 +125,22 @@ impl OnHost<'_> {
     }
 }
 
+/// What was read of what hosts asked to include.
+#[derive(Default)]
+pub(super) struct Included {
+    /// Tasks with those who asked for them.
+    read: Vec<(Vec<Item>, Vec<Arc<HostPlay>>)>,
+    /// Those who asked for what could not be read.
+    unread: Vec<Vec<Arc<HostPlay>>>,
+}
+
 impl Engine {
-    /// Runs what hosts asked to include: everything is read first, then run in the order in which it was asked for.
-    pub(super) async fn include(self: &Arc<Self>, run: &Arc<TaskRun>, asked: Asked, walk: &Walk) {
+    /// Reads what hosts asked to include, in the order in which it was asked for.
+    pub(super) fn read_included(self: &Arc<Self>, run: &Arc<TaskRun>, asked: Asked, walk: &Walk) -> Included {
+        let mut included = Included::default();
+        if self.is_broken() {
+            return included;
+        }
         let mut inclusions: Vec<Inclusion> = Vec::new();
         for (host, wanted) in asked {
             for wanted in wanted {
@@ -139,7 +152,6 @@ impl Engine {
                 }
             }
         }
-        let mut loaded = Vec::new();
         for inclusion in inclusions {
             match self.load_included(run, &inclusion, walk) {
                 Ok(items) => {
@@ -151,24 +163,36 @@ impl Engine {
                         What::Role { name, .. } => name,
                     };
                     self.emit(Event::Included { task: run.task.clone(), what, item: inclusion.wanted.label, hosts });
-                    loaded.push((items, inclusion.hosts));
+                    included.read.push((items, inclusion.hosts));
                 }
                 Err(diagnostics) if diagnostics.iter().all(|d| RESCUED.contains(&d.code)) => {
-                    self.not_included(run, &inclusion, diagnostics, walk);
+                    self.tell_unread(run, &inclusion, diagnostics);
+                    included.unread.push(inclusion.hosts);
                 }
                 // What is no playbook ends the run, as it does before anything runs.
-                Err(diagnostics) => return self.broken(diagnostics),
+                Err(diagnostics) => {
+                    self.broken(diagnostics);
+                    return Included::default();
+                }
             }
         }
-        for (items, hosts) in loaded {
-            self.items(&items, &hosts, &Walk { included: true, ..*walk }).await;
+        included
+    }
+
+    /// Runs what was read, on those who asked for it.
+    pub(super) async fn run_included(self: &Arc<Self>, run: &Arc<TaskRun>, included: Included, walk: &Walk) {
+        for hosts in included.unread {
+            self.fail_unread(run, &hosts, walk);
+        }
+        for (items, hosts) in included.read {
+            self.items(&items, &hosts, &Walk { deep: true, ..walk.inside() }).await;
             // What is included is a block of its own.
-            super::walk::settle_failures(&hosts);
+            super::walk::settle_failures(&hosts, true);
         }
     }
 
-    /// What could not be read fails its hosts; that is never ignored.
-    fn not_included(&self, run: &TaskRun, inclusion: &Inclusion, diagnostics: Vec<Diagnostic>, walk: &Walk) {
+    /// Tells what could not be read.
+    fn tell_unread(&self, run: &TaskRun, inclusion: &Inclusion, diagnostics: Vec<Diagnostic>) {
         let hosts = &inclusion.hosts;
         let message = diagnostics.first().map(Diagnostic::reference_message).unwrap_or_default();
         let action = &run.task.action;
@@ -186,14 +210,18 @@ impl Engine {
                 failure.insert("include".into(), name.clone());
             }
             failure.insert("reason".into(), Value::from(message.as_str()));
-            // A rescue may follow, which is not told what failed; it is counted as failed all the same.
             self.count(&host.name, |stats| stats.failed += 1);
-            host.fail_unsaid();
             // Of a loop nothing is shown.
             if run.task.looped.is_none() {
                 self.own_result(run, host, Verdict::Failed, failure);
             }
         }
+    }
+
+    /// What could not be read fails those who asked for it; that is never ignored.
+    fn fail_unread(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk) {
+        // A rescue may follow, which is not told what failed; it is counted as failed all the same.
+        hosts.iter().for_each(|host| host.fail_unsaid());
         // As in the reference, later plays do without these even where a rescue takes it up.
         self.note_lost(&run.run, hosts, &Walk::default());
         if walk.rescuable {

@@ -7,7 +7,7 @@ use super::event::{Event, HostResult, Verdict};
 use super::host::{HostPlay, Standing};
 use super::task::TaskRun;
 use super::walk::Walk;
-use super::{Engine, result, target};
+use super::{Engine, Loss, result, target};
 use crate::diagnostic::Diagnostic;
 use crate::playbook::META_ACTIONS;
 use crate::value::{Map, Value};
@@ -148,8 +148,12 @@ impl Engine {
     fn present(&self, run: &TaskRun) -> Vec<Arc<HostPlay>> {
         let mut lost = self.lost();
         let mut waits = |host: &HostPlay| {
-            if host.hides_failure() {
+            if host.hides_failure() && !host.is_inside_rescue() {
                 lost.remove(&*host.name);
+            } else if host.failed_within() {
+                // It is lost for later plays even so.
+                lost.insert(host.name.to_string(), Loss::Rescued);
+                return true;
             }
             host.standing() == Standing::Failed && !lost.contains_key(&*host.name)
         };
@@ -158,6 +162,9 @@ impl Engine {
 
     fn end(&self, run: &TaskRun, hosts: &[Arc<HostPlay>]) {
         for host in hosts {
+            if host.is_alive() && host.is_inside_rescue() {
+                self.lost().insert(host.name.to_string(), Loss::Failed);
+            }
             host.stand(Standing::Ended);
             run.run.is_gone(&host.name);
         }

@@ -444,12 +444,8 @@ impl<'e> OnHost<'e> {
             answer.shift_remove("exception");
         }
         result::order(task.action.module, &mut answer);
-        let asked = !task.changed_when.is_empty() || !task.failed_when.is_empty();
-        if asked && !raised {
-            let templar = self.with_register(pass, &answer);
-            if let Err(error) = result::judge(task, &templar, &mut answer) {
-                self.note(&error);
-            }
+        if !raised && let Err(error) = result::judge(task, &|answer| self.with_register(pass, answer), &mut answer) {
+            self.note(&error);
         }
         if !excepted && result::flag(&answer, "failed") {
             result::fail(&mut answer);

@@ -307,6 +307,9 @@ impl Engine {
                 let unreachable = host.standing() == Standing::Unreachable;
                 let loss = if unreachable { Loss::Unreachable } else { Loss::Failed };
                 self.lost().insert(host.name.to_string(), loss);
+                if walk.deep && !unreachable {
+                    host.fail_within();
+                }
             }
         }
     }

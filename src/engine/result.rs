@@ -225,8 +225,9 @@ fn lines_of(text: &str) -> Vec<&str> {
     lines
 }
 
-/// Applies `changed_when` and `failed_when`; `templar` sees the result under its registered name.
-pub(super) fn judge(task: &Task, templar: &Templar, result: &mut Map) -> Result<(), TemplateError> {
+/// Applies `changed_when` and `failed_when`; a templar of `seeing` sees a result under its registered name, that of
+/// `failed_when` what `changed_when` made of it.
+pub(super) fn judge(task: &Task, seeing: &dyn Fn(&Map) -> Templar, result: &mut Map) -> Result<(), TemplateError> {
     if flag(result, "skipped") || flag(result, "unreachable") {
         return Ok(());
     }
@@ -235,7 +236,7 @@ pub(super) fn judge(task: &Task, templar: &Templar, result: &mut Map) -> Result<
         Value::from(format!("{before}{}", error.message))
     };
     if !task.changed_when.is_empty() {
-        match all(templar, &task.changed_when) {
+        match all(&seeing(result), &task.changed_when) {
             Ok(verdict) => drop(result.insert("changed".into(), Value::Bool(verdict))),
             Err(error) => {
                 result.insert("changed_when_result".into(), unknown(&error));
@@ -245,7 +246,7 @@ pub(super) fn judge(task: &Task, templar: &Templar, result: &mut Map) -> Result<
         }
     }
     if !task.failed_when.is_empty() {
-        match all(templar, &task.failed_when) {
+        match all(&seeing(result), &task.failed_when) {
             Ok(true) => {
                 result.insert("failed_when_result".into(), Value::Bool(true));
                 fail(result);

@@ -113,6 +113,7 @@ impl Engine {
                 Err(error) => return self.stop_at(&run, error),
             }
         }
+        hosts.iter().for_each(|host| host.set_rescue(walk.rescue));
         // As in the reference, what steers the engine is called as it is written.
         let is_meta = task.action.module == "ansible.builtin.meta";
         let title = if is_meta { task.title() } else { self.title(&run, first) };
@@ -152,9 +153,10 @@ impl Engine {
             true => self.task_once(&run, hosts, walk).await,
             false => self.task_everywhere(&run, hosts, walk).await,
         };
-        if task.is_include() && !self.is_aborted() {
-            self.include(&run, asked, walk).await;
-        }
+        // What is included is told before what failed ends the play, as in the reference.
+        let included = self.read_included(&run, asked, walk);
+        self.after_task(&run, hosts, walk, once);
+        self.run_included(&run, included, walk).await;
     }
 
     /// A task that names its module by a template: that task with the module that each host means.
@@ -290,7 +292,6 @@ impl Engine {
         while let Some(done) = set.join_next().await {
             asked.extend(done);
         }
-        self.after_task(run, hosts, walk, false);
         asked.sort_by_key(|(at, _)| *at);
         asked.into_iter().map(|(_, asked)| asked).collect()
     }
@@ -327,7 +328,6 @@ impl Engine {
             others.for_each(|other| self.keep_for_other(run, other, &finished));
         }
         self.take_in(run, first, finished, began.elapsed(), walk);
-        self.after_task(run, hosts, walk, true);
         vec![(first.clone(), wanted)]
     }
 

@@ -21,13 +21,42 @@ pub(super) struct Walk {
     pub held: bool,
     /// Whether an `always` is to follow: a failure on the way there never counts for `max_fail_percentage`, as in the reference.
     pub guarded: bool,
-    /// Whether these were included.
-    pub included: bool,
+    /// Whether these stand in a block that stands in another, or were imported or included.
+    pub deep: bool,
+    /// Whether a rescue is under way.
+    pub rescue: Rescue,
 }
 
-/// For what is around a block, a failure in it is one, whatever the host missed in it.
-pub(super) fn settle_failures(hosts: &[Arc<HostPlay>]) {
-    hosts.iter().filter(|h| h.standing() == Standing::Failed).for_each(|host| host.stand(Standing::Failed));
+impl Walk {
+    /// What is within: a block, what is included, handlers.
+    pub fn inside(self) -> Self {
+        let rescue = if self.rescue == Rescue::Elsewhere { Rescue::Elsewhere } else { Rescue::Inside };
+        Self { rescue, ..self }
+    }
+}
+
+/// How a task stands to rescues while that of a block that is in no other is under way. As in the reference, a host for which
+/// the play ends then counts as rescued in a rescue, and as failed in what such a one has within.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Rescue {
+    /// No such rescue is under way.
+    #[default]
+    Elsewhere,
+    /// It stands in a rescue.
+    Itself,
+    /// It stands in another part of a block or an include within a rescue, or is a handler that this runs.
+    Inside,
+}
+
+/// For what is around a block, a failure in it is one, whatever the host missed in it; what is around learns of it when the
+/// host goes on.
+pub(super) fn settle_failures(hosts: &[Arc<HostPlay>], within: bool) {
+    hosts.iter().filter(|h| h.standing() == Standing::Failed).for_each(|host| host.settle_failure(within));
+}
+
+/// Whether a block stands in another, in what a task imports or in what one includes.
+fn is_within(block: &Block, walk: &Walk) -> bool {
+    block.nested || walk.deep
 }
 
 pub(super) fn is_among(hosts: &[Arc<HostPlay>], host: &Arc<HostPlay>) -> bool {
@@ -66,6 +95,7 @@ impl Engine {
     async fn plain_block(self: &Arc<Self>, block: &Arc<Block>, hosts: &[Arc<HostPlay>], walk: &Walk) {
         // A rescue without a task that tags leave in it is none.
         let rescued = self.is_kept(&block.rescue, hosts, walk);
+        let walk = &Walk { deep: is_within(block, walk), ..walk.inside() };
         let outer = Walk { guarded: walk.guarded || self.is_kept(&block.always, hosts, walk), ..*walk };
         let inner = Walk { rescuable: walk.rescuable || rescued, ..outer };
         self.items(&block.body, hosts, &inner).await;
@@ -100,6 +130,7 @@ impl Engine {
 
     /// The always, on hosts with the number of sections that each has to leave before it.
     async fn always(self: &Arc<Self>, block: &Block, hosts: Vec<(Arc<HostPlay>, usize)>, walk: &Walk) {
+        let within = walk.deep;
         let before: Vec<_> = hosts
             .iter()
             .filter(|(host, before)| match host.standing() {
@@ -110,26 +141,29 @@ impl Engine {
             .map(|(host, _)| (host.clone(), host.standing()))
             .collect();
         let hosts: Vec<_> = hosts.into_iter().map(|(host, _)| host).collect();
-        settle_failures(&hosts);
+        settle_failures(&hosts, within);
         if !self.is_kept(&block.always, &hosts, walk) {
             return;
         }
         let present: Vec<_> = before.iter().map(|(host, _)| host.clone()).collect();
-        present.iter().for_each(|host| {
+        for (host, standing) in &before {
             host.take_forgiven();
+            if *standing == Standing::Failed && !within {
+                host.fail_for_all();
+            }
             host.stand(Standing::Alive);
-        });
+        }
         self.items(&block.always, &present, walk).await;
         for (host, standing) in before {
             let forgiven = host.take_forgiven();
             if standing == Standing::Failed && host.is_alive() && !forgiven {
                 host.stand(standing);
-                if block.nested || walk.included {
+                if within {
                     host.hide_failure();
                 }
             }
         }
-        settle_failures(&hosts);
+        settle_failures(&hosts, within);
     }
 
     /// The rescue, on hosts that failed in the body.
@@ -141,7 +175,9 @@ impl Engine {
             }
             host.stand(Standing::Alive);
         }
-        self.items(&block.rescue, hosts, walk).await;
+        let begins = walk.rescue != Rescue::Elsewhere || !walk.deep;
+        let rescue = if begins { Rescue::Itself } else { Rescue::Elsewhere };
+        self.items(&block.rescue, hosts, &Walk { rescue, ..*walk }).await;
     }
 
     /// A role's tasks, on hosts on which it has not run yet.

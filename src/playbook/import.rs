@@ -1,11 +1,12 @@
 //! `import_tasks` and `import_role`: read while loading, their keywords inherited by every task they bring.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::context::Context;
 use super::loader::Named;
 use super::role::{RoleOptions, Used};
-use super::{Action, Item, Loader, find_file};
+use super::{Action, Block, Item, Loader, find_file};
 use crate::config::absolute_path;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Node, NodeKind};
@@ -40,7 +41,12 @@ impl Loader<'_> {
             let message = format!("file {} is empty and had no tasks to include", absolute_path(&path).display());
             self.report(Diagnostic::warning("run::empty-import", message));
         }
-        self.tasks_of_file(&path, context, handlers, "a file of tasks")
+        let body = self.tasks_of_file(&path, context, handlers, "a file of tasks");
+        if handlers || body.is_empty() {
+            return body;
+        }
+        // What is imported is a block of its own.
+        vec![Item::Block(Arc::new(Block { body, nested: true, ..Block::empty(action.span) }))]
     }
 
     pub(super) fn import_role(&mut self, node: &Node, action: &Action, context: &Context) -> Vec<Item> {
@@ -48,6 +54,8 @@ impl Loader<'_> {
         let Some(name) = self.import_target(node, action, &["name", "role"], context) else { return Vec::new() };
         let text = |key: &str| action.args.get(key).and_then(Value::as_str).map(ToOwned::to_owned);
         let flag = |key: &str, default| action.args.get(key).and_then(Value::to_bool).unwrap_or(default);
+        let own_vars = context.vars.last().filter(|_| node.get("vars").is_some());
+        let own_vars = own_vars.map(|vars| vars.as_ref().clone()).unwrap_or_default();
         let options = RoleOptions {
             tasks_from: text("tasks_from"),
             vars_from: text("vars_from"),
@@ -57,7 +65,7 @@ impl Loader<'_> {
             public: flag("public", !self.options().private_role_vars),
             validate: flag("rolespec_validate", true),
             used: Used::Imported,
-            entry: String::new(),
+            entry: RoleOptions::entry_of(own_vars),
             vars: Vec::new(),
             own_params: None,
             span: Some(action.span),

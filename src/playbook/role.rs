@@ -137,7 +137,13 @@ impl RoleOptions {
     /// What makes an entry another use of its role, as text.
     #[must_use]
     pub fn entry_of(said: Map) -> String {
-        if said.is_empty() { String::new() } else { Value::map(said).to_json().to_string() }
+        if said.is_empty() {
+            return String::new();
+        }
+        // In which order it says that does not matter.
+        let mut said = Value::map(said).to_json();
+        said.sort_all_objects();
+        said.to_string()
     }
 
     fn identity(&self, path: &Path) -> String {

@@ -184,6 +184,15 @@ cases! {
     end_play_after_inner_always
     end_play_after_always
     end_play_after_always_failed
+    roles_again_by_vars_of_imports
+    max_fail_in_an_include_of_a_rescue
+    run_once_fails_after_include_failed
+    end_play_after_always_failed_within
+    end_batch_after_failure_within_and_a_play
+    end_batch_after_failure_within
+    end_in_what_a_rescue_has_within
+    end_in_what_a_rescue_runs
+    failed_when_sees_changed_when
     pause_and_add_host_are_the_first_ones
     plays_of_imports
     run_once_results_are_for_the_batch
