@@ -196,7 +196,7 @@ impl Engine {
             if host.standing() == Standing::EndedRole {
                 host.stand(Standing::Alive);
             }
-            if noted && host.has_begun_role(&role.identity) {
+            if noted && host.is_alive() && host.has_begun_role(&role.identity) {
                 host.ran_role(&role.identity);
             }
         }

@@ -185,6 +185,7 @@ cases! {
     end_play_after_always
     end_play_after_always_failed
     roles_again_by_vars_of_imports
+    roles_that_failed_run_again
     max_fail_in_an_include_of_a_rescue
     run_once_fails_after_include_failed
     end_play_after_always_failed_within
