@@ -9,7 +9,7 @@ use super::walk::Walk;
 impl Engine {
     /// Runs what was notified on hosts that are alive.
     pub(super) async fn flush_handlers(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
-        let own = Walk { handlers: true, ..walk.inside() };
+        let own = Walk { handlers: true, deep: false, ..walk.inside() };
         alive(hosts).iter().for_each(|host| self.settle_notified(run, host));
         // A handler may notify others: those behind it run in this pass, those before it when handlers run next.
         let count = run.handlers.read().unwrap_or_else(PoisonError::into_inner).len();
@@ -32,7 +32,10 @@ impl Engine {
     /// `force_handlers`: what was notified before a host failed runs there too.
     pub(super) async fn flush_forced(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
         let failed: Vec<_> = hosts.iter().filter(|h| h.failed_here() && h.has_notified()).cloned().collect();
-        failed.iter().for_each(|host| host.stand(Standing::Alive));
+        for host in &failed {
+            host.fail_for_all();
+            host.stand(Standing::Alive);
+        }
         self.flush_handlers(run, hosts, walk).await;
         for host in failed.iter().filter(|host| host.is_alive()) {
             host.stand(Standing::Failed);

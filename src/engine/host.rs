@@ -47,7 +47,7 @@ struct State {
     hidden: bool,
     /// For a host that failed: whether that was in a block within others, which do not know yet.
     within: bool,
-    /// Whether a block that is in no other failed on it, and has its `always` now.
+    /// Whether a block that is in no other failed on it, and came to its `always`.
     broken: bool,
     /// For a host that failed: whether further failures are one with it.
     settled: bool,
@@ -162,8 +162,8 @@ impl HostPlay {
         state.within &= standing == Standing::Failed;
     }
 
-    /// The `always` of a block within others is through: as in the reference, these learn of the failure that was before it
-    /// when the host goes on.
+    /// The `always` of a block within others is through, or handlers are to run first: as in the reference, what is around learns
+    /// of the failure that was before when the host goes on.
     pub(super) fn hide_failure(&self) {
         self.state().hidden = true;
     }
@@ -180,7 +180,7 @@ impl HostPlay {
         state.standing == Standing::Failed && state.within && !state.broken && state.rescue == Rescue::Elsewhere
     }
 
-    /// A block that is in no other failed on it, and has its `always` now.
+    /// A block that is in no other failed on it, and comes to its `always`.
     pub(super) fn fail_for_all(&self) {
         self.state().broken = true;
     }

@@ -245,7 +245,8 @@ impl Engine {
                 return self.broken(vec![error]);
             }
         }
-        let walk = walk::Walk { held: run.force_handlers, ..walk::Walk::default() };
+        // Where handlers are forced to run each section is a block with these as its always, as in the reference.
+        let walk = walk::Walk { held: run.force_handlers, deep: run.force_handlers, ..walk::Walk::default() };
         let both: Vec<Item> = play.role_tasks.iter().chain(&play.tasks).cloned().collect();
         for section in [&play.pre_tasks, &both, &play.post_tasks] {
             self.items(section, hosts, &walk).await;
@@ -309,6 +310,9 @@ impl Engine {
                 self.lost().insert(host.name.to_string(), loss);
                 if walk.deep && !unreachable {
                     host.fail_within();
+                    if walk.held && host.has_notified() {
+                        host.hide_failure();
+                    }
                 }
             }
         }

@@ -186,6 +186,12 @@ cases! {
     end_play_after_always_failed
     roles_again_by_vars_of_imports
     roles_that_failed_run_again
+    forced_handlers_end_in_rescue
+    forced_handlers_end_play_behind_them
+    forced_handlers_end_play_before_them_and_a_play
+    forced_handlers_end_play_before_them
+    forced_handlers_end_play_after_always
+    forced_handlers_end_play
     max_fail_in_an_include_of_a_rescue
     run_once_fails_after_include_failed
     end_play_after_always_failed_within
