@@ -17,6 +17,10 @@ pub(super) fn debug(ctx: &ActionContext<'_>, args: &Map) -> Result<Map, ActionEr
     let verbosity = args.get("verbosity").map(|v| ctx.templar.value(v)).transpose()?;
     let verbosity = verbosity.and_then(|v| v.to_text().trim().parse::<u8>().ok()).unwrap_or(0);
     if verbosity > ctx.world.info.verbosity {
+        // What is not shown has to be right even so.
+        if let Some(msg) = msg {
+            ctx.evaluate(Map::from_iter([("msg".into(), msg.clone())]))?;
+        }
         out.insert("skipped_reason".into(), Value::from("Verbosity threshold not met."));
         out.insert("skipped".into(), Value::Bool(true));
         out.insert("failed".into(), Value::Bool(false));

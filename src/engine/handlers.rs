@@ -23,10 +23,6 @@ impl Engine {
                 Box::pin(self.task(&handler, &notified, &own)).await;
             }
         }
-        // A host that failed in a handler is done with handlers.
-        for host in hosts.iter().filter(|host| !host.is_alive()) {
-            host.forget_notified();
-        }
     }
 
     /// `force_handlers`: what was notified before a host failed runs there too.
@@ -37,6 +33,10 @@ impl Engine {
             host.stand(Standing::Alive);
         }
         self.flush_handlers(run, hosts, walk).await;
+        // A host that failed in a handler that was forced to run is done with them.
+        for host in hosts.iter().filter(|host| !host.is_alive()) {
+            host.forget_notified();
+        }
         for host in failed.iter().filter(|host| host.is_alive()) {
             host.stand(Standing::Failed);
         }

@@ -181,6 +181,8 @@ impl TemplateError {
             ErrorKind::UnknownMethod => out.is_undefined = true,
             _ if let Some(sum) = detail.strip_prefix("unable to calculate ") => {
                 let float = sum.contains('.');
+                // For Python, truth is a number.
+                let sum = sum.replace("False", "0");
                 let words = match () {
                     () if sum.contains(" // 0") && float => "float floor division by zero",
                     () if sum.contains(" // 0") => "integer division or modulo by zero",

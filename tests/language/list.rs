@@ -186,6 +186,10 @@ cases! {
     end_play_after_always_failed
     roles_again_by_vars_of_imports
     roles_that_failed_run_again
+    debug_not_shown
+    forced_handlers_after_failures
+    forced_handlers_left_after_one_failed
+    handlers_left_after_one_failed_in_a_block
     forced_handlers_end_in_rescue
     forced_handlers_end_play_behind_them
     forced_handlers_end_play_before_them_and_a_play
