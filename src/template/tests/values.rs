@@ -150,20 +150,24 @@ fn unhashable(value: &Value) -> Error {
 /// The two arguments as sets, which hold neither lists nor dictionaries.
 fn sets(call: &Call<'_, '_, '_>) -> Result<(Vec<Value>, Vec<Value>), Error> {
     let set = |at: usize| {
-        let items = call.items(at)?;
-        // A tuple may be in a set.
-        let hashed = |item: &Jinja| item.is_tuple() || !matches!(item.kind(), ValueKind::Map | ValueKind::Seq);
         let given = call.need(at)?;
-        let wrong = match given.kind() {
-            ValueKind::Seq | ValueKind::Iterable => given.try_iter()?.position(|item| !hashed(&item)),
-            _ => None,
-        };
-        match wrong.and_then(|at| items.get(at)) {
-            Some(item) => Err(unhashable(item)),
-            None => Ok(items),
+        if let ValueKind::Seq | ValueKind::Iterable = given.kind()
+            && let Some(item) = given.try_iter()?.find_map(|item| not_hashable(&item))
+        {
+            return Err(unhashable(&Value::from_jinja(&item)?));
         }
+        call.items(at)
     };
     Ok((set(0)?, set(1)?))
+}
+
+/// What keeps a value out of a set: a tuple may be in one where all may that it holds.
+fn not_hashable(value: &Jinja) -> Option<Jinja> {
+    match value.kind() {
+        ValueKind::Seq if value.is_tuple() => value.try_iter().ok()?.find_map(|item| not_hashable(&item)),
+        ValueKind::Map | ValueKind::Seq => Some(value.clone()),
+        _ => None,
+    }
 }
 
 fn contains(call: &mut Call<'_, '_, '_>) -> Result<Jinja, Error> {
