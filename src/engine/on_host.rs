@@ -68,8 +68,8 @@ pub(super) struct OnHost<'e> {
     pub(super) inclusions: Mutex<Vec<Wanted>>,
     /// Of each item that failed, whether that counts for nothing.
     forgiven: Mutex<Vec<bool>>,
-    /// The place of the first thing that could not be evaluated.
-    diagnostic: Mutex<Option<Diagnostic>>,
+    /// What could not be evaluated: the message, and all there is to say.
+    noted: Mutex<Vec<(String, Diagnostic)>>,
     began: Instant,
 }
 
@@ -147,7 +147,7 @@ impl<'e> OnHost<'e> {
             delegates: Mutex::default(),
             inclusions: Mutex::default(),
             forgiven: Mutex::default(),
-            diagnostic: Mutex::default(),
+            noted: Mutex::default(),
             began: Instant::now(),
         }
     }
@@ -234,7 +234,7 @@ impl<'e> OnHost<'e> {
             delegates: taken(&self.delegates),
             inclusions: taken(&self.inclusions),
             delegate_facts: self.flag(&self.templar, &self.keyword("delegate_facts", &self.templar)),
-            diagnostic: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            diagnostic: taken(&self.noted).into_iter().next().map(|(_, diagnostic)| diagnostic),
             raised,
             notices,
             result,
@@ -283,7 +283,7 @@ impl<'e> OnHost<'e> {
         templar.value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)
     }
 
-    /// Notes where something could not be evaluated; the first one counts.
+    /// Notes where something could not be evaluated; of a result the first one counts that it tells of.
     pub(super) fn note(&self, error: &TemplateError) {
         let mut diagnostic = error.to_diagnostic().or_at(Some(self.task().span));
         // Which task it is shows by the place.
@@ -292,7 +292,16 @@ impl<'e> OnHost<'e> {
         {
             diagnostic.message = short.to_owned();
         }
-        self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(diagnostic);
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).push((error.message.clone(), diagnostic));
+    }
+
+    /// What was noted of a result; that of an item tells of it.
+    fn noted(&self, pass: &Pass, result: &Map) -> Option<Diagnostic> {
+        let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = ["msg", "failed_when_result", "changed_when_result"].map(|key| result.get(key)?.as_str());
+        let tells = |message: &str| told.iter().flatten().any(|text| text.contains(message));
+        let found = noted.iter().find(|(message, _)| pass.item.is_none() || tells(message));
+        found.map(|(_, diagnostic)| diagnostic.clone())
     }
 
     pub(super) fn failed(&self, error: &TemplateError) -> Map {
@@ -336,6 +345,7 @@ impl<'e> OnHost<'e> {
         // What was not done was not done elsewhere either.
         let delegate = self.delegate(pass).filter(|name| verdict != Verdict::Skipped && **name != *self.host.name);
         let no_log = pass.no_log || result::keeps_secret(result);
+        let error = self.noted(pass, result);
         let mut result = if no_log { result::censored(result) } else { result.clone() };
         let whole = result.shift_remove(action::WHOLE).is_some();
         let raised = result.shift_remove(result::RAISED).is_some();
@@ -350,7 +360,7 @@ impl<'e> OnHost<'e> {
             elapsed: self.began.elapsed(),
             no_log,
             whole,
-            error: self.diagnostic.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            error,
             raised,
             notices: Vec::new(),
         }
