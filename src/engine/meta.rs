@@ -143,21 +143,21 @@ impl Engine {
         self.emit(Event::Meta { task: run.task.clone(), what: what.into() });
     }
 
-    /// The hosts that are in the play, those too that failed and wait for a rescue, or whose failure the play has yet to learn
-    /// of; that it never does then.
+    /// The hosts that are in the play, those too that failed: none of them comes to a rescue or an always any more. Of those
+    /// whose failure the play has yet to learn of, it never does then.
     fn present(&self, run: &TaskRun) -> Vec<Arc<HostPlay>> {
         let mut lost = self.lost();
-        let mut waits = |host: &HostPlay| {
+        let members = run.run.members().into_iter();
+        let present: Vec<_> = members.filter(|host| host.is_alive() || host.standing() == Standing::Failed).collect();
+        for host in &present {
             if host.hides_failure() && !host.is_inside_rescue() {
                 lost.remove(&*host.name);
             } else if host.failed_within() {
                 // It is lost for later plays even so.
                 lost.insert(host.name.to_string(), Loss::Rescued);
-                return true;
             }
-            host.standing() == Standing::Failed && !lost.contains_key(&*host.name)
-        };
-        run.run.members().into_iter().filter(|host| host.is_alive() || waits(host)).collect()
+        }
+        present
     }
 
     fn end(&self, run: &TaskRun, hosts: &[Arc<HostPlay>]) {

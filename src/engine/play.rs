@@ -310,7 +310,8 @@ impl Engine {
                 self.lost().insert(host.name.to_string(), loss);
                 if walk.deep && !unreachable {
                     host.fail_within();
-                    if walk.held && host.has_notified() {
+                    // An always is to come.
+                    if walk.guarded || walk.held && host.has_notified() {
                         host.hide_failure();
                     }
                 }

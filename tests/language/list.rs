@@ -186,6 +186,8 @@ cases! {
     end_play_after_always_failed
     roles_again_by_vars_of_imports
     roles_that_failed_run_again
+    end_batch_before_an_always
+    end_batch_before_an_outer_always
     sets_of_what_has_no_hash
     debug_not_shown
     forced_handlers_after_failures
