@@ -41,25 +41,19 @@ pub struct HostPlay {
 #[derive(Debug)]
 struct State {
     standing: Standing,
-    /// For a host that failed: how many of the sections that would take it up it misses.
-    misses: usize,
-    /// For a host that failed: whether what is around the block does not know yet.
-    hidden: bool,
-    /// For a host that failed: whether that was in a block within others, which do not know yet.
-    within: bool,
+    /// What is known of the failure, where it failed.
+    failed: Failed,
     /// Whether a block that is in no other failed on it, and came to its `always`.
     broken: bool,
-    /// For a host that failed: whether further failures are one with it.
-    settled: bool,
     /// How the task that it was given last stands to a rescue.
     rescue: Rescue,
     /// Handlers that are to run, by their place among the play's.
     notified: IndexSet<usize>,
     /// Names that were notified since handlers ran last.
     notes: IndexSet<String>,
-    /// Roles that ran to their end.
     /// Roles of which a task ran.
     begun: HashSet<String>,
+    /// Roles that ran to their end.
     roles: HashSet<String>,
     /// What `vars_files` hold for this host.
     vars_files: Vec<Arc<Map>>,
@@ -67,6 +61,19 @@ struct State {
     failure: Option<(Value, Value)>,
     /// Whether `clear_host_errors` forgave what failed before the section under way.
     forgiven: bool,
+}
+
+/// A failure that stands: what is around the block that it happened in has yet to take it up.
+#[derive(Debug, Default)]
+struct Failed {
+    /// How many of the sections that would take it up are missed.
+    misses: usize,
+    /// Whether what is around the block does not know yet.
+    hidden: bool,
+    /// Whether it was in a block within others, which do not know yet.
+    within: bool,
+    /// Whether further failures are one with it.
+    settled: bool,
 }
 
 /// A play under way.
@@ -128,11 +135,8 @@ impl HostPlay {
             play,
             state: Mutex::new(State {
                 standing: Standing::Alive,
-                misses: 0,
-                hidden: false,
+                failed: Failed::default(),
                 broken: false,
-                within: false,
-                settled: false,
                 rescue: Rescue::Elsewhere,
                 notified: IndexSet::new(),
                 notes: IndexSet::new(),
@@ -156,28 +160,28 @@ impl HostPlay {
     pub(super) fn stand(&self, standing: Standing) {
         let mut state = self.state();
         state.standing = standing;
-        state.misses = 0;
-        state.hidden &= standing == Standing::Failed;
-        state.settled &= standing == Standing::Failed;
-        state.within &= standing == Standing::Failed;
+        state.failed.misses = 0;
+        if standing != Standing::Failed {
+            state.failed = Failed::default();
+        }
     }
 
     /// The `always` of a block within others is through, or handlers are to run first: as in the reference, what is around learns
     /// of the failure that was before when the host goes on.
     pub(super) fn hide_failure(&self) {
-        self.state().hidden = true;
+        self.state().failed.hidden = true;
     }
 
     /// It failed for good in a block within others; as in the reference, these learn of it when the host goes on, or the play is
     /// over.
     pub(super) fn fail_within(&self) {
-        self.state().within = true;
+        self.state().failed.within = true;
     }
 
     /// Whether it failed for good, and the play's own blocks do not know yet.
     pub(super) fn failed_within(&self) -> bool {
         let state = self.state();
-        state.standing == Standing::Failed && state.within && !state.broken && state.rescue == Rescue::Elsewhere
+        state.standing == Standing::Failed && state.failed.within && !state.broken && state.rescue == Rescue::Elsewhere
     }
 
     /// A block that is in no other failed on it, and comes to its `always`.
@@ -198,7 +202,7 @@ impl HostPlay {
     /// Whether it failed, and what is around the block does not know yet.
     pub(super) fn hides_failure(&self) -> bool {
         let state = self.state();
-        state.hidden && !state.broken
+        state.failed.hidden && !state.broken
     }
 
     /// Fails it for something that happened elsewhere, `times` over: each time it leaves the section that it is in or waits
@@ -206,9 +210,9 @@ impl HostPlay {
     pub(super) fn push_on(&self, times: usize) {
         let mut state = self.state();
         match state.standing {
-            Standing::Alive => (state.standing, state.misses) = (Standing::Failed, times.saturating_sub(1)),
-            Standing::Failed if state.settled => state.hidden = false,
-            Standing::Failed => state.misses += times,
+            Standing::Alive => (state.standing, state.failed.misses) = (Standing::Failed, times.saturating_sub(1)),
+            Standing::Failed if state.failed.settled => state.failed.hidden = false,
+            Standing::Failed => state.failed.misses += times,
             _ => {}
         }
     }
@@ -217,19 +221,19 @@ impl HostPlay {
     /// follow before the host goes on.
     pub(super) fn settle_failure(&self, within: bool) {
         let mut state = self.state();
-        state.misses = 0;
-        state.settled = within;
+        state.failed.misses = 0;
+        state.failed.settled = within;
     }
 
     /// Whether it failed and misses nothing of what takes that up.
     pub(super) fn failed_here(&self) -> bool {
         let state = self.state();
-        state.standing == Standing::Failed && state.misses == 0
+        state.standing == Standing::Failed && state.failed.misses == 0
     }
 
     /// How many of the sections that would take up its failure it misses.
     pub(super) fn misses(&self) -> usize {
-        self.state().misses
+        self.state().failed.misses
     }
 
     /// `clear_host_errors`: what failed before counts no more, in the sections around this one either.
@@ -308,7 +312,7 @@ impl HostPlay {
         let mut state = self.state();
         state.failure = Some((task, result));
         state.standing = Standing::Failed;
-        state.misses = 0;
+        state.failed.misses = 0;
     }
 
     /// Fails without a task and a result that a rescue could ask for.
@@ -316,7 +320,7 @@ impl HostPlay {
         let mut state = self.state();
         state.failure = None;
         state.standing = Standing::Failed;
-        state.misses = 0;
+        state.failed.misses = 0;
     }
 
     pub(super) fn failure(&self) -> Option<(Value, Value)> {

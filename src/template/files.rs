@@ -416,11 +416,16 @@ mod unit {
         }
     }
 
+    /// A templar that knows `n`, which is 5.
+    fn of_five() -> Templar {
+        let map = Map::from_iter([("n".into(), Value::from(5i64))]);
+        Templar::new(Arc::new(Fixed { map, search: Vec::new() }))
+    }
+
     #[test]
     fn lines_end_as_they_are_told_to() {
         let dir = tempfile::tempdir().unwrap();
-        let map = Map::from_iter([("n".into(), Value::from(5i64))]);
-        let templar = Templar::new(Arc::new(Fixed { map, search: Vec::new() }));
+        let templar = of_five();
         let path = dir.path().join("t.j2");
         let dos = FileOptions { line_end: "\r\n".to_owned(), ..FileOptions::default() };
         let header = "#jinja2: newline_sequence: '\\r\\n'\n";
@@ -438,8 +443,7 @@ mod unit {
     #[test]
     fn a_macro_of_another_file_keeps_its_type_and_what_is_not_there_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let map = Map::from_iter([("n".into(), Value::from(5i64))]);
-        let templar = Templar::new(Arc::new(Fixed { map, search: Vec::new() }));
+        let templar = of_five();
         let path = dir.path().join("t.j2");
         std::fs::write(dir.path().join("m.j2"), "{% macro five() %}{{ 5 }}{% endmacro %}\n").unwrap();
         std::fs::write(&path, "{% from 'm.j2' import five as f %}{{ f() }}\n").unwrap();
