@@ -21,7 +21,7 @@ pub mod synchronize;
 mod unarchive;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 use rplay_worker::args::ArgError;
@@ -59,6 +59,8 @@ pub struct ActionContext<'a> {
     pub span: Span,
     /// The task's own name, as it is written.
     pub name: Option<&'a Str>,
+    /// Where the evaluated arguments are kept, when somebody may ask for them.
+    pub evaluated: Option<&'a Mutex<Option<Map>>>,
 }
 
 /// What a result says that is to be shown whole, however little is asked for; no variable has it.
@@ -227,6 +229,9 @@ pub fn plan(ctx: &ActionContext<'_>, args: Map) -> Result<Plan, ActionError> {
         _ => {}
     }
     let mut args = ctx.evaluate(args)?;
+    if let Some(kept) = ctx.evaluated {
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(args.clone());
+    }
     if ctx.module == "ansible.builtin.package" && text(&args, "use").is_none_or(|name| name == "auto") {
         // A variable may say which package manager is meant.
         if let Some(name) = ctx.templar.variable("ansible_package_use")?.filter(|name| !name.is_null()) {

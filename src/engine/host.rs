@@ -57,7 +57,7 @@ struct State {
     roles: HashSet<String>,
     /// What `vars_files` hold for this host.
     vars_files: Vec<Arc<Map>>,
-    /// The last failure: the task's name and its result.
+    /// The last failure, where a rescue takes it up: the task and its result.
     failure: Option<(Value, Value)>,
     /// Whether `clear_host_errors` forgave what failed before the section under way.
     forgiven: bool,
@@ -308,17 +308,10 @@ impl HostPlay {
         self.state().vars_files = files;
     }
 
-    pub(super) fn fail(&self, task: Value, result: Value) {
+    /// Fails it; the task and its result are there where a rescue may ask for them.
+    pub(super) fn fail(&self, failure: Option<(Value, Value)>) {
         let mut state = self.state();
-        state.failure = Some((task, result));
-        state.standing = Standing::Failed;
-        state.failed.misses = 0;
-    }
-
-    /// Fails without a task and a result that a rescue could ask for.
-    pub(super) fn fail_unsaid(&self) {
-        let mut state = self.state();
-        state.failure = None;
+        state.failure = failure;
         state.standing = Standing::Failed;
         state.failed.misses = 0;
     }

@@ -192,7 +192,7 @@ impl Engine {
     }
 
     /// Tells what could not be read.
-    fn tell_unread(&self, run: &TaskRun, inclusion: &Inclusion, diagnostics: Vec<Diagnostic>) {
+    fn tell_unread(self: &Arc<Self>, run: &TaskRun, inclusion: &Inclusion, diagnostics: Vec<Diagnostic>) {
         let hosts = &inclusion.hosts;
         let message = diagnostics.first().map(Diagnostic::reference_message).unwrap_or_default();
         let action = &run.task.action;
@@ -202,8 +202,11 @@ impl Engine {
             _ => None,
         };
         let place = place.unwrap_or(action.span);
-        diagnostics.into_iter().for_each(|d| self.emit(Event::Error(d.or_at(Some(place)))));
-        for host in hosts {
+        let secret: Vec<bool> = hosts.iter().map(|host| OnHost::new(self, run, host).keeps_secret()).collect();
+        if !secret.contains(&true) {
+            diagnostics.into_iter().for_each(|d| self.emit(Event::Error(d.or_at(Some(place)))));
+        }
+        for (host, secret) in hosts.iter().zip(secret) {
             let mut failure = result::failed("");
             failure.shift_remove("msg");
             if let What::Tasks(name, _) = &inclusion.wanted.what {
@@ -213,7 +216,8 @@ impl Engine {
             self.count(&host.name, |stats| stats.failed += 1);
             // Of a loop nothing is shown.
             if run.task.looped.is_none() {
-                self.own_result(run, host, Verdict::Failed, failure);
+                let shown = if secret { result::censored(&failure) } else { failure };
+                self.own_result(run, host, Verdict::Failed, shown);
             }
         }
     }
@@ -221,7 +225,7 @@ impl Engine {
     /// What could not be read fails those who asked for it; that is never ignored.
     fn fail_unread(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk) {
         // A rescue may follow, which is not told what failed; it is counted as failed all the same.
-        hosts.iter().for_each(|host| host.fail_unsaid());
+        hosts.iter().for_each(|host| host.fail(None));
         // As in the reference, later plays do without these even where a rescue takes it up.
         self.note_lost(&run.run, hosts, &Walk::default());
         if walk.rescuable {

@@ -53,6 +53,20 @@ impl Kind {
             Self::Text | Self::Any => true,
         }
     }
+
+    /// A value as one; what cannot be stays what it is.
+    pub(super) fn of(self, value: Value) -> Value {
+        if value.is_null() || !self.takes(&value) {
+            return value;
+        }
+        match self {
+            Self::Bool => value.to_bool().map_or(value, Value::Bool),
+            Self::Int => crate::template::to_int(&value).map_or(value, Value::Int),
+            Self::Float | Self::Percent => value.to_text().trim().parse().map_or(value, Value::Float),
+            Self::Text => value.to_text().into(),
+            Self::Any => value,
+        }
+    }
 }
 
 /// What is wrong with the keywords of a play that are for all of it.
@@ -158,6 +172,11 @@ impl OnHost<'_> {
         };
         let notified = || task.notify.iter().find_map(|value| check(&pass.templar, "notify", value, Kind::Any));
         first_wrong(&pass.templar, &settings).or_else(notified).or_else(missing)
+    }
+
+    /// Whether what the task says of the host is kept secret.
+    pub(super) fn keeps_secret(&self) -> bool {
+        self.is_secret(&self.templar)
     }
 
     /// Whether what the task says is kept secret: where that cannot be told, it is.

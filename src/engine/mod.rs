@@ -7,6 +7,7 @@
 mod arguments;
 mod copied;
 pub mod event;
+mod failed_task;
 mod findings;
 mod handlers;
 mod hands;

@@ -38,6 +38,8 @@ pub(super) struct Finished {
     pub notices: Vec<Notice>,
     /// What is to be included.
     pub inclusions: Vec<Wanted>,
+    /// The task, where it failed and a rescue takes that up.
+    pub failed_task: Option<Value>,
 }
 
 impl Finished {
@@ -70,6 +72,8 @@ pub(super) struct OnHost<'e> {
     forgiven: Mutex<Vec<bool>>,
     /// What could not be evaluated: the message, and all there is to say.
     noted: Mutex<Vec<(String, Diagnostic)>>,
+    /// The arguments as they came out, where a rescue may ask for them.
+    args: Mutex<Option<Map>>,
     began: Instant,
 }
 
@@ -148,6 +152,7 @@ impl<'e> OnHost<'e> {
             inclusions: Mutex::default(),
             forgiven: Mutex::default(),
             noted: Mutex::default(),
+            args: Mutex::default(),
             began: Instant::now(),
         }
     }
@@ -170,7 +175,7 @@ impl<'e> OnHost<'e> {
                     let no_log = passes.iter().any(|p| p.no_log);
                     (self.looped(passes).await, no_log)
                 }
-                Err(result) => return self.finish(result, self.is_secret(&self.templar)),
+                Err(result) => return self.finish(result, self.keeps_secret()),
             },
         };
         result.entry("changed".into()).or_insert(Value::Bool(false));
@@ -178,7 +183,7 @@ impl<'e> OnHost<'e> {
     }
 
     fn single(&self) -> Pass {
-        let no_log = self.is_secret(&self.templar);
+        let no_log = self.keeps_secret();
         Pass { templar: self.templar.clone(), item: None, no_log, notices: self.notices.clone() }
     }
 
@@ -224,7 +229,10 @@ impl<'e> OnHost<'e> {
                 None
             }
         });
+        let told = self.run.rescuable && verdict == Verdict::Failed && !ignored;
+        let args = self.args.lock().unwrap_or_else(PoisonError::into_inner).take();
         Finished {
+            failed_task: told.then(|| self.failed_task(args, &result)),
             notifies: !task.notify.is_empty() && self.tells_of_change(&result) && verdict != Verdict::Failed,
             verdict,
             ignored,
@@ -378,6 +386,7 @@ impl<'e> OnHost<'e> {
             world: &self.engine.world,
             span: self.task().span,
             name: self.task().name.as_ref(),
+            evaluated: (self.run.rescuable && pass.item.is_none()).then_some(&self.args),
         }
     }
 

@@ -35,6 +35,10 @@ pub(super) struct TaskRun {
     pub task: Arc<Task>,
     pub run: Arc<PlayRun>,
     pub vars: TaskVars,
+    /// The task's own name, as the first host sees it.
+    pub name: Option<String>,
+    /// Whether a rescue takes up its failure.
+    pub rescuable: bool,
     /// The order in which hosts are heard, where several are at it side by side.
     turns: OnceLock<Turns>,
 }
@@ -70,7 +74,7 @@ impl TaskRun {
             connection: connection_vars(&run.connection, context),
             ..TaskVars::default()
         };
-        Self { task: task.clone(), run: run.clone(), vars, turns: OnceLock::new() }
+        Self { task: task.clone(), run: run.clone(), vars, name: None, rescuable: false, turns: OnceLock::new() }
     }
 
     /// Says something about the task on a host, when it is the host's turn.
@@ -105,7 +109,7 @@ impl Engine {
         if task.action.module == TEMPLATED {
             return Box::pin(self.templated(task, hosts, walk)).await;
         }
-        let run = Arc::new(TaskRun::new(task, &first.play));
+        let mut run = TaskRun::new(task, &first.play);
         if !walk.handlers {
             match self.chosen(&run, first) {
                 Ok(true) => {}
@@ -113,10 +117,19 @@ impl Engine {
                 Err(error) => return self.stop_at(&run, error),
             }
         }
+        run.rescuable = walk.rescuable;
         hosts.iter().for_each(|host| host.set_rescue(walk.rescue));
         // As in the reference, what steers the engine is called as it is written.
         let is_meta = task.action.module == "ansible.builtin.meta";
-        let title = if is_meta { task.title() } else { self.title(&run, first) };
+        if !is_meta {
+            run.name = self.own_name(&run, first);
+        }
+        let run = Arc::new(run);
+        let title = match &run.name {
+            _ if is_meta => task.title(),
+            Some(name) => task.title_with(name.clone()),
+            None => task.title_without_name(),
+        };
         if !self.started(&title) {
             return;
         }
@@ -367,7 +380,8 @@ impl Engine {
             host.ran_task_of(&role.identity);
         }
         if failed {
-            self.note_failure(run, host, Value::map(finished.result.clone()));
+            let task = finished.failed_task.clone();
+            host.fail(task.map(|task| (task, Value::map(finished.result.clone()))));
         } else if finished.verdict == Verdict::Unreachable && !finished.ignored {
             host.stand(Standing::Unreachable);
         }

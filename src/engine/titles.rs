@@ -8,20 +8,16 @@ use crate::diagnostic::Diagnostic;
 use crate::value::Value;
 
 impl Engine {
-    /// The task's name as this host sees it; as in the reference with what is wrong in the places of templates that fail.
-    pub(super) fn title(&self, run: &TaskRun, host: &HostPlay) -> String {
-        let task = &run.task;
-        let written = match &task.name {
-            Some(name) if name.is_template() => name,
-            _ => return task.title(),
-        };
+    /// The task's own name as this host sees it, as in the reference with what is wrong in the places of templates that fail;
+    /// `None` where it has none, or one that comes to nothing.
+    pub(super) fn own_name(&self, run: &TaskRun, host: &HostPlay) -> Option<String> {
+        let written = run.task.name.as_ref()?;
+        if !written.is_template() {
+            return Some(written.as_str().to_owned());
+        }
         let (own, troubles) = run.templar(self, host).shown(written);
         troubles.into_iter().for_each(|warning| self.emit(Event::Warning(warning)));
-        // What comes to nothing is no name.
-        if matches!(own, Value::Omit) || !crate::template::truthy(&own) {
-            return task.title_without_name();
-        }
-        task.title_with(own.to_text())
+        (!matches!(own, Value::Omit) && crate::template::truthy(&own)).then(|| own.to_text())
     }
 
     /// Says what counts for nothing where each host goes on by itself.

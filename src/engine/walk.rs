@@ -6,9 +6,7 @@ use futures::future::BoxFuture;
 
 use super::Engine;
 use super::host::{HostPlay, Standing, alive};
-use super::task::TaskRun;
 use crate::playbook::{Block, Item, Role};
-use crate::value::Value;
 
 /// Where in the tree a walk is.
 #[derive(Debug, Clone, Copy, Default)]
@@ -200,19 +198,5 @@ impl Engine {
                 host.ran_role(&role.identity);
             }
         }
-    }
-
-    /// Notes the failure of a host for a rescue that may follow.
-    pub(super) fn note_failure(&self, run: &TaskRun, host: &HostPlay, result: Value) {
-        let task = &run.task;
-        let name = task.name.as_ref().map_or_else(String::new, |name| {
-            let own = run.templar(self, host).string(name);
-            own.map_or_else(|_| name.as_str().to_owned(), |v| v.to_text())
-        });
-        let mut out = crate::value::Map::new();
-        out.insert("name".into(), name.into());
-        out.insert("action".into(), task.action.written.as_str().into());
-        out.insert("args".into(), Value::from_json(&Value::map(task.action.args.clone()).to_json()));
-        host.fail(out.into(), result);
     }
 }

@@ -28,6 +28,7 @@ cases! {
     facts_local
     fail_module_and_assert
     failed_attributes
+    failed_task
     free_handlers
     given_up
     keyword_types
