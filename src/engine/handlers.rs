@@ -3,13 +3,14 @@
 use std::sync::{Arc, PoisonError};
 
 use super::Engine;
+use super::frames::{Frame, Frames, Section};
 use super::host::{HostPlay, PlayRun, Standing, alive};
 use super::walk::Walk;
 
 impl Engine {
     /// Runs what was notified on hosts that are alive.
     pub(super) async fn flush_handlers(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
-        let own = Walk { handlers: true, deep: false, ..walk.inside() };
+        let own = Walk { handlers: true, depth: walk.depth + 1, ..*walk };
         alive(hosts).iter().for_each(|host| self.settle_notified(run, host));
         // A handler may notify others: those behind it run in this pass, those before it when handlers run next.
         let count = run.handlers.read().unwrap_or_else(PoisonError::into_inner).len();
@@ -20,18 +21,24 @@ impl Engine {
             }
             let handler = run.handlers.read().unwrap_or_else(PoisonError::into_inner).get(at).map(|h| h.task.clone());
             if let Some(handler) = handler {
+                notified.iter().for_each(|host| host.frames(|frames| frames.enter(own.depth, Frame::plain())));
                 Box::pin(self.task(&handler, &notified, &own)).await;
+                for host in notified {
+                    match host.standing() {
+                        Standing::Failed => host.frames(Frames::fail_in_handler),
+                        Standing::Alive => host.frames(|frames| frames.leave(own.depth)),
+                        _ => {}
+                    }
+                }
             }
         }
     }
 
     /// `force_handlers`: what was notified before a host failed runs there too.
     pub(super) async fn flush_forced(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
-        let failed: Vec<_> = hosts.iter().filter(|h| h.failed_here() && h.has_notified()).cloned().collect();
-        for host in &failed {
-            host.fail_for_all();
-            host.stand(Standing::Alive);
-        }
+        let comes = |host: &&Arc<HostPlay>| host.has_notified() && host.comes_to(0, Section::Always);
+        let failed: Vec<_> = hosts.iter().filter(comes).cloned().collect();
+        failed.iter().for_each(|host| host.begin(0, Section::Always));
         self.flush_handlers(run, hosts, walk).await;
         // A host that failed in a handler that was forced to run is done with them.
         for host in hosts.iter().filter(|host| !host.is_alive()) {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use indexmap::IndexSet;
 
+use super::frames::{Frames, Section};
 use super::notify::Handler;
-use super::walk::Rescue;
 
 use crate::playbook::{Play, Task};
 use crate::value::{Map, Value};
@@ -41,12 +41,8 @@ pub struct HostPlay {
 #[derive(Debug)]
 struct State {
     standing: Standing,
-    /// What is known of the failure, where it failed.
-    failed: Failed,
-    /// Whether a block that is in no other failed on it, and came to its `always`.
-    broken: bool,
-    /// How the task that it was given last stands to a rescue.
-    rescue: Rescue,
+    /// The blocks that it is in.
+    frames: Frames,
     /// Handlers that are to run, by their place among the play's.
     notified: IndexSet<usize>,
     /// Names that were notified since handlers ran last.
@@ -59,21 +55,6 @@ struct State {
     vars_files: Vec<Arc<Map>>,
     /// The last failure, where a rescue takes it up: the task and its result.
     failure: Option<(Value, Value)>,
-    /// Whether `clear_host_errors` forgave what failed before the section under way.
-    forgiven: bool,
-}
-
-/// A failure that stands: what is around the block that it happened in has yet to take it up.
-#[derive(Debug, Default)]
-struct Failed {
-    /// How many of the sections that would take it up are missed.
-    misses: usize,
-    /// Whether what is around the block does not know yet.
-    hidden: bool,
-    /// Whether it was in a block within others, which do not know yet.
-    within: bool,
-    /// Whether further failures are one with it.
-    settled: bool,
 }
 
 /// A play under way.
@@ -135,16 +116,13 @@ impl HostPlay {
             play,
             state: Mutex::new(State {
                 standing: Standing::Alive,
-                failed: Failed::default(),
-                broken: false,
-                rescue: Rescue::Elsewhere,
+                frames: Frames::default(),
                 notified: IndexSet::new(),
                 notes: IndexSet::new(),
                 roles: HashSet::new(),
                 begun: HashSet::new(),
                 vars_files: Vec::new(),
                 failure: None,
-                forgiven: false,
             }),
         })
     }
@@ -158,92 +136,54 @@ impl HostPlay {
     }
 
     pub(super) fn stand(&self, standing: Standing) {
-        let mut state = self.state();
-        state.standing = standing;
-        state.failed.misses = 0;
-        if standing != Standing::Failed {
-            state.failed = Failed::default();
-        }
+        self.state().standing = standing;
     }
 
-    /// The `always` of a block within others is through, or handlers are to run first: as in the reference, what is around learns
-    /// of the failure that was before when the host goes on.
-    pub(super) fn hide_failure(&self) {
-        self.state().failed.hidden = true;
+    /// Asks or changes where it is in blocks.
+    pub(super) fn frames<T>(&self, act: impl FnOnce(&mut Frames) -> T) -> T {
+        act(&mut self.state().frames)
     }
 
-    /// It failed for good in a block within others; as in the reference, these learn of it when the host goes on, or the play is
-    /// over.
-    pub(super) fn fail_within(&self) {
-        self.state().failed.within = true;
-    }
-
-    /// Whether it failed for good, and the play's own blocks do not know yet.
-    pub(super) fn failed_within(&self) -> bool {
-        let state = self.state();
-        state.standing == Standing::Failed && state.failed.within && !state.broken && state.rescue == Rescue::Elsewhere
-    }
-
-    /// A block that is in no other failed on it, and comes to its `always`.
-    pub(super) fn fail_for_all(&self) {
-        self.state().broken = true;
-    }
-
-    /// Notes how the task that is begun stands to a rescue.
-    pub(super) fn set_rescue(&self, rescue: Rescue) {
-        self.state().rescue = rescue;
-    }
-
-    /// Whether it is in what a rescue has within: [`Rescue::Inside`].
-    pub(super) fn is_inside_rescue(&self) -> bool {
-        self.state().rescue == Rescue::Inside
-    }
-
-    /// Whether it failed, and what is around the block does not know yet.
-    pub(super) fn hides_failure(&self) -> bool {
-        let state = self.state();
-        state.failed.hidden && !state.broken
-    }
-
-    /// Fails it for something that happened elsewhere, `times` over: each time it leaves the section that it is in or waits
-    /// for, the body of a block for its rescue, the rescue for the always, that for what is around.
+    /// Fails it for something that happened elsewhere, `times` over: each time it leaves the section of a block that it is in or
+    /// waits for. Where the play had ended for it, it has failed there too.
     pub(super) fn push_on(&self, times: usize) {
         let mut state = self.state();
-        match state.standing {
-            Standing::Alive => (state.standing, state.failed.misses) = (Standing::Failed, times.saturating_sub(1)),
-            Standing::Failed if state.failed.settled => state.failed.hidden = false,
-            Standing::Failed => state.failed.misses += times,
-            _ => {}
+        if state.standing != Standing::Unreachable {
+            (0..times).for_each(|_| state.frames.fail());
+        }
+        if matches!(state.standing, Standing::Alive | Standing::EndedRole) {
+            state.standing = Standing::Failed;
         }
     }
 
-    /// A block that it failed in is over; whether it is `within` another, which then learns of one failure, however many
-    /// follow before the host goes on.
-    pub(super) fn settle_failure(&self, within: bool) {
+    /// Whether it failed and goes on with a section of the block at a depth.
+    pub(super) fn comes_to(&self, depth: usize, section: Section) -> bool {
         let mut state = self.state();
-        state.failed.misses = 0;
-        state.failed.settled = within;
+        state.standing == Standing::Failed && state.frames.comes_to(depth, section)
     }
 
-    /// Whether it failed and misses nothing of what takes that up.
-    pub(super) fn failed_here(&self) -> bool {
+    /// Begins a section of the block at a depth, alive.
+    pub(super) fn begin(&self, depth: usize, section: Section) {
+        let mut state = self.state();
+        state.standing = Standing::Alive;
+        state.frames.begin(depth, section);
+    }
+
+    /// The play ends for it.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        state.standing = Standing::Ended;
+        state.frames.end();
+    }
+
+    /// Whether it is one that failed for a play that is over.
+    pub(super) fn has_failed(&self) -> bool {
         let state = self.state();
-        state.standing == Standing::Failed && state.failed.misses == 0
-    }
-
-    /// How many of the sections that would take up its failure it misses.
-    pub(super) fn misses(&self) -> usize {
-        self.state().failed.misses
-    }
-
-    /// `clear_host_errors`: what failed before counts no more, in the sections around this one either.
-    pub(super) fn forgive(&self) {
-        self.state().forgiven = true;
-    }
-
-    /// Whether failures were forgiven since this was asked last.
-    pub(super) fn take_forgiven(&self) -> bool {
-        std::mem::take(&mut self.state().forgiven)
+        match state.standing {
+            Standing::Failed => state.frames.is_failed(),
+            Standing::Ended => state.frames.is_known(),
+            _ => false,
+        }
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -313,7 +253,7 @@ impl HostPlay {
         let mut state = self.state();
         state.failure = failure;
         state.standing = Standing::Failed;
-        state.failed.misses = 0;
+        state.frames.fail();
     }
 
     pub(super) fn failure(&self) -> Option<(Value, Value)> {

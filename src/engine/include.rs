@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use super::event::{Event, Verdict};
+use super::frames::Frame;
 use super::host::{HostPlay, PlayRun};
 use super::keywords::{self, Kind};
 use super::notify::flatten;
@@ -185,9 +186,13 @@ impl Engine {
             self.fail_unread(run, &hosts, walk);
         }
         for (items, hosts) in included.read {
-            self.items(&items, &hosts, &Walk { deep: true, ..walk.inside() }).await;
             // What is included is a block of its own.
-            super::walk::settle_failures(&hosts, true);
+            let within = Walk { depth: walk.depth + 1, ..*walk };
+            hosts.iter().for_each(|host| host.frames(|frames| frames.enter(within.depth, Frame::plain())));
+            self.items(&items, &hosts, &within).await;
+            for host in hosts.iter().filter(|host| host.is_alive()) {
+                host.frames(|frames| frames.leave(within.depth));
+            }
         }
     }
 

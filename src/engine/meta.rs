@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::event::{Event, HostResult, Verdict};
+use super::frames::Frames;
 use super::host::{HostPlay, Standing};
 use super::task::TaskRun;
 use super::walk::Walk;
-use super::{Engine, Loss, result, target};
+use super::{Engine, result, target};
 use crate::diagnostic::Diagnostic;
 use crate::playbook::META_ACTIONS;
 use crate::value::{Map, Value};
@@ -90,20 +91,32 @@ impl Engine {
                     self.lost().remove(host);
                 }
                 // Who is in an `always` goes on behind it; who is out of the play stays out until the next.
-                hosts.iter().for_each(|host| host.forgive());
+                run.run.members().iter().for_each(|host| host.frames(Frames::forgive));
             }
             "end_play" => {
                 self.did(run, "ending play");
                 // The play's other batches do not begin either.
                 run.run.ended.store(true, Ordering::SeqCst);
-                self.end(run, &self.present(run));
+                Self::present(run).iter().for_each(|host| host.end());
             }
             "end_batch" => {
                 self.did(run, "ending batch");
-                self.end(run, &self.present(run));
+                Self::present(run).iter().for_each(|host| host.end());
             }
-            "end_host" => self.end(run, &meant),
-            "end_role" => meant.iter().for_each(|host| host.stand(Standing::EndedRole)),
+            "end_host" => {
+                for host in &meant {
+                    host.end();
+                    // The play's variables do without it from now on; where a batch ends they do not.
+                    run.run.is_gone(&host.name);
+                }
+            }
+            "end_role" => {
+                for host in &meant {
+                    host.stand(Standing::EndedRole);
+                    // What happens elsewhere meets it behind the role.
+                    host.frames(|frames| frames.leave(walk.role));
+                }
+            }
             "reset_connection" => {
                 for host in &meant {
                     self.did(run, "reset connection");
@@ -143,31 +156,10 @@ impl Engine {
         self.emit(Event::Meta { task: run.task.clone(), what: what.into() });
     }
 
-    /// The hosts that are in the play, those too that failed: none of them comes to a rescue or an always any more. Of those
-    /// whose failure the play has yet to learn of, it never does then.
-    fn present(&self, run: &TaskRun) -> Vec<Arc<HostPlay>> {
-        let mut lost = self.lost();
+    /// The hosts that are in the play, those too that failed: none of them comes to a rescue or an always any more.
+    fn present(run: &TaskRun) -> Vec<Arc<HostPlay>> {
         let members = run.run.members().into_iter();
-        let present: Vec<_> = members.filter(|host| host.is_alive() || host.standing() == Standing::Failed).collect();
-        for host in &present {
-            if host.hides_failure() && !host.is_inside_rescue() {
-                lost.remove(&*host.name);
-            } else if host.failed_within() {
-                // It is lost for later plays even so.
-                lost.insert(host.name.to_string(), Loss::Rescued);
-            }
-        }
-        present
-    }
-
-    fn end(&self, run: &TaskRun, hosts: &[Arc<HostPlay>]) {
-        for host in hosts {
-            if host.is_alive() && host.is_inside_rescue() {
-                self.lost().insert(host.name.to_string(), Loss::Failed);
-            }
-            host.stand(Standing::Ended);
-            run.run.is_gone(&host.name);
-        }
+        members.filter(|host| !matches!(host.standing(), Standing::Unreachable | Standing::Ended)).collect()
     }
 
     async fn reset_connection(self: &Arc<Self>, run: &TaskRun, host: &Arc<HostPlay>) {

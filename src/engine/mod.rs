@@ -9,6 +9,7 @@ mod copied;
 pub mod event;
 mod failed_task;
 mod findings;
+mod frames;
 mod handlers;
 mod hands;
 mod host;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::event::Event;
-use super::host::{HostPlay, PlayRun, Standing};
+use super::frames::Frame;
+use super::host::{HostPlay, PlayRun, Standing, alive};
 use super::notify::flatten;
 use super::select::batches;
 use super::{Engine, Loss, walk};
@@ -101,8 +102,8 @@ impl Engine {
             let lost = members.iter().filter(|host| self.lost().contains_key(&*host.name)).count();
             // The play holds its hosts and they hold the play.
             run.members.write().unwrap_or_else(PoisonError::into_inner).clear();
-            if lost == size {
-                // When a whole batch is lost the run ends, as in the reference.
+            if lost == size && !run.ended.load(Ordering::SeqCst) {
+                // When a whole batch is lost the run ends, as in the reference; other than where somebody ended the play.
                 self.aborted.store(true, Ordering::SeqCst);
             }
             if self.is_aborted() || run.ended.load(Ordering::SeqCst) {
@@ -111,13 +112,10 @@ impl Engine {
         }
     }
 
-    /// Whom nothing rescued is lost as any other.
+    /// Who has failed for the play, now that it is over, is lost, and the run has failed.
     fn note_unrescued(&self, members: &[Arc<HostPlay>]) {
-        let mut lost = self.lost();
-        for host in members.iter().filter(|host| host.standing() == Standing::Failed) {
-            if let Some(loss @ Loss::Rescued) = lost.get_mut(&*host.name) {
-                *loss = Loss::Failed;
-            }
+        for host in members.iter().filter(|host| host.has_failed()) {
+            self.lost().insert(host.name.to_string(), Loss::Failed);
         }
     }
 
@@ -246,10 +244,17 @@ impl Engine {
             }
         }
         // Where handlers are forced to run each section is a block with these as its always, as in the reference.
-        let walk = walk::Walk { held: run.force_handlers, deep: run.force_handlers, ..walk::Walk::default() };
+        let walk = walk::Walk { held: run.force_handlers, ..walk::Walk::default() };
+        let within = walk::Walk { depth: usize::from(run.force_handlers), ..walk };
         let both: Vec<Item> = play.role_tasks.iter().chain(&play.tasks).cloned().collect();
         for section in [&play.pre_tasks, &both, &play.post_tasks] {
-            self.items(section, hosts, &walk).await;
+            if run.force_handlers {
+                for host in alive(hosts) {
+                    host.frames(|frames| frames.enter(0, Frame::new(false, true)));
+                    host.frames(|frames| frames.enter(1, Frame::plain()));
+                }
+            }
+            self.items(section, hosts, &within).await;
             let flushes = self.ends_with_handlers(play);
             if !section.is_empty() && flushes {
                 self.tell_flush();
@@ -305,18 +310,20 @@ impl Engine {
                     run.counted.lock().unwrap_or_else(PoisonError::into_inner).insert(host.name.to_string());
                 }
                 gone.insert(host.name.to_string());
-                let unreachable = host.standing() == Standing::Unreachable;
-                let loss = if unreachable { Loss::Unreachable } else { Loss::Failed };
-                self.lost().insert(host.name.to_string(), loss);
-                if walk.deep && !unreachable {
-                    host.fail_within();
-                    // An always is to come.
-                    if walk.guarded || walk.held && host.has_notified() {
-                        host.hide_failure();
-                    }
+                // An always that is to come is waited for; the play's end tells then.
+                let waits = walk.guarded || walk.held && host.has_notified();
+                match host.standing() {
+                    Standing::Unreachable => self.lose(&host.name, Loss::Unreachable),
+                    _ if !waits => self.lose(&host.name, Loss::Rescued),
+                    _ => {}
                 }
             }
         }
+    }
+
+    /// Takes a host from later plays.
+    pub(super) fn lose(&self, host: &str, loss: Loss) {
+        self.lost().insert(host.to_owned(), loss);
     }
 
     /// Ends the play where more hosts of the batch are lost than `max_fail_percentage` grants; `failed` are those of the task

@@ -118,7 +118,6 @@ impl Engine {
             }
         }
         run.rescuable = walk.rescuable;
-        hosts.iter().for_each(|host| host.set_rescue(walk.rescue));
         // As in the reference, what steers the engine is called as it is written.
         let is_meta = task.action.module == "ansible.builtin.meta";
         if !is_meta {
@@ -428,22 +427,15 @@ impl Engine {
         if !failed.is_empty() && (once || fatal(&hosts[0])) {
             let others = run.run.members().into_iter().filter(|h| !is_among(&failed, h));
             let others: Vec<_> = others.collect();
+            // As in the reference, these are lost for later plays even so; where no play comes, that they had a rescue counts.
             let fresh = alive(&others);
             others.iter().for_each(|host| host.push_on(if once { 2 } else { 1 }));
-            // As in the reference, these are lost for later plays even so, other than those that did fail; where no play
-            // comes, that they had a rescue counts.
             self.note_lost(&run.run, &fresh, &Walk::default());
-            self.lost().extend(fresh.iter().map(|host| (host.name.to_string(), Loss::Rescued)));
-            self.lose_ended(&run.run);
+            for host in others.iter().filter(|host| host.standing() != Standing::Unreachable) {
+                self.lost().entry(host.name.to_string()).or_insert(Loss::Rescued);
+            }
         }
         self.settle(&run.run, hosts, &failed, walk);
-    }
-
-    /// What is fatal for everybody takes those that had ended the play in peace from later plays too.
-    fn lose_ended(&self, run: &PlayRun) {
-        for host in run.members().iter().filter(|host| host.standing() == Standing::Ended) {
-            self.lost().entry(host.name.to_string()).or_insert(Loss::Failed);
-        }
     }
 
     pub(super) fn is_fatal(&self, run: &TaskRun, host: &HostPlay) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::Engine;
+use super::frames::{Frame, Section};
 use super::host::{HostPlay, Standing, alive};
 use crate::playbook::{Block, Item, Role};
 
@@ -19,42 +20,18 @@ pub(super) struct Walk {
     pub held: bool,
     /// Whether an `always` is to follow: a failure on the way there never counts for `max_fail_percentage`, as in the reference.
     pub guarded: bool,
-    /// Whether these stand in a block that stands in another, or were imported or included.
-    pub deep: bool,
-    /// Whether a rescue is under way.
-    pub rescue: Rescue,
+    /// How many blocks there are around the innermost one.
+    pub depth: usize,
+    /// How many there are around the innermost role.
+    pub role: usize,
 }
 
 impl Walk {
-    /// What is within: a block, what is included, handlers.
-    pub fn inside(self) -> Self {
-        let rescue = if self.rescue == Rescue::Elsewhere { Rescue::Elsewhere } else { Rescue::Inside };
-        Self { rescue, ..self }
+    /// How many blocks there are around a block that stands here: one that stands in no other takes the place of what there is
+    /// between such blocks.
+    fn depth_of(self, block: &Block) -> usize {
+        self.depth + usize::from(block.nested || self.depth > 0)
     }
-}
-
-/// How a task stands to rescues while that of a block that is in no other is under way. As in the reference, a host for which
-/// the play ends then counts as rescued in a rescue, and as failed in what such a one has within.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Rescue {
-    /// No such rescue is under way.
-    #[default]
-    Elsewhere,
-    /// It stands in a rescue.
-    Itself,
-    /// It stands in another part of a block or an include within a rescue, or is a handler that this runs.
-    Inside,
-}
-
-/// For what is around a block, a failure in it is one, whatever the host missed in it; what is around learns of it when the
-/// host goes on.
-pub(super) fn settle_failures(hosts: &[Arc<HostPlay>], within: bool) {
-    hosts.iter().filter(|h| h.standing() == Standing::Failed).for_each(|host| host.settle_failure(within));
-}
-
-/// Whether a block stands in another, in what a task imports or in what one includes.
-fn is_within(block: &Block, walk: &Walk) -> bool {
-    block.nested || walk.deep
 }
 
 pub(super) fn is_among(hosts: &[Arc<HostPlay>], host: &Arc<HostPlay>) -> bool {
@@ -93,15 +70,15 @@ impl Engine {
     async fn plain_block(self: &Arc<Self>, block: &Arc<Block>, hosts: &[Arc<HostPlay>], walk: &Walk) {
         // A rescue without a task that tags leave in it is none.
         let rescued = self.is_kept(&block.rescue, hosts, walk);
-        let walk = &Walk { deep: is_within(block, walk), ..walk.inside() };
-        let outer = Walk { guarded: walk.guarded || self.is_kept(&block.always, hosts, walk), ..*walk };
+        let kept = self.is_kept(&block.always, hosts, walk);
+        let walk = &Walk { depth: walk.depth_of(block), ..*walk };
+        hosts.iter().for_each(|host| host.frames(|frames| frames.enter(walk.depth, Frame::new(rescued, kept))));
+        let outer = Walk { guarded: walk.guarded || kept, ..*walk };
         let inner = Walk { rescuable: walk.rescuable || rescued, ..outer };
         self.items(&block.body, hosts, &inner).await;
-        // The sections that a host has yet to leave before it misses the always.
-        let mut left: Vec<(Arc<HostPlay>, usize)> = hosts.iter().map(|h| (h.clone(), usize::from(rescued))).collect();
-        let failed = |left: &[(Arc<HostPlay>, usize)]| {
-            let fresh = left.iter().filter(|(host, before)| *before > 0 && host.failed_here());
-            fresh.map(|(host, _)| host.clone()).collect::<Vec<_>>()
+        let mut left = hosts.to_vec();
+        let failed = |left: &[Arc<HostPlay>]| -> Vec<_> {
+            left.iter().filter(|host| host.comes_to(walk.depth, Section::Rescue)).cloned().collect()
         };
         loop {
             let fresh = failed(&left);
@@ -109,11 +86,10 @@ impl Engine {
                 break;
             }
             self.rescue(block, &fresh, &outer).await;
-            left.iter_mut().filter(|(host, _)| is_among(&fresh, host)).for_each(|(_, before)| *before = 0);
             if !failed(&left).is_empty() {
                 // A task of the rescue that is fatal to all failed those too that wait behind the body: these have their
                 // rescue once the others are through.
-                let (through, waiting) = left.into_iter().partition(|(host, _)| is_among(&fresh, host));
+                let (through, waiting) = left.into_iter().partition(|host| is_among(&fresh, host));
                 self.always(block, through, walk).await;
                 left = waiting;
             }
@@ -126,42 +102,23 @@ impl Engine {
         walk.handlers || hosts.first().is_some_and(|host| self.any_chosen(part, host))
     }
 
-    /// The always, on hosts with the number of sections that each has to leave before it.
-    async fn always(self: &Arc<Self>, block: &Block, hosts: Vec<(Arc<HostPlay>, usize)>, walk: &Walk) {
-        let within = walk.deep;
-        let before: Vec<_> = hosts
-            .iter()
-            .filter(|(host, before)| match host.standing() {
-                Standing::Alive => true,
-                Standing::Failed => host.misses() <= *before,
-                _ => false,
-            })
-            .map(|(host, _)| (host.clone(), host.standing()))
-            .collect();
-        let hosts: Vec<_> = hosts.into_iter().map(|(host, _)| host).collect();
-        settle_failures(&hosts, within);
-        if !self.is_kept(&block.always, &hosts, walk) {
-            return;
+    /// The always, and the end of a block.
+    async fn always(self: &Arc<Self>, block: &Block, hosts: Vec<Arc<HostPlay>>, walk: &Walk) {
+        let depth = walk.depth;
+        let comes = |host: &&Arc<HostPlay>| host.is_alive() || host.comes_to(depth, Section::Always);
+        let present: Vec<_> = hosts.iter().filter(comes).cloned().collect();
+        if self.is_kept(&block.always, &hosts, walk) {
+            present.iter().for_each(|host| host.begin(depth, Section::Always));
+            self.items(&block.always, &present, walk).await;
         }
-        let present: Vec<_> = before.iter().map(|(host, _)| host.clone()).collect();
-        for (host, standing) in &before {
-            host.take_forgiven();
-            if *standing == Standing::Failed && !within {
-                host.fail_for_all();
-            }
-            host.stand(Standing::Alive);
-        }
-        self.items(&block.always, &present, walk).await;
-        for (host, standing) in before {
-            let forgiven = host.take_forgiven();
-            if standing == Standing::Failed && host.is_alive() && !forgiven {
-                host.stand(standing);
-                if within {
-                    host.hide_failure();
-                }
+        for host in present.iter().filter(|host| host.is_alive()) {
+            if host.frames(|frames| frames.has_failed(depth)) {
+                host.frames(|frames| frames.begin(depth, Section::Over));
+                host.stand(Standing::Failed);
+            } else {
+                host.frames(|frames| frames.leave(depth));
             }
         }
-        settle_failures(&hosts, within);
     }
 
     /// The rescue, on hosts that failed in the body.
@@ -171,11 +128,13 @@ impl Engine {
                 let kept = [("ansible_failed_task".into(), task), ("ansible_failed_result".into(), result)];
                 self.world.set(&host.name, kept);
             }
-            host.stand(Standing::Alive);
+            host.begin(walk.depth, Section::Rescue);
         }
-        let begins = walk.rescue != Rescue::Elsewhere || !walk.deep;
-        let rescue = if begins { Rescue::Itself } else { Rescue::Elsewhere };
-        self.items(&block.rescue, hosts, &Walk { rescue, ..*walk }).await;
+        self.items(&block.rescue, hosts, walk).await;
+        // Whom the rescue left alive has not failed.
+        for host in hosts.iter().filter(|host| host.is_alive()) {
+            host.frames(|frames| frames.rescued(walk.depth));
+        }
     }
 
     /// A role's tasks, on hosts on which it has not run yet.
@@ -185,10 +144,11 @@ impl Engine {
         if fresh.is_empty() {
             return;
         }
+        let walk = &Walk { role: walk.depth_of(block), ..*walk };
         if role.argument_spec.is_some() {
             self.validate_role(block, role, &alive(&fresh), walk).await;
         }
-        self.plain_block(block, &fresh, walk).await;
+        self.plain_block(block, &alive(&fresh), walk).await;
         let noted = self.is_role_noted(role);
         for host in &fresh {
             if host.standing() == Standing::EndedRole {
