@@ -62,15 +62,16 @@ impl Default for Frames {
 }
 
 impl Frames {
-    /// Comes to a block at a depth, behind all that was there.
-    pub fn enter(&mut self, depth: usize, frame: Frame) {
-        self.frames.truncate(depth);
+    /// Comes to a block with so many around it.
+    pub fn enter(&mut self, around: usize, frame: Frame) {
+        self.frames.truncate(around);
+        self.frames.resize(around, Frame::plain());
         self.frames.push(frame);
     }
 
-    /// Is through with the block at a depth.
-    pub fn leave(&mut self, depth: usize) {
-        self.frames.truncate(depth);
+    /// Goes on with what has so many blocks around it; a host that waits stays where it is.
+    pub fn go_on(&mut self, around: usize) {
+        self.frames.truncate(around);
         if self.frames.is_empty() {
             *self = Self::default();
         }
@@ -88,41 +89,39 @@ impl Frames {
         self.handler_failed = true;
     }
 
-    /// Whether what failed in the block at a depth goes on with this section of it; the block learns of the failure then, and not
-    /// where nothing comes.
-    pub fn comes_to(&mut self, depth: usize, section: Section) -> bool {
-        let within = self.frames.len() > depth + 1;
-        let Some(frame) = self.frames.get_mut(depth) else { return false };
+    /// Whether what failed in a block with so many around it goes on with this section of it; the block learns of the failure
+    /// then, and not where nothing comes.
+    pub fn comes_to(&mut self, around: usize, section: Section) -> bool {
+        let within = self.frames.len() > around + 1;
+        let Some(frame) = self.frames.get_mut(around) else { return false };
         let mut learnt = *frame;
         if within {
             learnt.fail();
         }
         if learnt.section == section {
             *frame = learnt;
-            self.frames.truncate(depth + 1);
+            self.frames.truncate(around + 1);
         }
         learnt.section == section
     }
 
-    /// Comes to a section of the block at a depth.
-    pub fn begin(&mut self, depth: usize, section: Section) {
-        self.frames.truncate(depth + 1);
-        if let Some(frame) = self.frames.get_mut(depth) {
+    /// Comes to a section of a block; behind the rescue nothing has failed.
+    pub fn begin(&mut self, around: usize, section: Section) {
+        self.frames.truncate(around + 1);
+        if let Some(frame) = self.frames.get_mut(around) {
+            frame.failed &= frame.section != Section::Rescue || section == Section::Rescue;
             frame.section = section;
         }
         self.handler_failed &= section != Section::Rescue;
     }
 
-    /// Whether a failure in the block at a depth stands.
-    pub fn has_failed(&self, depth: usize) -> bool {
-        self.frames.get(depth).is_some_and(|frame| frame.failed)
-    }
-
-    /// What failed in the block at a depth is rescued.
-    pub fn rescued(&mut self, depth: usize) {
-        if let Some(frame) = self.frames.get_mut(depth) {
-            frame.failed = false;
-        }
+    /// Is through with the always of a block; whether what failed before it still stands.
+    pub fn ends_always(&mut self, around: usize) -> bool {
+        let found = self.frames.get_mut(around).filter(|frame| frame.section == Section::Always && frame.failed);
+        let Some(frame) = found else { return false };
+        frame.section = Section::Over;
+        self.frames.truncate(around + 1);
+        true
     }
 
     /// What failed counts no more.
@@ -144,11 +143,89 @@ impl Frames {
 
     /// Whether the play itself knows of a failure.
     pub fn is_known(&self) -> bool {
-        self.handler_failed || self.has_failed(0)
+        self.handler_failed || self.frames.first().is_some_and(|frame| frame.failed)
     }
 
     /// Whether any block knows of one.
     pub fn is_failed(&self) -> bool {
         self.handler_failed || self.frames.iter().any(|frame| frame.failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_leaves_one_section_after_the_other() {
+        let mut frames = Frames::default();
+        frames.enter(0, Frame::new(true, true));
+        for section in [Section::Rescue, Section::Always, Section::Over, Section::Over] {
+            frames.fail();
+            assert!(frames.comes_to(0, section), "{section:?}");
+        }
+        assert!(frames.is_known());
+    }
+
+    #[test]
+    fn what_is_around_learns_when_it_goes_on() {
+        let mut frames = Frames::default();
+        frames.enter(0, Frame::new(false, true));
+        frames.enter(1, Frame::plain());
+        frames.fail();
+        // However often it fails before that, this is one failure to what is around.
+        frames.fail();
+        assert!(!frames.is_known() && frames.is_failed());
+        assert!(!frames.comes_to(0, Section::Rescue) && !frames.is_known());
+        assert!(frames.comes_to(0, Section::Always) && frames.is_known());
+    }
+
+    #[test]
+    fn a_rescue_that_is_through_leaves_no_failure() {
+        let mut frames = Frames::default();
+        frames.enter(0, Frame::new(true, true));
+        frames.fail();
+        frames.begin(0, Section::Rescue);
+        assert!(frames.is_known());
+        frames.begin(0, Section::Always);
+        assert!(!frames.is_known() && !frames.ends_always(0));
+    }
+
+    #[test]
+    fn an_always_that_is_through_leaves_the_failure_before_it() {
+        let mut frames = Frames::default();
+        frames.enter(0, Frame::new(false, true));
+        frames.fail();
+        frames.begin(0, Section::Always);
+        assert!(frames.ends_always(0) && frames.is_known());
+        frames.forgive();
+        assert!(!frames.is_failed());
+    }
+
+    #[test]
+    fn who_is_in_a_rescue_where_the_play_ends_counts_as_rescued() {
+        let ended = |within: bool| {
+            let mut frames = Frames::default();
+            frames.enter(0, Frame::new(true, false));
+            frames.fail();
+            frames.begin(0, Section::Rescue);
+            if within {
+                frames.enter(1, Frame::plain());
+            }
+            frames.end();
+            frames.is_known()
+        };
+        assert!(!ended(false));
+        // In what it has within it does not.
+        assert!(ended(true));
+    }
+
+    #[test]
+    fn what_failed_between_blocks_is_known_until_the_next_task() {
+        let mut frames = Frames::default();
+        frames.fail();
+        assert!(frames.is_known());
+        frames.go_on(0);
+        assert!(!frames.is_known());
     }
 }

@@ -10,7 +10,8 @@ use super::walk::Walk;
 impl Engine {
     /// Runs what was notified on hosts that are alive.
     pub(super) async fn flush_handlers(self: &Arc<Self>, run: &Arc<PlayRun>, hosts: &[Arc<HostPlay>], walk: &Walk) {
-        let own = Walk { handlers: true, depth: walk.depth + 1, ..*walk };
+        let around = walk.around(true);
+        let own = Walk { handlers: true, depth: around + 1, ..*walk };
         alive(hosts).iter().for_each(|host| self.settle_notified(run, host));
         // A handler may notify others: those behind it run in this pass, those before it when handlers run next.
         let count = run.handlers.read().unwrap_or_else(PoisonError::into_inner).len();
@@ -21,15 +22,10 @@ impl Engine {
             }
             let handler = run.handlers.read().unwrap_or_else(PoisonError::into_inner).get(at).map(|h| h.task.clone());
             if let Some(handler) = handler {
-                notified.iter().for_each(|host| host.frames(|frames| frames.enter(own.depth, Frame::plain())));
+                notified.iter().for_each(|host| host.frames(|frames| frames.enter(around, Frame::plain())));
                 Box::pin(self.task(&handler, &notified, &own)).await;
-                for host in notified {
-                    match host.standing() {
-                        Standing::Failed => host.frames(Frames::fail_in_handler),
-                        Standing::Alive => host.frames(|frames| frames.leave(own.depth)),
-                        _ => {}
-                    }
-                }
+                let failed = notified.iter().filter(|host| host.standing() == Standing::Failed);
+                failed.for_each(|host| host.frames(Frames::fail_in_handler));
             }
         }
     }

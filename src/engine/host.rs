@@ -156,17 +156,17 @@ impl HostPlay {
         }
     }
 
-    /// Whether it failed and goes on with a section of the block at a depth.
-    pub(super) fn comes_to(&self, depth: usize, section: Section) -> bool {
+    /// Whether it failed and goes on with a section of a block with so many around it.
+    pub(super) fn comes_to(&self, around: usize, section: Section) -> bool {
         let mut state = self.state();
-        state.standing == Standing::Failed && state.frames.comes_to(depth, section)
+        state.standing == Standing::Failed && state.frames.comes_to(around, section)
     }
 
-    /// Begins a section of the block at a depth, alive.
-    pub(super) fn begin(&self, depth: usize, section: Section) {
+    /// Begins a section of a block with so many around it, alive.
+    pub(super) fn begin(&self, around: usize, section: Section) {
         let mut state = self.state();
         state.standing = Standing::Alive;
-        state.frames.begin(depth, section);
+        state.frames.begin(around, section);
     }
 
     /// The play ends for it.

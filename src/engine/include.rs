@@ -187,12 +187,9 @@ impl Engine {
         }
         for (items, hosts) in included.read {
             // What is included is a block of its own.
-            let within = Walk { depth: walk.depth + 1, ..*walk };
-            hosts.iter().for_each(|host| host.frames(|frames| frames.enter(within.depth, Frame::plain())));
-            self.items(&items, &hosts, &within).await;
-            for host in hosts.iter().filter(|host| host.is_alive()) {
-                host.frames(|frames| frames.leave(within.depth));
-            }
+            let around = walk.around(true);
+            hosts.iter().for_each(|host| host.frames(|frames| frames.enter(around, Frame::plain())));
+            self.items(&items, &hosts, &Walk { depth: around + 1, ..*walk }).await;
         }
     }
 

@@ -114,7 +114,7 @@ impl Engine {
                 for host in &meant {
                     host.stand(Standing::EndedRole);
                     // What happens elsewhere meets it behind the role.
-                    host.frames(|frames| frames.leave(walk.role));
+                    host.frames(|frames| frames.go_on(walk.role));
                 }
             }
             "reset_connection" => {

@@ -97,6 +97,8 @@ impl Engine {
             run.members.write().unwrap_or_else(PoisonError::into_inner).clone_from(&members);
             run.size.store(size, Ordering::SeqCst);
             *run.vars.batch.write().unwrap_or_else(PoisonError::into_inner) = batch;
+            // Those that the play ended for in the batch before are named again.
+            *run.vars.gone.write().unwrap_or_else(PoisonError::into_inner) = self.lost().keys().cloned().collect();
             self.batch(&run, &members).await;
             self.note_unrescued(&members);
             let lost = members.iter().filter(|host| self.lost().contains_key(&*host.name)).count();
@@ -245,7 +247,7 @@ impl Engine {
         }
         // Where handlers are forced to run each section is a block with these as its always, as in the reference.
         let walk = walk::Walk { held: run.force_handlers, ..walk::Walk::default() };
-        let within = walk::Walk { depth: usize::from(run.force_handlers), ..walk };
+        let within = walk::Walk { depth: if run.force_handlers { 2 } else { 0 }, ..walk };
         let both: Vec<Item> = play.role_tasks.iter().chain(&play.tasks).cloned().collect();
         for section in [&play.pre_tasks, &both, &play.post_tasks] {
             if run.force_handlers {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::event::{Event, HostResult, Verdict};
-use super::host::{HostPlay, PlayRun, Standing, alive, down};
+use super::host::{HostPlay, PlayRun, Standing, down};
 use super::include::Wanted;
 use super::on_host::{Finished, OnHost};
 use super::play::role_layer;
@@ -118,6 +118,7 @@ impl Engine {
             }
         }
         run.rescuable = walk.rescuable;
+        hosts.iter().for_each(|host| host.frames(|frames| frames.go_on(walk.depth)));
         // As in the reference, what steers the engine is called as it is written.
         let is_meta = task.action.module == "ansible.builtin.meta";
         if !is_meta {
@@ -428,7 +429,8 @@ impl Engine {
             let others = run.run.members().into_iter().filter(|h| !is_among(&failed, h));
             let others: Vec<_> = others.collect();
             // As in the reference, these are lost for later plays even so; where no play comes, that they had a rescue counts.
-            let fresh = alive(&others);
+            let goes_on = |host: &&Arc<HostPlay>| matches!(host.standing(), Standing::Alive | Standing::EndedRole);
+            let fresh: Vec<_> = others.iter().filter(goes_on).cloned().collect();
             others.iter().for_each(|host| host.push_on(if once { 2 } else { 1 }));
             self.note_lost(&run.run, &fresh, &Walk::default());
             for host in others.iter().filter(|host| host.standing() != Standing::Unreachable) {

@@ -20,17 +20,17 @@ pub(super) struct Walk {
     pub held: bool,
     /// Whether an `always` is to follow: a failure on the way there never counts for `max_fail_percentage`, as in the reference.
     pub guarded: bool,
-    /// How many blocks there are around the innermost one.
+    /// How many blocks there are around a task here; between blocks that stand in no other there is none.
     pub depth: usize,
     /// How many there are around the innermost role.
     pub role: usize,
 }
 
 impl Walk {
-    /// How many blocks there are around a block that stands here: one that stands in no other takes the place of what there is
-    /// between such blocks.
-    fn depth_of(self, block: &Block) -> usize {
-        self.depth + usize::from(block.nested || self.depth > 0)
+    /// How many blocks there are around one that begins here: for one that is within others, or stands for what is imported or
+    /// included, at least what there is between blocks.
+    pub fn around(&self, within: bool) -> usize {
+        self.depth.max(usize::from(within))
     }
 }
 
@@ -71,21 +71,23 @@ impl Engine {
         // A rescue without a task that tags leave in it is none.
         let rescued = self.is_kept(&block.rescue, hosts, walk);
         let kept = self.is_kept(&block.always, hosts, walk);
-        let walk = &Walk { depth: walk.depth_of(block), ..*walk };
-        hosts.iter().for_each(|host| host.frames(|frames| frames.enter(walk.depth, Frame::new(rescued, kept))));
+        let around = walk.around(block.nested);
+        let walk = &Walk { depth: around + 1, ..*walk };
+        hosts.iter().for_each(|host| host.frames(|frames| frames.enter(around, Frame::new(rescued, kept))));
         let outer = Walk { guarded: walk.guarded || kept, ..*walk };
         let inner = Walk { rescuable: walk.rescuable || rescued, ..outer };
         self.items(&block.body, hosts, &inner).await;
         let mut left = hosts.to_vec();
         let failed = |left: &[Arc<HostPlay>]| -> Vec<_> {
-            left.iter().filter(|host| host.comes_to(walk.depth, Section::Rescue)).cloned().collect()
+            left.iter().filter(|host| host.comes_to(around, Section::Rescue)).cloned().collect()
         };
         loop {
             let fresh = failed(&left);
             if fresh.first().is_none_or(|host| host.play.is_over()) {
                 break;
             }
-            self.rescue(block, &fresh, &outer).await;
+            fresh.iter().for_each(|host| self.begin_rescue(host, around));
+            self.items(&block.rescue, &fresh, &outer).await;
             if !failed(&left).is_empty() {
                 // A task of the rescue that is fatal to all failed those too that wait behind the body: these have their
                 // rescue once the others are through.
@@ -104,37 +106,27 @@ impl Engine {
 
     /// The always, and the end of a block.
     async fn always(self: &Arc<Self>, block: &Block, hosts: Vec<Arc<HostPlay>>, walk: &Walk) {
-        let depth = walk.depth;
-        let comes = |host: &&Arc<HostPlay>| host.is_alive() || host.comes_to(depth, Section::Always);
+        let around = walk.depth - 1;
+        let comes = |host: &&Arc<HostPlay>| host.is_alive() || host.comes_to(around, Section::Always);
         let present: Vec<_> = hosts.iter().filter(comes).cloned().collect();
         if self.is_kept(&block.always, &hosts, walk) {
-            present.iter().for_each(|host| host.begin(depth, Section::Always));
+            present.iter().for_each(|host| host.begin(around, Section::Always));
             self.items(&block.always, &present, walk).await;
         }
         for host in present.iter().filter(|host| host.is_alive()) {
-            if host.frames(|frames| frames.has_failed(depth)) {
-                host.frames(|frames| frames.begin(depth, Section::Over));
+            if host.frames(|frames| frames.ends_always(around)) {
                 host.stand(Standing::Failed);
-            } else {
-                host.frames(|frames| frames.leave(depth));
             }
         }
     }
 
-    /// The rescue, on hosts that failed in the body.
-    async fn rescue(self: &Arc<Self>, block: &Block, hosts: &[Arc<HostPlay>], walk: &Walk) {
-        for host in hosts {
-            if let Some((task, result)) = host.failure() {
-                let kept = [("ansible_failed_task".into(), task), ("ansible_failed_result".into(), result)];
-                self.world.set(&host.name, kept);
-            }
-            host.begin(walk.depth, Section::Rescue);
+    /// A host that failed in the body comes to the rescue.
+    fn begin_rescue(&self, host: &HostPlay, around: usize) {
+        if let Some((task, result)) = host.failure() {
+            let kept = [("ansible_failed_task".into(), task), ("ansible_failed_result".into(), result)];
+            self.world.set(&host.name, kept);
         }
-        self.items(&block.rescue, hosts, walk).await;
-        // Whom the rescue left alive has not failed.
-        for host in hosts.iter().filter(|host| host.is_alive()) {
-            host.frames(|frames| frames.rescued(walk.depth));
-        }
+        host.begin(around, Section::Rescue);
     }
 
     /// A role's tasks, on hosts on which it has not run yet.
@@ -144,11 +136,16 @@ impl Engine {
         if fresh.is_empty() {
             return;
         }
-        let walk = &Walk { role: walk.depth_of(block), ..*walk };
+        let walk = &Walk { role: walk.around(block.nested), ..*walk };
         if role.argument_spec.is_some() {
             self.validate_role(block, role, &alive(&fresh), walk).await;
         }
-        self.plain_block(block, &alive(&fresh), walk).await;
+        if block.nested {
+            self.plain_block(block, &alive(&fresh), walk).await;
+        } else {
+            // Its blocks stand in no other, as the play's own.
+            self.items(&block.body, &alive(&fresh), walk).await;
+        }
         let noted = self.is_role_noted(role);
         for host in &fresh {
             if host.standing() == Standing::EndedRole {

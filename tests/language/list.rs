@@ -27,6 +27,13 @@ cases! {
     facts_injected
     facts_local
     fail_module_and_assert
+    end_play_where_all_failed
+    end_batch_where_all_failed
+    end_batch_in_a_rescue_within_an_always
+    end_host_in_an_inner_always
+    end_batch_and_hosts_of_the_next
+    end_role_and_what_happens_elsewhere
+    run_once_fails_in_a_rescue_of_what_others_wait_in
     failed_attributes
     failed_task
     free_handlers
