@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::event::{Event, Verdict};
 use super::frames::Frame;
-use super::host::{HostPlay, PlayRun};
+use super::host::{HostPlay, PlayRun, alive};
 use super::keywords::{self, Kind};
 use super::notify::flatten;
 use super::on_host::{OnHost, Pass};
@@ -188,6 +188,8 @@ impl Engine {
         for (items, hosts) in included.read {
             // What is included is a block of its own.
             let around = walk.around(true);
+            // Who failed in what was included before does not come here.
+            let hosts = alive(&hosts);
             hosts.iter().for_each(|host| host.frames(|frames| frames.enter(around, Frame::plain())));
             self.items(&items, &hosts, &Walk { depth: around + 1, ..*walk }).await;
         }

@@ -34,6 +34,7 @@ cases! {
     end_batch_and_hosts_of_the_next
     end_role_and_what_happens_elsewhere
     run_once_fails_in_a_rescue_of_what_others_wait_in
+    include_twice_fails_once
     failed_attributes
     failed_task
     free_handlers
