@@ -433,8 +433,8 @@ impl Loader<'_> {
             }
             Some(path) => self.yaml(path),
             None => {
-                // As in the reference, a role that has none of a kind at all is not asked for one.
-                if let Some(from) = from.filter(|_| kind == "tasks" || role.join(kind).is_dir()) {
+                // As in the reference, a role that has none of a kind at all is not asked for one, be it tasks.
+                if let Some(from) = from.filter(|_| role.join(kind).is_dir()) {
                     let message = format!("Could not find specified file in role: {kind}/{from}");
                     self.report(Diagnostic::error("playbook::missing-role-file", message).or_at(span));
                 }

@@ -35,6 +35,7 @@ cases! {
     end_role_and_what_happens_elsewhere
     run_once_fails_in_a_rescue_of_what_others_wait_in
     include_twice_fails_once
+    roles_without_tasks
     failed_attributes
     failed_task
     free_handlers
