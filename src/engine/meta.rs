@@ -62,6 +62,15 @@ impl Engine {
                         _ => action.to_owned(),
                     };
                     self.did(run, what.clone());
+                    if run.run.free {
+                        // What is skipped is told, and the task with it.
+                        self.emit(Event::TaskStarted {
+                            task: run.task.clone(),
+                            title: run.task.title(),
+                            hosts: 1,
+                            handler: walk.handlers,
+                        });
+                    }
                     let fields = Map::from_iter([("msg".into(), short.into()), ("skip_reason".into(), what.into())]);
                     self.own_result(run, host, Verdict::Skipped, fields);
                 }

@@ -155,10 +155,12 @@ impl Engine {
             }
             self.warn_of_free(&run, first);
         }
-        let once = match self.runs_once(&run, first) {
-            Ok(once) => once,
+        let for_all = match self.is_for_all(&run, first) {
+            Ok(for_all) => for_all,
             Err(error) => return self.stop_at(&run, error),
         };
+        // Hosts that go on by themselves each run it: the reference does the same with the free strategy.
+        let once = for_all && !run.run.free;
         let count = if once { 1 } else { hosts.len() };
         let handler = walk.handlers;
         self.emit(Event::TaskStarted { task: task.clone(), title, hosts: count, handler });
@@ -168,7 +170,7 @@ impl Engine {
         };
         // What is included is told before what failed ends the play, as in the reference.
         let included = self.read_included(&run, asked, walk);
-        self.after_task(&run, hosts, walk, once);
+        self.after_task(&run, hosts, walk, for_all);
         self.run_included(&run, included, walk).await;
     }
 
@@ -253,16 +255,16 @@ impl Engine {
         self.broken(vec![diagnostic]);
     }
 
-    fn runs_once(&self, run: &TaskRun, host: &HostPlay) -> Result<bool, TemplateError> {
+    /// Whether a task is one for all hosts together: its failure is everybody's.
+    fn is_for_all(&self, run: &TaskRun, host: &HostPlay) -> Result<bool, TemplateError> {
         if is_for_all_at_once(run) && !run.run.free {
             return Ok(true);
         }
         let Some(value) = &run.task.context.run_once else { return Ok(false) };
-        // Hosts that go on by themselves each run it: the reference does the same with the free strategy.
         match run.templar(self, host).value(value)? {
             Value::Omit => Err(TemplateError::message(crate::template::OMITTED, None)),
             // As in the reference, any text is a yes here.
-            value => Ok(crate::template::truthy(&value) && !run.run.free),
+            value => Ok(crate::template::truthy(&value)),
         }
     }
 
@@ -422,16 +424,19 @@ impl Engine {
     }
 
     /// What has to be settled once all hosts are through: who is lost, and whether that ends the play for everybody.
-    pub(super) fn after_task(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk, once: bool) {
+    pub(super) fn after_task(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk, for_all: bool) {
         let failed = down(hosts);
         let fatal = |host| !run.run.free && self.is_fatal(run, host);
-        if !failed.is_empty() && (once || fatal(&hosts[0])) {
+        if !failed.is_empty() && (for_all || fatal(&hosts[0])) {
+            let goes_on = |host: &Arc<HostPlay>| matches!(host.standing(), Standing::Alive | Standing::EndedRole);
             let others = run.run.members().into_iter().filter(|h| !is_among(&failed, h));
-            let others: Vec<_> = others.collect();
+            // Where hosts go on by themselves, those that are through are.
+            let others: Vec<_> = others.filter(|host| !run.run.free || goes_on(host)).collect();
+            let fresh: Vec<_> = others.iter().filter(|host| goes_on(host)).cloned().collect();
             // As in the reference, these are lost for later plays even so; where no play comes, that they had a rescue counts.
-            let goes_on = |host: &&Arc<HostPlay>| matches!(host.standing(), Standing::Alive | Standing::EndedRole);
-            let fresh: Vec<_> = others.iter().filter(goes_on).cloned().collect();
-            others.iter().for_each(|host| host.push_on(if once { 2 } else { 1 }));
+            // Where hosts go on together, what is for all counts as fatal too.
+            let times = if for_all && !run.run.free { 2 } else { 1 };
+            others.iter().for_each(|host| host.push_on(times));
             self.note_lost(&run.run, &fresh, &Walk::default());
             for host in others.iter().filter(|host| host.standing() != Standing::Unreachable) {
                 self.lost().entry(host.name.to_string()).or_insert(Loss::Rescued);

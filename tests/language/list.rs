@@ -36,6 +36,7 @@ cases! {
     run_once_fails_in_a_rescue_of_what_others_wait_in
     include_twice_fails_once
     roles_without_tasks
+    run_once_fails_free
     failed_attributes
     failed_task
     free_handlers
