@@ -12,7 +12,7 @@ use super::on_host::{OnHost, Pass};
 use super::play::role_layer;
 use super::task::{Asked, TaskRun};
 use super::walk::Walk;
-use super::{Engine, Loss, result};
+use super::{Engine, Loss, result, role_names};
 use crate::action::ActionError;
 use crate::config::private_role_vars;
 use crate::diagnostic::Diagnostic;
@@ -299,6 +299,9 @@ impl Engine {
         };
         drop(loader);
         self.take_roles(&run.run, &included.handlers, &included.roles);
+        let mut names = run.run.vars.role_names.write().unwrap_or_else(PoisonError::into_inner);
+        role_names::add(&mut names, &included.items, included.roles.iter().map(AsRef::as_ref));
+        drop(names);
         Ok(included.items)
     }
 

@@ -25,6 +25,7 @@ mod own_tasks;
 mod play;
 mod prompts;
 mod result;
+mod role_names;
 mod select;
 mod step;
 mod target;

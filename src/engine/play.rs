@@ -1,6 +1,5 @@
 //! Plays: their hosts, their batches, and their sections in order.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -9,10 +8,10 @@ use super::frames::Frame;
 use super::host::{HostPlay, PlayRun, Standing, alive};
 use super::notify::flatten;
 use super::select::batches;
-use super::{Engine, Loss, walk};
+use super::{Engine, Loss, role_names, walk};
 use crate::config::plugin_name;
 use crate::diagnostic::Diagnostic;
-use crate::playbook::{Item, Play, Used};
+use crate::playbook::{Item, Play};
 use crate::template::{Templar, TemplateError};
 use crate::value::{Map, Value};
 use crate::vars::{PlayVars, RoleLayer};
@@ -93,6 +92,7 @@ impl Engine {
             // What an earlier batch included is not there for this one.
             *run.handlers.write().unwrap_or_else(PoisonError::into_inner) = flatten(&play.handlers, 0);
             *run.vars.roles.write().unwrap_or_else(PoisonError::into_inner) = public_roles(play);
+            *run.vars.role_names.write().unwrap_or_else(PoisonError::into_inner) = role_names::of_play(play);
             let members: Vec<Arc<HostPlay>> = batch.iter().map(|name| HostPlay::new(name, run.clone())).collect();
             run.members.write().unwrap_or_else(PoisonError::into_inner).clone_from(&members);
             run.size.store(size, Ordering::SeqCst);
@@ -150,12 +150,6 @@ impl Engine {
         prompts: Map,
     ) -> Result<Arc<PlayRun>, TemplateError> {
         let roles = public_roles(play);
-        let names = |wanted: &dyn Fn(Used) -> bool| -> Vec<String> {
-            play.roles.iter().filter(|role| wanted(role.used)).map(|role| role.name.clone()).collect()
-        };
-        let mut dependent = names(&|used| used == Used::Dependency);
-        let mut seen = HashSet::new();
-        dependent.retain(|name| seen.insert(name.clone()));
         let vars = PlayVars {
             name: name.to_owned(),
             directory: play.directory.clone(),
@@ -164,8 +158,7 @@ impl Engine {
             roles: RwLock::new(roles),
             all_hosts: hosts.to_vec(),
             batch: RwLock::default(),
-            role_names: names(&|used| used == Used::Listed),
-            dependent_role_names: dependent,
+            role_names: RwLock::new(role_names::of_play(play)),
             gone: RwLock::new(self.lost().keys().cloned().collect()),
         };
         let setting = |value: &Option<Value>| value.as_ref().map(|v| templar.value(v)).transpose();

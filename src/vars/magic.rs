@@ -185,6 +185,7 @@ impl Scope {
     fn play_magic(&self, name: &str) -> Option<Variable> {
         let play = self.play.as_ref()?;
         let list = |names: &[String]| names.iter().cloned().collect::<Value>();
+        let role_names = || play.role_names.read().unwrap_or_else(PoisonError::into_inner);
         let batch = || play.batch.read().unwrap_or_else(PoisonError::into_inner).clone();
         let active = |hosts: Vec<String>| {
             let gone = play.gone.read().unwrap_or_else(PoisonError::into_inner);
@@ -196,14 +197,13 @@ impl Scope {
             "ansible_play_hosts_all" => play.all_hosts.iter().cloned().collect(),
             "ansible_play_hosts" | "play_hosts" => active(play.all_hosts.clone()),
             "ansible_play_batch" => active(batch()),
-            "ansible_play_role_names" | "role_names" => list(&play.role_names),
-            "ansible_dependent_role_names" => list(&play.dependent_role_names),
+            "ansible_play_role_names" | "role_names" => list(&role_names().own),
+            "ansible_dependent_role_names" => list(&role_names().dependent),
             "ansible_role_names" => {
-                let mut names = play.role_names.clone();
-                names.extend(play.dependent_role_names.iter().cloned());
+                let names = role_names();
                 let mut seen = std::collections::HashSet::new();
-                names.retain(|name| seen.insert(name.clone()));
-                list(&names)
+                let each = names.own.iter().chain(&names.dependent);
+                each.filter(|name| seen.insert(*name)).cloned().collect()
             }
             _ => return None,
         }))

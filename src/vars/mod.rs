@@ -12,5 +12,5 @@ mod world;
 
 pub use cache::FactCache;
 pub use magic::{ANSIBLE_VERSION, MAGIC_NAMES, RunInfo};
-pub use scope::{PlayVars, RoleLayer, Scope, TaskVars};
+pub use scope::{PlayVars, RoleLayer, RoleNames, Scope, TaskVars};
 pub use world::{HostStore, World, merged};

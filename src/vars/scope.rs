@@ -43,12 +43,19 @@ pub struct PlayVars {
     pub all_hosts: Vec<String>,
     /// The hosts of the batch under way.
     pub batch: RwLock<Vec<String>>,
-    /// Names of the roles in `roles:`.
-    pub role_names: Vec<String>,
-    /// Names of the roles that those depend on, each once.
-    pub dependent_role_names: Vec<String>,
+    /// The names of its roles.
+    pub role_names: RwLock<RoleNames>,
     /// Hosts that failed, could not be reached or were ended.
     pub gone: RwLock<HashSet<String>>,
+}
+
+/// The roles of a play by name.
+#[derive(Debug, Default)]
+pub struct RoleNames {
+    /// Those that the play lists, then those that its tasks have brought in so far.
+    pub own: Vec<String>,
+    /// Those that others depend on, each once.
+    pub dependent: Vec<String>,
 }
 
 /// What one task adds.

@@ -37,6 +37,7 @@ cases! {
     include_twice_fails_once
     roles_without_tasks
     run_once_fails_free
+    roles_by_name
     failed_attributes
     failed_task
     free_handlers
