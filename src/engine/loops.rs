@@ -60,7 +60,7 @@ impl OnHost<'_> {
                 if let Some(condition) = self.first_false(&self.templar) {
                     return Err(result::skipped(&condition));
                 }
-                return Err(self.failed(&error));
+                return Err(self.failed(&self.noted, &error));
             }
         };
         if items.is_empty() {
@@ -75,7 +75,11 @@ impl OnHost<'_> {
             return Err(self.loop_failed(error));
         }
         let text = |setting: &Option<Value>| -> Result<Option<String>, Map> {
-            let value = setting.as_ref().map(|v| self.templar.value(v)).transpose().map_err(|e| self.failed(&e))?;
+            let value = setting
+                .as_ref()
+                .map(|v| self.templar.value(v))
+                .transpose()
+                .map_err(|e| self.failed(&self.noted, &e))?;
             Ok(value.filter(|value| !matches!(value, Value::Omit)).map(|v| v.to_text()))
         };
         let control = task.loop_control();
@@ -107,14 +111,14 @@ impl OnHost<'_> {
             if no_log {
                 item.label = Value::from("(censored due to no_log)");
             }
-            passes.push(Pass { templar, item: Some(item), no_log, notices });
+            passes.push(Pass { templar, item: Some(item), no_log, notices, noted: Arc::default() });
         }
         Ok(passes)
     }
 
     /// A loop that cannot be: the reference says less of it than of other failures.
     fn loop_failed(&self, error: TemplateError) -> Map {
-        self.note(&error);
+        self.note(&self.noted, &error);
         let mut out = result::failed(error.message);
         out.shift_remove("changed");
         out
@@ -198,7 +202,7 @@ impl OnHost<'_> {
                     Ok(stop) => stop,
                     Err(error) => {
                         let error = error.of_condition();
-                        self.note(&error);
+                        self.note(&self.noted, &error);
                         return Err(result::failed(error.message));
                     }
                 }
@@ -301,13 +305,13 @@ impl OnHost<'_> {
                 continue;
             }
             if let Some(error) = self.wrong_keyword(pass) {
-                out.push(Err(self.failed(&error)));
+                out.push(Err(self.failed(&pass.noted, &error)));
                 continue;
             }
             let own = match self.setting_or(pass, &setting) {
                 Ok(own) => own,
                 Err(error) => {
-                    out.push(Err(self.failed(&error)));
+                    out.push(Err(self.failed(&pass.noted, &error)));
                     continue;
                 }
             };
@@ -319,7 +323,7 @@ impl OnHost<'_> {
                     out.push(Ok((own, call)));
                 }
                 Ok(_) => return None,
-                Err(error) => out.push(Err(self.judged(pass, self.action_failed(error)))),
+                Err(error) => out.push(Err(self.judged(pass, self.action_failed(pass, error)))),
             }
         }
         Some(out)

@@ -1,6 +1,6 @@
 //! One task on one host: what it needs, and what becomes of its result. Its tries are in `tries`, its loop in `loops`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::event::{HostResult, Verdict};
@@ -70,8 +70,8 @@ pub(super) struct OnHost<'e> {
     pub(super) inclusions: Mutex<Vec<Wanted>>,
     /// Of each item that failed, whether that counts for nothing.
     forgiven: Mutex<Vec<bool>>,
-    /// What could not be evaluated: the message, and all there is to say.
-    noted: Mutex<Vec<(String, Diagnostic)>>,
+    /// What could not be evaluated, of the task as a whole.
+    pub(super) noted: Arc<Noted>,
     /// The arguments as they came out, where a rescue may ask for them.
     args: Mutex<Option<Map>>,
     began: Instant,
@@ -84,13 +84,16 @@ pub(super) struct Pass {
     pub no_log: bool,
     /// What its templates give to say.
     pub notices: Arc<Notices>,
+    /// What could not be evaluated.
+    pub noted: Arc<Noted>,
 }
 
 impl Pass {
     /// The same with other variables on top.
     pub fn over(&self, scope: &Scope, layer: Map) -> Self {
         let templar = Templar::new(Arc::new(scope.with_top(layer).with_notices(self.notices.clone())));
-        Self { templar, item: self.item.clone(), no_log: self.no_log, notices: self.notices.clone() }
+        let (notices, noted) = (self.notices.clone(), self.noted.clone());
+        Self { templar, item: self.item.clone(), no_log: self.no_log, notices, noted }
     }
 }
 
@@ -118,6 +121,21 @@ impl Item {
             layer.insert("ansible_loop".into(), extended.clone());
         }
         layer
+    }
+}
+
+/// What could not be evaluated: of a result the first one counts.
+#[derive(Default)]
+pub(super) struct Noted(Mutex<Option<Diagnostic>>);
+
+impl Noted {
+    fn error(&self) -> MutexGuard<'_, Option<Diagnostic>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets it, for another try.
+    pub(super) fn clear(&self) {
+        *self.error() = None;
     }
 }
 
@@ -151,7 +169,7 @@ impl<'e> OnHost<'e> {
             delegates: Mutex::default(),
             inclusions: Mutex::default(),
             forgiven: Mutex::default(),
-            noted: Mutex::default(),
+            noted: Arc::default(),
             args: Mutex::default(),
             began: Instant::now(),
         }
@@ -184,7 +202,8 @@ impl<'e> OnHost<'e> {
 
     fn single(&self) -> Pass {
         let no_log = self.keeps_secret();
-        Pass { templar: self.templar.clone(), item: None, no_log, notices: self.notices.clone() }
+        let (notices, noted) = (self.notices.clone(), self.noted.clone());
+        Pass { templar: self.templar.clone(), item: None, no_log, notices, noted }
     }
 
     /// Whether handlers hear of a result. As in the reference, they are told before it is known whether a host or a group is a
@@ -225,7 +244,7 @@ impl<'e> OnHost<'e> {
         let register = task.register.as_ref().and_then(|name| match self.templar.string(name) {
             Ok(name) => Some(name.to_text()),
             Err(error) => {
-                self.note(&error);
+                self.note(&self.noted, &error);
                 None
             }
         });
@@ -242,7 +261,7 @@ impl<'e> OnHost<'e> {
             delegates: taken(&self.delegates),
             inclusions: taken(&self.inclusions),
             delegate_facts: self.flag(&self.templar, &self.keyword("delegate_facts", &self.templar)),
-            diagnostic: taken(&self.noted).into_iter().next().map(|(_, diagnostic)| diagnostic),
+            diagnostic: self.noted.error().take(),
             raised,
             notices,
             result,
@@ -291,8 +310,8 @@ impl<'e> OnHost<'e> {
         templar.value(value).ok().and_then(|v| v.to_bool()).unwrap_or(false)
     }
 
-    /// Notes where something could not be evaluated; of a result the first one counts that it tells of.
-    pub(super) fn note(&self, error: &TemplateError) {
+    /// Notes where something could not be evaluated.
+    pub(super) fn note(&self, noted: &Noted, error: &TemplateError) {
         let mut diagnostic = error.to_diagnostic().or_at(Some(self.task().span));
         // Which task it is shows by the place.
         if diagnostic.message.starts_with("Finalization of task args")
@@ -300,23 +319,14 @@ impl<'e> OnHost<'e> {
         {
             diagnostic.message = short.to_owned();
         }
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner).push((error.message.clone(), diagnostic));
+        noted.error().get_or_insert(diagnostic);
     }
 
-    /// What was noted of a result; that of an item tells of it.
-    fn noted(&self, pass: &Pass, result: &Map) -> Option<Diagnostic> {
-        let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = ["msg", "failed_when_result", "changed_when_result"].map(|key| result.get(key)?.as_str());
-        let tells = |message: &str| told.iter().flatten().any(|text| text.contains(message));
-        let found = noted.iter().find(|(message, _)| pass.item.is_none() || tells(message));
-        found.map(|(_, diagnostic)| diagnostic.clone())
-    }
-
-    pub(super) fn failed(&self, error: &TemplateError) -> Map {
+    pub(super) fn failed(&self, noted: &Noted, error: &TemplateError) -> Map {
         if error.is_refusal {
             return result::given_up(format!("Task failed: {}", error.message));
         }
-        self.note(error);
+        self.note(noted, error);
         result::failed(format!("Task failed: {}", error.message))
     }
 
@@ -336,13 +346,13 @@ impl<'e> OnHost<'e> {
     pub(super) fn gate(&self, pass: &Pass) -> Option<Map> {
         // As in the reference, it has to be known where something would run before it is known whether it does.
         if let Err(error) = self.delegation(pass) {
-            return Some(self.failed(&error));
+            return Some(self.failed(&pass.noted, &error));
         }
         for condition in &self.task().context.when {
             match pass.templar.condition(condition) {
                 Ok(true) => {}
                 Ok(false) => return Some(result::skipped(condition)),
-                Err(error) => return Some(self.failed(&error.of_condition())),
+                Err(error) => return Some(self.failed(&pass.noted, &error.of_condition())),
             }
         }
         None
@@ -353,7 +363,7 @@ impl<'e> OnHost<'e> {
         // What was not done was not done elsewhere either.
         let delegate = self.delegate(pass).filter(|name| verdict != Verdict::Skipped && **name != *self.host.name);
         let no_log = pass.no_log || result::keeps_secret(result);
-        let error = self.noted(pass, result);
+        let error = pass.noted.error().clone();
         let mut result = if no_log { result::censored(result) } else { result.clone() };
         let whole = result.shift_remove(action::WHOLE).is_some();
         let raised = result.shift_remove(result::RAISED).is_some();
@@ -401,10 +411,10 @@ impl<'e> OnHost<'e> {
         action::plan(&self.context(pass, setting), self.args(pass)?)
     }
 
-    pub(super) fn action_failed(&self, error: ActionError) -> Map {
+    pub(super) fn action_failed(&self, pass: &Pass, error: ActionError) -> Map {
         match error {
             ActionError::Template(error) => {
-                let mut out = self.failed(&error);
+                let mut out = self.failed(&pass.noted, &error);
                 out.insert(result::RAISED.into(), Value::Bool(true));
                 if error.message.starts_with("Error while resolving value for") {
                     let module = self.task().action.module;
@@ -464,7 +474,7 @@ impl<'e> OnHost<'e> {
         }
         result::order(task.action.module, &mut answer);
         if !raised && let Err(error) = result::judge(task, &|answer| self.with_register(pass, answer), &mut answer) {
-            self.note(&error);
+            self.note(&pass.noted, &error);
         }
         if !excepted && result::flag(&answer, "failed") {
             result::fail(&mut answer);

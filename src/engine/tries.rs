@@ -47,17 +47,18 @@ impl OnHost<'_> {
             return result;
         }
         if let Some(error) = self.wrong_keyword(pass) {
-            return self.failed(&error);
+            return self.failed(&pass.noted, &error);
         }
         let setting = match self.setting(pass) {
             Ok(setting) => setting,
-            Err(error) => return self.failed(&error),
+            Err(error) => return self.failed(&pass.noted, &error),
         };
         let task = self.task();
         let tries = Tries::of(task, &pass.templar);
         let Some(limit) = tries.limit else { return self.judged(pass, self.once(pass, &setting).await) };
         let mut attempt = 1;
         loop {
+            pass.noted.clear();
             let mut raw = self.once(pass, &setting).await;
             if result::flag(&raw, result::RAISED) {
                 return self.judged(pass, raw);
@@ -73,7 +74,7 @@ impl OnHost<'_> {
             match done {
                 Ok(true) => return result,
                 Ok(false) => {}
-                Err(error) => return self.failed(&error),
+                Err(error) => return self.failed(&pass.noted, &error),
             }
             if attempt >= limit || result::flag(&result, "unreachable") {
                 result.insert("attempts".into(), Value::Int(attempt.min(limit - 1).max(1)));
@@ -110,16 +111,16 @@ impl OnHost<'_> {
                     self.inclusions.lock().unwrap_or_else(PoisonError::into_inner).push(wanted);
                     result
                 }
-                Err(error) => self.action_failed(error),
+                Err(error) => self.action_failed(pass, error),
             };
         }
         if setting.asynchronous.is_some() && !action::supports_async(self.task().action.module) {
             let message = format!("This action ({}) does not support async.", self.task().action.written);
-            return self.action_failed(ActionError::failed(message));
+            return self.action_failed(pass, ActionError::failed(message));
         }
         let plan = match self.plan(pass, setting) {
             Ok(plan) => plan,
-            Err(error) => return self.action_failed(error),
+            Err(error) => return self.action_failed(pass, error),
         };
         let hands = RemoteHands { engine: self.engine, setting };
         if let Plan::Remote { module, .. } = &plan {
@@ -142,7 +143,7 @@ impl OnHost<'_> {
                 }
                 Plan::Steps(args) => match action::steps(&self.context(pass, setting), args, &hands).await {
                     Ok(result) => result,
-                    Err(error) => self.action_failed(error),
+                    Err(error) => self.action_failed(pass, error),
                 },
             }
         };
