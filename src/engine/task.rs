@@ -139,7 +139,9 @@ impl Engine {
                 let count = hosts.len();
                 self.emit(Event::TaskStarted { task: task.clone(), title, hosts: count, handler: walk.handlers });
             }
-            return self.meta(&run, hosts, walk).await;
+            self.meta(&run, hosts, walk).await;
+            // Where too many are lost already, that is found out behind it, too.
+            return self.enforce_limit(&run.run, &[]);
         }
         if !self.is_wanted(&run, &first.name, walk.handlers).await {
             return;

@@ -38,6 +38,7 @@ cases! {
     roles_without_tasks
     run_once_fails_free
     roles_by_name
+    max_fail_and_meta_in_a_rescue
     failed_attributes
     failed_task
     free_handlers

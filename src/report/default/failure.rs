@@ -31,6 +31,9 @@ const ACTIONS: &[&str] = &[
     "wait_for_connection",
 ];
 
+/// How what is said of a task's arguments begins that cannot be evaluated.
+const FINALIZATION: &str = "Finalization of task args for '";
+
 /// What helps where conditions are of other types.
 const BROKEN_CONDITIONS: &str =
     "Broken conditionals can be temporarily allowed with the `ALLOW_BROKEN_CONDITIONALS` configuration option.\n\n";
@@ -66,18 +69,16 @@ impl Report {
             }
             let cause = first.trim_start_matches("Task failed: ");
             let mut text = format!("{first}\n\n");
-            let inside = ["Error while", "Task args must"].iter().find_map(|begin| {
-                let (outer, inner) = cause.split_once(&format!(" failed: {begin}"))?;
-                Some((outer, format!("{begin}{inner}")))
-            });
+            let inside = cause.strip_prefix(FINALIZATION).and_then(|rest| rest.split_once("' failed: "));
             match inside {
-                Some((outer, inner)) => {
+                Some((module, inner)) => {
+                    let outer = format!("{FINALIZATION}{module}'");
                     let within = origin(result.task.action.span);
                     // Where the task begins with its action, that is one place.
                     let between =
                         if within == place { ": ".to_owned() } else { format!(".{place}<<< caused by >>>\n\n") };
                     text.push_str(&format!("Task failed{between}{outer} failed.{within}<<< caused by >>>\n\n"));
-                    text.push_str(&in_frames(&inner, error));
+                    text.push_str(&in_frames(inner, error));
                 }
                 None => {
                     text.push_str(&format!("Task failed.{place}<<< caused by >>>\n\n{}", in_frames(cause, error)));
@@ -180,8 +181,11 @@ impl Report {
             return said.trim_start_matches("Task failed: ").to_owned();
         }
         // What conditions say of a result is not the module's, unless the module had failed by itself.
-        let by_itself = result.result.get("rc").is_some_and(|rc| !matches!(rc, Value::Int(0)));
-        let judged = result.result.get("failed_when_result").is_some() && !by_itself
+        let has = |name: &str| result.result.get(name).is_some();
+        let rc = result.result.get("rc");
+        let by_itself = rc.is_some_and(|rc| !matches!(rc, Value::Int(0)));
+        let tried = rc.is_some() && has("attempts");
+        let judged = (has("failed_when_result") || has("changed_when_result") || tried) && !by_itself
             || said.starts_with("Task failed: Action failed: ");
         let short = result.task.action.module.rsplit('.').next().unwrap_or_default();
         let whose = if judged || ACTIONS.contains(&short) { "Action" } else { "Module" };
