@@ -108,8 +108,10 @@ impl Report {
             return;
         }
         let unlabelled = result.result.get("msg").and_then(Value::as_str).is_some_and(|m| m.starts_with(UNLABELLED));
-        if result.result.get("reason").is_some() || unlabelled {
-            // What is included could not be read, or an item could not be called: the result says it all.
+        let unread = result.result.get("reason").is_some()
+            || result.task.is_include() && result.result.get("censored").is_some();
+        if unread || unlabelled {
+            // What is included could not be read, or an item could not be called: the result says it all, or nothing.
             return;
         }
         let message = self.reason(result);
