@@ -229,7 +229,8 @@ impl Engine {
     /// What could not be read fails those who asked for it; that is never ignored.
     fn fail_unread(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk) {
         // A rescue may follow, which is not told what failed; it is counted as failed all the same.
-        hosts.iter().for_each(|host| host.fail(None));
+        // What is asked for more than once fails once.
+        alive(hosts).iter().for_each(|host| host.fail(None));
         // As in the reference, later plays do without these even where a rescue takes it up.
         self.note_lost(&run.run, hosts, &Walk::default());
         if walk.rescuable {

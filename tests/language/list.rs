@@ -39,6 +39,7 @@ cases! {
     run_once_fails_free
     roles_by_name
     max_fail_and_meta_in_a_rescue
+    include_fails_twice_in_a_rescued_block
     failed_attributes
     failed_task
     free_handlers
