@@ -51,13 +51,11 @@ impl Frame {
 #[derive(Debug)]
 pub(super) struct Frames {
     frames: Vec<Frame>,
-    /// Whether a handler failed; unlike a block's failure, the play knows that at once.
-    handler_failed: bool,
 }
 
 impl Default for Frames {
     fn default() -> Self {
-        Self { frames: vec![Frame::plain()], handler_failed: false }
+        Self { frames: vec![Frame::plain()] }
     }
 }
 
@@ -84,9 +82,10 @@ impl Frames {
         }
     }
 
-    /// Notes that what failed is a handler.
-    pub fn fail_in_handler(&mut self) {
-        self.handler_failed = true;
+    /// What failed within so many blocks, a handler, fails the innermost of these at once.
+    pub fn fail_around(&mut self, around: usize) {
+        self.go_on(around);
+        self.fail();
     }
 
     /// Whether what failed in a block with so many around it goes on with this section of it; the block learns of the failure
@@ -112,7 +111,6 @@ impl Frames {
             frame.failed &= frame.section != Section::Rescue || section == Section::Rescue;
             frame.section = section;
         }
-        self.handler_failed &= section != Section::Rescue;
     }
 
     /// Is through with the always of a block; whether what failed before it still stands.
@@ -127,7 +125,6 @@ impl Frames {
     /// What failed counts no more.
     pub fn forgive(&mut self) {
         self.frames.iter_mut().for_each(|frame| frame.failed = false);
-        self.handler_failed = false;
     }
 
     /// The play ends for the host. One that is in a rescue counts as rescued.
@@ -138,17 +135,16 @@ impl Frames {
             frame.section = Section::Over;
             frame.failed &= !rescued;
         }
-        self.handler_failed &= !rescued;
     }
 
     /// Whether the play itself knows of a failure.
     pub fn is_known(&self) -> bool {
-        self.handler_failed || self.frames.first().is_some_and(|frame| frame.failed)
+        self.frames.first().is_some_and(|frame| frame.failed)
     }
 
     /// Whether any block knows of one.
     pub fn is_failed(&self) -> bool {
-        self.handler_failed || self.frames.iter().any(|frame| frame.failed)
+        self.frames.iter().any(|frame| frame.failed)
     }
 }
 

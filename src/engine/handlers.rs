@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::Engine;
-use super::frames::{Frame, Frames, Section};
+use super::frames::{Frame, Section};
 use super::host::{HostPlay, PlayRun, Standing, alive};
 use super::walk::Walk;
 
@@ -25,7 +25,7 @@ impl Engine {
                 notified.iter().for_each(|host| host.frames(|frames| frames.enter(around, Frame::plain())));
                 Box::pin(self.task(&handler, &notified, &own)).await;
                 let failed = notified.iter().filter(|host| host.standing() == Standing::Failed);
-                failed.for_each(|host| host.frames(Frames::fail_in_handler));
+                failed.for_each(|host| host.frames(|frames| frames.fail_around(around)));
             }
         }
     }

@@ -103,6 +103,11 @@ impl PlayRun {
         self.over.load(Ordering::SeqCst)
     }
 
+    /// Counts a host's failure for `max_fail_percentage`.
+    pub(super) fn count(&self, host: &HostPlay) {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).insert(host.name.to_string());
+    }
+
     /// Takes a host out of the hosts that the play's variables name.
     pub(super) fn is_gone(&self, host: &str) {
         self.vars.gone.write().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned());

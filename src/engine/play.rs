@@ -302,7 +302,7 @@ impl Engine {
                 if walk.held && host.has_notified() && !walk.guarded {
                     run.held_back.lock().unwrap_or_else(PoisonError::into_inner).insert(host.name.to_string());
                 } else if !walk.guarded && host.standing() != Standing::Unreachable {
-                    run.counted.lock().unwrap_or_else(PoisonError::into_inner).insert(host.name.to_string());
+                    run.count(host);
                 }
                 gone.insert(host.name.to_string());
                 // An always that is to come is waited for; the play's end tells then.

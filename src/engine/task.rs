@@ -442,6 +442,9 @@ impl Engine {
             self.note_lost(&run.run, &fresh, &Walk::default());
             for host in others.iter().filter(|host| host.standing() != Standing::Unreachable) {
                 self.lost().entry(host.name.to_string()).or_insert(Loss::Rescued);
+                if host.standing() == Standing::Ended {
+                    run.run.count(host);
+                }
             }
         }
         self.settle(&run.run, hosts, &failed, walk);

@@ -40,6 +40,8 @@ cases! {
     roles_by_name
     max_fail_and_meta_in_a_rescue
     include_fails_twice_in_a_rescued_block
+    max_fail_counts_ended_hosts_of_a_fatal_task
+    handlers_fail_in_inner_blocks
     failed_attributes
     failed_task
     free_handlers
