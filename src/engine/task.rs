@@ -430,21 +430,23 @@ impl Engine {
         let failed = down(hosts);
         let fatal = |host| !run.run.free && self.is_fatal(run, host);
         if !failed.is_empty() && (for_all || fatal(&hosts[0])) {
-            let goes_on = |host: &Arc<HostPlay>| matches!(host.standing(), Standing::Alive | Standing::EndedRole);
-            let others = run.run.members().into_iter().filter(|h| !is_among(&failed, h));
+            let others = run.run.members().into_iter().filter(|host| !is_among(&failed, host));
             // Where hosts go on by themselves, those that are through are.
-            let others: Vec<_> = others.filter(|host| !run.run.free || goes_on(host)).collect();
-            let fresh: Vec<_> = others.iter().filter(|host| goes_on(host)).cloned().collect();
-            // As in the reference, these are lost for later plays even so; where no play comes, that they had a rescue counts.
+            let others: Vec<_> = others
+                .filter(|host| match host.standing() {
+                    Standing::Alive | Standing::EndedRole => true,
+                    Standing::Failed | Standing::Ended => !run.run.free,
+                    Standing::Unreachable => false,
+                })
+                .collect();
             // Where hosts go on together, what is for all counts as fatal too.
             let times = if for_all && !run.run.free { 2 } else { 1 };
             others.iter().for_each(|host| host.push_on(times));
-            self.note_lost(&run.run, &fresh, &Walk::default());
-            for host in others.iter().filter(|host| host.standing() != Standing::Unreachable) {
+            // As in the reference, these are lost for later plays even so; where no play comes, that they had a rescue counts.
+            self.note_lost(&run.run, &others, &Walk::default());
+            for host in others.iter().filter(|host| host.standing() == Standing::Ended) {
                 self.lost().entry(host.name.to_string()).or_insert(Loss::Rescued);
-                if host.standing() == Standing::Ended {
-                    run.run.count(host);
-                }
+                run.run.count(host);
             }
         }
         self.settle(&run.run, hosts, &failed, walk);

@@ -42,6 +42,7 @@ cases! {
     include_fails_twice_in_a_rescued_block
     max_fail_counts_ended_hosts_of_a_fatal_task
     handlers_fail_in_inner_blocks
+    fatal_and_those_that_failed_in_an_include
     failed_attributes
     failed_task
     free_handlers
