@@ -99,9 +99,9 @@ impl Engine {
         self.always(block, left, walk).await;
     }
 
-    /// Whether tags leave a task in a part of a block.
+    /// Whether there is a task in a part of a block, and tags leave it there.
     fn is_kept(&self, part: &[Item], hosts: &[Arc<HostPlay>], walk: &Walk) -> bool {
-        walk.handlers || hosts.first().is_some_and(|host| self.any_chosen(part, host))
+        !part.is_empty() && walk.handlers || hosts.first().is_some_and(|host| self.any_chosen(part, host))
     }
 
     /// The always, and the end of a block.

@@ -43,6 +43,7 @@ cases! {
     max_fail_counts_ended_hosts_of_a_fatal_task
     handlers_fail_in_inner_blocks
     fatal_and_those_that_failed_in_an_include
+    handlers_include_blocks
     failed_attributes
     failed_task
     free_handlers
