@@ -117,8 +117,9 @@ impl OnHost<'_> {
         out.insert("include_args".into(), given.into());
         out.insert("changed".into(), Value::Bool(false));
         let params = pass.item.as_ref().map(super::on_host::Item::layer).unwrap_or_default();
-        // As in the reference, what is kept secret is said even where there is no item.
-        let label = match (&pass.item, pass.no_log) {
+        // As in the reference, what is kept secret is said even where there is no item, and of items also where it depends.
+        let depends = || self.keyword("no_log", &pass.templar).as_ref().as_ref().is_some_and(Value::has_templates);
+        let label = match (&pass.item, pass.no_log || pass.item.is_some() && depends()) {
             (_, true) => Some(Value::from("(censored due to no_log)")),
             (item, false) => item.as_ref().map(|item| self.label(pass, item, &mut out)),
         };
