@@ -184,7 +184,11 @@ impl Engine {
     /// Runs what was read, on those who asked for it.
     pub(super) async fn run_included(self: &Arc<Self>, run: &Arc<TaskRun>, included: Included, walk: &Walk) {
         for hosts in included.unread {
-            self.fail_unread(run, &hosts, walk);
+            // What is asked for more than once fails once.
+            let hosts = alive(&hosts);
+            if !hosts.is_empty() {
+                self.fail_unread(run, &hosts, walk);
+            }
         }
         for (items, hosts) in included.read {
             // What is included is a block of its own.
@@ -230,8 +234,7 @@ impl Engine {
     /// What could not be read fails those who asked for it; that is never ignored.
     fn fail_unread(&self, run: &TaskRun, hosts: &[Arc<HostPlay>], walk: &Walk) {
         // A rescue may follow, which is not told what failed; it is counted as failed all the same.
-        // What is asked for more than once fails once.
-        alive(hosts).iter().for_each(|host| host.fail(None));
+        hosts.iter().for_each(|host| host.fail(None));
         // As in the reference, later plays do without these even where a rescue takes it up.
         self.note_lost(&run.run, hosts, &Walk::default());
         if walk.rescuable {

@@ -44,6 +44,7 @@ cases! {
     handlers_fail_in_inner_blocks
     fatal_and_those_that_failed_in_an_include
     handlers_include_blocks
+    include_fails_twice_and_is_fatal
     failed_attributes
     failed_task
     free_handlers
