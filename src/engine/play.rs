@@ -158,7 +158,7 @@ impl Engine {
             roles: RwLock::new(roles),
             all_hosts: hosts.to_vec(),
             batch: RwLock::default(),
-            role_names: RwLock::new(role_names::of_play(play)),
+            role_names: RwLock::default(),
             gone: RwLock::new(self.lost().keys().cloned().collect()),
         };
         let setting = |value: &Option<Value>| value.as_ref().map(|v| templar.value(v)).transpose();

@@ -92,11 +92,11 @@ impl Engine {
                 // A task of the rescue that is fatal to all failed those too that wait behind the body: these have their
                 // rescue once the others are through.
                 let (through, waiting) = left.into_iter().partition(|host| is_among(&fresh, host));
-                self.always(block, through, walk).await;
+                self.always(block, through, walk, kept).await;
                 left = waiting;
             }
         }
-        self.always(block, left, walk).await;
+        self.always(block, left, walk, kept).await;
     }
 
     /// Whether there is a task in a part of a block, and tags leave it there.
@@ -104,12 +104,12 @@ impl Engine {
         !part.is_empty() && walk.handlers || hosts.first().is_some_and(|host| self.any_chosen(part, host))
     }
 
-    /// The always, and the end of a block.
-    async fn always(self: &Arc<Self>, block: &Block, hosts: Vec<Arc<HostPlay>>, walk: &Walk) {
+    /// The always, where tags keep it, and the end of a block.
+    async fn always(self: &Arc<Self>, block: &Block, hosts: Vec<Arc<HostPlay>>, walk: &Walk, kept: bool) {
         let around = walk.depth - 1;
         let comes = |host: &&Arc<HostPlay>| host.is_alive() || host.comes_to(around, Section::Always);
         let present: Vec<_> = hosts.iter().filter(comes).cloned().collect();
-        if self.is_kept(&block.always, &hosts, walk) {
+        if kept {
             present.iter().for_each(|host| host.begin(around, Section::Always));
             self.items(&block.always, &present, walk).await;
         }
